@@ -1,0 +1,180 @@
+package tracking
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"headgate/dispatch/fault"
+)
+
+// Event is what one run of one step came to. The set is closed: Advanced, Concluded,
+// NotYet, AttemptFailed, PollFailed.
+type Event interface{ event() }
+
+// Answer is what every event keeps of the backend's answer.
+type Answer struct {
+	HTTPStatus int
+	JobID      string // empty: no change
+	JobState   string
+}
+
+// Advanced: the step worked and another one follows at once.
+type Advanced struct {
+	Answer
+	Next  string // name of the step that follows
+	Saved map[string]json.RawMessage
+}
+
+// Concluded: the delivery has a final outcome that the backend gave: Succeeded, Warned,
+// Rejected, Failed or Unknown.
+type Concluded struct {
+	Answer
+	State   State
+	Reason  fault.Reason
+	Message string
+	Result  map[string]json.RawMessage
+	// Poll reports that the answer came from a poll, which is no attempt.
+	Poll bool
+}
+
+// NotYet: the backend's job still runs (or is in a state that nobody mapped); ask again.
+// It is no attempt.
+type NotYet struct {
+	Answer
+	After   time.Duration
+	Message string // why we wait when it is not plain, such as an unknown job state
+}
+
+// AttemptFailed: a try of a step failed. After is when the next may start; Final says
+// that the budget is spent or that no further try can help.
+type AttemptFailed struct {
+	Fault *fault.Fault
+	After time.Duration
+	Final bool
+}
+
+// PollFailed: a poll call itself failed. It has a budget of its own and never leads to
+// another upload. Final ends the delivery as Unknown: the job may well have worked.
+type PollFailed struct {
+	Fault *fault.Fault
+	After time.Duration
+	Final bool
+}
+
+func (Advanced) event()      {}
+func (Concluded) event()     {}
+func (NotYet) event()        {}
+func (AttemptFailed) event() {}
+func (PollFailed) event()    {}
+
+// Apply gives the delivery that follows from d by e at the time now (of the store's
+// clock). It is pure. The fence is raised: the claim is given up with each change.
+func Apply(d Delivery, e Event, now time.Time) Delivery {
+	if d.State.Final() {
+		return d
+	}
+	next := d
+	next.Seq++
+	next.Token = ""
+	switch e := e.(type) {
+	case Advanced:
+		next.answer(e.Answer)
+		next.Saved = merge(d.Saved, e.Saved)
+		next.Attempts++
+		next.State, next.Phase = Delivering, Queued
+		next.Step, next.StepAttempts, next.PollFaults = e.Next, 0, 0
+		next.StepSince, next.NextAt = now, time.Time{}
+		next.Reason, next.Message = "", ""
+	case Concluded:
+		next.answer(e.Answer)
+		if e.Poll {
+			next.Polls++
+		} else {
+			next.Attempts++
+		}
+		next.Result = e.Result
+		next.end(e.State, e.Reason, e.Message, now)
+	case NotYet:
+		next.answer(e.Answer)
+		next.Polls++
+		next.PollFaults = 0
+		next.Reason, next.Message = "", e.Message
+		next.schedule(Waiting, now, e.After)
+	case AttemptFailed:
+		next.Attempts++
+		next.StepAttempts++
+		next.fail(e.Fault)
+		if e.Final {
+			state := Failed
+			if e.Fault.Reason == fault.Rejected {
+				state = Rejected
+			}
+			next.end(state, e.Fault.Reason, e.Fault.Message, now)
+			break
+		}
+		next.schedule(Retrying, now, e.After)
+	case PollFailed:
+		next.PollFaults++
+		next.fail(e.Fault)
+		if e.Final {
+			next.end(Unknown, e.Fault.Reason, e.Fault.Message, now)
+			break
+		}
+		next.schedule(Waiting, now, e.After)
+	default:
+		panic(fmt.Sprintf("tracking: unknown event %T", e))
+	}
+	return next
+}
+
+// TakeOver gives the delivery with its fence raised, so that whoever held the claim can
+// change it no longer, and its task queued anew.
+func TakeOver(d Delivery) Delivery {
+	d.Seq++
+	d.Token = ""
+	d.Phase = Queued
+	return d
+}
+
+func (d *Delivery) answer(a Answer) {
+	d.HTTPStatus = a.HTTPStatus
+	if a.JobID != "" {
+		d.JobID = a.JobID
+	}
+	if a.JobState != "" {
+		d.JobState = a.JobState
+	}
+}
+
+func (d *Delivery) fail(f *fault.Fault) {
+	d.Reason, d.Message, d.HTTPStatus = f.Reason, f.Message, f.Status
+}
+
+func (d *Delivery) end(s State, reason fault.Reason, message string, now time.Time) {
+	d.State, d.Phase = s, Ended
+	d.Reason, d.Message = reason, message
+	d.NextAt, d.EndedAt = time.Time{}, now
+}
+
+func (d *Delivery) schedule(s State, now time.Time, after time.Duration) {
+	d.State, d.Phase = s, Scheduled
+	d.NextAt = now.Add(after)
+	if d.StepSince.IsZero() {
+		d.StepSince = now
+	}
+}
+
+func merge(old, more map[string]json.RawMessage) map[string]json.RawMessage {
+	if len(more) == 0 {
+		return old
+	}
+	out := make(map[string]json.RawMessage, len(old)+len(more))
+	for k, v := range old {
+		out[k] = v
+	}
+	for k, v := range more {
+		out[k] = v
+	}
+	return out
+}

@@ -1,0 +1,204 @@
+// Package tracking owns the record of a dispatch: its deliveries, their states, the
+// events that move them and the interface of the store that keeps them. It knows no
+// Redis, no HTTP and no queue.
+package tracking
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"headgate/dispatch/fault"
+)
+
+// State is where a delivery stands.
+type State string
+
+// The states of a delivery. From Succeeded on they are final.
+const (
+	Pending    State = "pending"    // recorded; its first task is queued
+	Collecting State = "collecting" // in a batch that is not yet sent
+	Delivering State = "delivering" // a worker runs one of its steps
+	Waiting    State = "waiting"    // the backend's job runs; the next poll is known
+	Retrying   State = "retrying"   // an attempt failed; the next one is known
+
+	Succeeded  State = "succeeded"
+	Warned     State = "warned"     // accepted by the backend, with warnings
+	Rejected   State = "rejected"   // the backend said no to this record
+	Failed     State = "failed"     // gave up: a dead letter
+	Unknown    State = "unknown"    // the backend never said; the job ID is kept
+	Skipped    State = "skipped"    // its `when` was false
+	Superseded State = "superseded" // a newer one for the same key made it moot
+	Canceled   State = "canceled"
+)
+
+// Final reports whether nothing more will happen to a delivery in this state.
+func (s State) Final() bool {
+	switch s {
+	case Pending, Collecting, Delivering, Waiting, Retrying:
+		return false
+	case Succeeded, Warned, Rejected, Failed, Unknown, Skipped, Superseded, Canceled:
+		return true
+	}
+	return false
+}
+
+// Phase says who has to move a delivery next. It decides in which index of due rows
+// the delivery stands.
+type Phase byte
+
+// The phases.
+const (
+	Queued    Phase = 'q' // its task waits in a queue; looked at rarely
+	Scheduled Phase = 's' // its task is due at NextAt
+	Running   Phase = 'r' // a run holds the claim until a known time
+	Ended     Phase = 'f' // final: no row
+)
+
+// Ref names a delivery.
+type Ref struct {
+	Tracking string
+	Target   string
+}
+
+// Fence is what a change of a delivery is conditional on: the sequence number raised
+// by each change, and the token of the run that holds the claim (empty: none does).
+type Fence struct {
+	Seq   int
+	Token string
+}
+
+// Delivery is the changing part of a record: one dispatch to one target. The store
+// keeps it as JSON; Seq, Token and Phase stand outside, where scripts can compare them.
+type Delivery struct {
+	Fence `json:"-"`
+	Phase Phase `json:"-"`
+
+	State State                      `json:"state"`
+	Step  string                     `json:"step,omitempty"` // name of the step to run next
+	Saved map[string]json.RawMessage `json:"saved,omitempty"`
+
+	Attempts     int `json:"attempts,omitempty"`      // tries of all steps, polls that said "not yet" excluded
+	StepAttempts int `json:"step_attempts,omitempty"` // failed tries of the step to run next
+	Polls        int `json:"polls,omitempty"`         // polls answered by the backend
+	PollFaults   int `json:"poll_faults,omitempty"`   // failed poll calls in a row
+
+	NextAt    time.Time `json:"next_at,omitzero"`    // when the next task is due
+	StepSince time.Time `json:"step_since,omitzero"` // when the step to run next was first run: a poll's deadline counts from it
+	EndedAt   time.Time `json:"ended_at,omitzero"`
+
+	Reason     fault.Reason               `json:"reason,omitempty"` // of the end, or of the last failed try
+	Message    string                     `json:"message,omitempty"`
+	HTTPStatus int                        `json:"http_status,omitempty"` // the backend's last status
+	JobID      string                     `json:"job_id,omitempty"`      // the backend's job, once known
+	JobState   string                     `json:"job_state,omitempty"`   // the backend's own word for it
+	Result     map[string]json.RawMessage `json:"result,omitempty"`
+}
+
+// Rule is a route's completion rule.
+type Rule string
+
+// The rules. Optional targets count for none of them.
+const (
+	DoneAll Rule = "all" // succeeded when every target that counts succeeded
+	DoneAny Rule = "any" // succeeded when at least one target that counts succeeded
+)
+
+// TargetRef is the fixed part of one delivery: which target, under which plan.
+type TargetRef struct {
+	Name     string `json:"name"`
+	Plan     string `json:"plan,omitempty"` // the content hash; empty when skipped at accept
+	Optional bool   `json:"optional,omitempty"`
+}
+
+// Dispatch is a whole record, as GET /tracking reads it.
+type Dispatch struct {
+	ID          string            `json:"id"`
+	Route       string            `json:"route"`
+	Tenant      string            `json:"tenant"` // policies.Principal.TenantKey
+	Rule        Rule              `json:"rule"`
+	AcceptedAt  time.Time         `json:"accepted_at"`
+	Targets     []TargetRef       `json:"targets"`          // in the order of the route's file
+	Params      map[string]string `json:"params,omitempty"` // only those that a worker's expressions need
+	TraceParent string            `json:"traceparent,omitempty"`
+	IdemHash    string            `json:"idem,omitempty"` // names the idempotency key's row
+
+	Deliveries map[string]Delivery `json:"-"`
+}
+
+// Target finds the fixed part of a delivery.
+func (d *Dispatch) Target(name string) (TargetRef, bool) {
+	i := slices.IndexFunc(d.Targets, func(t TargetRef) bool { return t.Name == name })
+	if i < 0 {
+		return TargetRef{}, false
+	}
+	return d.Targets[i], true
+}
+
+// Status is where a whole dispatch stands.
+type Status string
+
+// The states of a dispatch.
+const (
+	InProgress        Status = "in_progress"
+	DispatchSucceeded Status = "succeeded"
+	Partial           Status = "partial"
+	DispatchFailed    Status = "failed"
+	DispatchCanceled  Status = "canceled"
+)
+
+// Status derives where the dispatch stands from its deliveries and its rule. It is
+// derived on each read, so that it cannot disagree with them.
+func (d *Dispatch) Status() Status {
+	counted, good, canceled := 0, 0, 0
+	for _, t := range d.Targets {
+		state := d.Deliveries[t.Name].State
+		if !state.Final() {
+			return InProgress
+		}
+		if t.Optional || state == Skipped {
+			continue
+		}
+		counted++
+		switch state {
+		case Succeeded, Warned, Superseded:
+			good++
+		case Canceled:
+			canceled++
+		default:
+		}
+	}
+	switch {
+	case good == counted, d.Rule == DoneAny && good > 0:
+		return DispatchSucceeded
+	case canceled == counted:
+		return DispatchCanceled
+	case good > 0:
+		return Partial
+	}
+	return DispatchFailed
+}
+
+// Counts gives how many deliveries are in each state.
+func (d *Dispatch) Counts() map[State]int {
+	out := map[State]int{}
+	for _, delivery := range d.Deliveries {
+		out[delivery.State]++
+	}
+	return out
+}
+
+// EndedAt gives when the last delivery became final; zero while one is not.
+func (d *Dispatch) EndedAt() time.Time {
+	var last time.Time
+	for _, t := range d.Targets {
+		delivery := d.Deliveries[t.Name]
+		if !delivery.State.Final() {
+			return time.Time{}
+		}
+		if delivery.EndedAt.After(last) {
+			last = delivery.EndedAt
+		}
+	}
+	return last
+}
