@@ -62,7 +62,8 @@ var (
 type Row struct {
 	Ref
 	Delivery Delivery
-	Since    time.Duration // how long it is overdue, by the store's clock
+	Now      time.Time     // the store's clock
+	Since    time.Duration // how long it is overdue
 }
 
 // Store keeps records. Every method is one atomic step; all times are the store's.
@@ -91,8 +92,9 @@ type Store interface {
 	// QueuedSince lists deliveries of one target that were queued longer than age ago,
 	// oldest first, at most limit.
 	QueuedSince(ctx context.Context, target string, age time.Duration, limit int) ([]Row, error)
-	// Touch counts the row as just queued, so that it is not looked at again at once.
-	Touch(ctx context.Context, ref Ref, expect Fence) error
+	// Touch counts a row of QueuedSince as queued at the given time of the store's clock,
+	// so that it is not looked at again at once. A row that is gone stays gone.
+	Touch(ctx context.Context, ref Ref, at time.Time) error
 
 	// SavePlan keeps a plan's source under its hash; PlanSource reads it.
 	SavePlan(ctx context.Context, hash string, source []byte) error

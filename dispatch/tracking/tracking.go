@@ -74,6 +74,7 @@ type Delivery struct {
 	Fence `json:"-"`
 	Phase Phase `json:"-"`
 
+	Plan  string                     `json:"plan,omitempty"` // content hash of the plan it was accepted under
 	State State                      `json:"state"`
 	Step  string                     `json:"step,omitempty"` // name of the step to run next
 	Saved map[string]json.RawMessage `json:"saved,omitempty"`
@@ -104,10 +105,9 @@ const (
 	DoneAny Rule = "any" // succeeded when at least one target that counts succeeded
 )
 
-// TargetRef is the fixed part of one delivery: which target, under which plan.
+// TargetRef is the fixed part of one delivery.
 type TargetRef struct {
 	Name     string `json:"name"`
-	Plan     string `json:"plan,omitempty"` // the content hash; empty when skipped at accept
 	Optional bool   `json:"optional,omitempty"`
 }
 

@@ -1,0 +1,44 @@
+-- Replaces a delivery, provided that nobody changed it since it was read.
+-- KEYS  1 rec  2 pay  3 due  4 queued:<target>  5 open
+-- ARGV  1 id  2 target  3 expected seq  4 expected token or '-'  5 new value  6 new phase
+--       7 due at, ms (phase s)  8 open field  9 '1' when the payload is no longer needed
+-- Returns 'ok' | 'fenced' | 'gone'. Repeated with the same new value it is 'ok' again.
+-- Invariant: a delivery that is not final has exactly one row, in due or in queued; one
+-- that is final has none and is no longer counted as open.
+local field = 't:' .. ARGV[2]
+local value = redis.call('HGET', KEYS[1], field)
+if not value then return 'gone' end
+if value == ARGV[5] then return 'ok' end
+local seq, phase, token = string.match(value, '^(%d+) (%a) (%S+) ')
+if seq ~= ARGV[3] or token ~= ARGV[4] or phase == 'f' then return 'fenced' end
+redis.call('HSET', KEYS[1], field, ARGV[5])
+local member = ARGV[1] .. ':' .. ARGV[2]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if ARGV[6] == 'q' then
+  redis.call('ZREM', KEYS[3], member)
+  redis.call('ZADD', KEYS[4], now, ARGV[1])
+  return 'ok'
+end
+redis.call('ZREM', KEYS[4], ARGV[1])
+if ARGV[6] == 's' then
+  redis.call('ZADD', KEYS[3], ARGV[7], member)
+  return 'ok'
+end
+redis.call('ZREM', KEYS[3], member)
+if redis.call('HINCRBY', KEYS[5], ARGV[8], -1) <= 0 then redis.call('HDEL', KEYS[5], ARGV[8]) end
+if ARGV[9] == '1' then redis.call('HDEL', KEYS[2], ARGV[2]) end
+if redis.call('HINCRBY', KEYS[1], 'o', -1) == 0 then
+  -- The dispatch is final: only now do the clocks of retention start. The idempotency
+  -- row lies in the same slot; its name is known to the record only.
+  local fixed = redis.call('HMGET', KEYS[1], 'x', 'a')
+  local retention, idem_for, idem = string.match(fixed[1], '^(%d+) (%d+) (%S+)$')
+  redis.call('PEXPIRE', KEYS[1], retention)
+  redis.call('PEXPIRE', KEYS[2], retention)
+  if idem ~= '-' then
+    local left = math.max(fixed[2] + idem_for - now, 1)
+    redis.call('PEXPIRE', string.match(KEYS[1], '^(.-)rec:') .. 'idem:' .. idem, string.format('%d', left))
+  end
+end
+redis.call('PUBLISH', string.match(KEYS[1], '^(.-)rec:') .. 'done:' .. ARGV[1], ARGV[2])
+return 'ok'

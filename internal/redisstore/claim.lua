@@ -1,0 +1,25 @@
+-- Gives one run the delivery: loading is claiming.
+-- KEYS  1 rec  2 pay  3 due  4 queued:<target>
+-- ARGV  1 id  2 target  3 seq of the task  4 token of the run  5 hold, ms
+-- Returns {'gone'} | {'stale', value} | {'held'}
+--         | {'claimed', now ms, value, meta, accepted at ms, payload or ''}
+-- Invariant: at most one token can change the delivery, and while it may, the due row
+-- says until when. A claim repeated with the same token succeeds again.
+local value = redis.call('HGET', KEYS[1], 't:' .. ARGV[2])
+if not value then return {'gone'} end
+local seq, phase, token, rest = string.match(value, '^(%d+) (%a) (%S+) (.*)$')
+if phase == 'f' or seq ~= ARGV[3] then return {'stale', value} end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local member = ARGV[1] .. ':' .. ARGV[2]
+if phase == 'r' and token ~= ARGV[4] then
+  local till = redis.call('ZSCORE', KEYS[3], member)
+  if till and tonumber(till) > now then return {'held'} end
+end
+value = seq .. ' r ' .. ARGV[4] .. ' ' .. rest
+redis.call('HSET', KEYS[1], 't:' .. ARGV[2], value)
+redis.call('ZADD', KEYS[3], now + ARGV[5], member)
+redis.call('ZREM', KEYS[4], ARGV[1])
+local fixed = redis.call('HMGET', KEYS[1], 'm', 'a')
+local payload = redis.call('HGET', KEYS[2], ARGV[2])
+return {'claimed', string.format('%d', now), value, fixed[1], fixed[2], payload or ''}

@@ -1,0 +1,67 @@
+package redisstore
+
+import (
+	"crypto/tls"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Options say how to reach Redis.
+type Options struct {
+	Network  string // tcp or unix
+	Addr     string
+	Username string
+	Password string
+	DB       int
+	TLS      *tls.Config
+	PoolSize int // connections per process; 0 takes 64
+	// AutoPipeline gathers the commands of concurrent callers into shared pipelines. The
+	// client's feature is young, so it can be switched off.
+	AutoPipeline bool
+}
+
+// Conn is the one way this process reaches Redis.
+type Conn struct {
+	// Base is the plain client: for blocking and unusual commands, and for hooks.
+	Base *redis.Client
+	// Shared is for the hot path: an auto-pipelining face of Base, or Base itself.
+	Shared redis.UniversalClient
+}
+
+// defaultPool is what a process takes when nothing is said: enough for every worker
+// slot of a dozen targets, since commands of the hot path share connections.
+const defaultPool = 64
+
+// Connect makes the clients. It opens no connection: Redis may come later.
+func Connect(o Options) (*Conn, error) {
+	if o.PoolSize == 0 {
+		o.PoolSize = defaultPool
+	}
+	base := redis.NewClient(&redis.Options{
+		Network: o.Network, Addr: o.Addr, Username: o.Username, Password: o.Password, DB: o.DB,
+		TLSConfig: o.TLS, PoolSize: o.PoolSize,
+		DialTimeout: 2 * time.Second, ReadTimeout: 3 * time.Second, WriteTimeout: 3 * time.Second,
+		// Without it a context's deadline would not end a command.
+		ContextTimeoutEnabled: true,
+		// The client must not repeat a command by itself: a dequeue that is repeated loses
+		// a task for a minute, and a retry that cannot connect would hide that the first
+		// try may have been executed.
+		MaxRetries:               -1,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	out := &Conn{Base: base, Shared: base}
+	if o.AutoPipeline {
+		shared, err := base.AutoPipeline()
+		if err != nil {
+			return nil, fmt.Errorf("set up auto-pipelining: %w", err)
+		}
+		out.Shared = shared
+	}
+	return out, nil
+}
+
+// Close closes the clients.
+func (c *Conn) Close() error { return c.Base.Close() }

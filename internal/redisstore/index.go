@@ -1,0 +1,109 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"headgate/dispatch/tracking"
+)
+
+// planTTL is how long a plan that nobody uses any longer is kept. Running processes
+// renew it, also for deliveries whose target has left the files, so it only has to
+// outlast a time in which nothing runs at all.
+const planTTL = 90 * 24 * time.Hour
+
+// Overdue implements tracking.Store.
+func (s *Store) Overdue(ctx context.Context, grace time.Duration, limit int) ([]tracking.Row, error) {
+	return s.rows(ctx, dueKey, grace, limit, "")
+}
+
+// QueuedSince implements tracking.Store.
+func (s *Store) QueuedSince(ctx context.Context, target string, age time.Duration, limit int) ([]tracking.Row, error) {
+	return s.rows(ctx, func(shard string) string { return queuedKey(shard, target) }, age, limit, target)
+}
+
+func (s *Store) rows(ctx context.Context, key func(shard string) string, age time.Duration, limit int, target string) ([]tracking.Row, error) {
+	// Starting at another shard each time, a limit that is reached starves none of them.
+	keys := make([]string, 0, tracking.Shards)
+	first := rand.IntN(tracking.Shards) //nolint:gosec // fairness, not secrecy
+	for i := range tracking.Shards {
+		keys = append(keys, key(shardPrefix[(first+i)%tracking.Shards]))
+	}
+	if !s.cluster {
+		return s.rowsOf(overdueScript.Run(ctx, s.base, keys, millis(age), limit, target))
+	}
+	var out []tracking.Row
+	for _, k := range keys {
+		rows, err := s.rowsOf(overdueScript.Run(ctx, s.rdb, []string{k}, millis(age), limit-len(out), target))
+		if err != nil {
+			return out, err
+		}
+		if out = append(out, rows...); len(out) >= limit {
+			break
+		}
+	}
+	return out, nil
+}
+
+func (s *Store) rowsOf(cmd *redis.Cmd) ([]tracking.Row, error) {
+	answer, err := cmd.StringSlice()
+	if err != nil {
+		return nil, unavailable("list overdue rows", err)
+	}
+	now := time.UnixMilli(atoi64(answer[0])).UTC()
+	out := make([]tracking.Row, 0, len(answer)/3)
+	for i := 1; i+2 < len(answer); i += 3 {
+		ref, ok := splitMember(answer[i])
+		score, scoreErr := strconv.ParseFloat(answer[i+1], 64)
+		delivery, err := decode(answer[i+2])
+		if !ok || scoreErr != nil || err != nil {
+			return out, fmt.Errorf("due row %q: %w", answer[i], errors.Join(scoreErr, err))
+		}
+		out = append(out, tracking.Row{
+			Ref: ref, Delivery: delivery, Now: now,
+			Since: now.Sub(time.UnixMilli(int64(score))),
+		})
+	}
+	return out, nil
+}
+
+// SavePlan implements tracking.Store.
+func (s *Store) SavePlan(ctx context.Context, hash string, source []byte) error {
+	return unavailable("save plan", s.rdb.Set(ctx, planKey(hash), source, planTTL).Err())
+}
+
+// PlanSource implements tracking.Store.
+func (s *Store) PlanSource(ctx context.Context, hash string) ([]byte, error) {
+	raw, err := s.rdb.GetEx(ctx, planKey(hash), planTTL).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("plan %s: %w", hash, tracking.ErrNotFound)
+	}
+	return raw, unavailable("read plan", err)
+}
+
+// OpenPlans implements tracking.Store.
+func (s *Store) OpenPlans(ctx context.Context) (map[tracking.PlanRef]int, error) {
+	pipe := s.base.Pipeline()
+	var counts [tracking.Shards]*redis.MapStringStringCmd
+	for i, shard := range shardPrefix {
+		counts[i] = pipe.HGetAll(ctx, openKey(shard))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, unavailable("count open deliveries", err)
+	}
+	out := map[tracking.PlanRef]int{}
+	for _, c := range counts {
+		for field, n := range c.Val() {
+			if ref, ok := splitOpenField(field); ok {
+				out[ref] += int(atoi64(n))
+			}
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,74 @@
+// Package redisstore keeps the records of dispatches in Redis: it implements
+// tracking.Store, and nothing more. It knows neither the queue nor the gateway.
+//
+// Every key of a record carries its shard as a hash tag, so that each script works
+// within one slot of a cluster.
+package redisstore
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"headgate/dispatch/tracking"
+)
+
+// keys are all keys of ours, for one deployment's prefix:
+//
+//	hg:{07}:rec:<id>          hash    m: the fixed part as JSON
+//	                                  a: accepted at, ms
+//	                                  o: deliveries that are not final
+//	                                  x: "<retention ms> <idem until, ms> <idem hash or ->"
+//	                                  t:<target>: "<seq> <phase> <token or -> <delivery as JSON>"
+//	hg:{07}:pay:<id>          hash    <target>: what the gateway mapped
+//	hg:{07}:due               zset    <id>:<target> by ms: claimed until (running) or next at (scheduled)
+//	hg:{07}:queued:<target>   zset    <id> by ms: since when its task should be in the queue
+//	hg:{07}:open              hash    <target>:<plan>: deliveries that are not final
+//	hg:{07}:idem:<hash>       string  the row of an idempotency key as JSON
+//	hg:{07}:done:<id>         channel a delivery of the record became final
+//	hg:plan:<hash>            string  a plan's source
+const prefix = "hg:"
+
+var shardPrefix = func() (out [tracking.Shards]string) {
+	for i := range out {
+		out[i] = fmt.Sprintf("%s{%02d}:", prefix, i)
+	}
+	return out
+}()
+
+// keysOf gives the shard's key prefix for a tracking ID.
+func keysOf(id string) (string, error) {
+	shard, ok := tracking.Shard(id)
+	if !ok {
+		return "", tracking.ErrNotFound
+	}
+	return shardPrefix[shard], nil
+}
+
+func recordKey(shard, id string) string     { return shard + "rec:" + id }
+func payloadKey(shard, id string) string    { return shard + "pay:" + id }
+func dueKey(shard string) string            { return shard + "due" }
+func openKey(shard string) string           { return shard + "open" }
+func queuedKey(shard, target string) string { return shard + "queued:" + target }
+func idemKey(shard, hash string) string     { return shard + "idem:" + hash }
+func doneChannel(shard, id string) string   { return shard + "done:" + id }
+func planKey(hash string) string            { return prefix + "plan:" + hash }
+
+func member(ref tracking.Ref) string { return ref.Tracking + ":" + ref.Target }
+
+func splitMember(m string) (tracking.Ref, bool) {
+	id, target, ok := strings.Cut(m, ":")
+	return tracking.Ref{Tracking: id, Target: target}, ok
+}
+
+func openField(target, plan string) string { return target + ":" + plan }
+
+func splitOpenField(f string) (tracking.PlanRef, bool) {
+	target, hash, ok := strings.Cut(f, ":")
+	return tracking.PlanRef{Target: target, Hash: hash}, ok
+}
+
+func atoi64(s string) int64 {
+	n, _ := strconv.ParseInt(s, 10, 64) // written by our own scripts; a foreign value counts as zero
+	return n
+}

@@ -1,0 +1,272 @@
+package redisstore
+
+import (
+	"context"
+	_ "embed" // the scripts
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"headgate/dispatch/tracking"
+)
+
+var (
+	//go:embed accept.lua
+	acceptSource string
+	//go:embed claim.lua
+	claimSource string
+	//go:embed apply.lua
+	applySource string
+	//go:embed overdue.lua
+	overdueSource string
+
+	acceptScript  = redis.NewScript(acceptSource)
+	claimScript   = redis.NewScript(claimSource)
+	applyScript   = redis.NewScript(applySource)
+	overdueScript = redis.NewScript(overdueSource)
+)
+
+// maxRecord bounds one record with its payloads; beyond it a request is refused. Redis
+// itself would take 512 MB, but a script that long stops everybody else.
+const maxRecord = 32 << 20
+
+// Store implements tracking.Store.
+type Store struct {
+	// rdb runs commands; it may gather those of concurrent callers into pipelines.
+	rdb redis.UniversalClient
+	// base is the plain client below rdb, for subscriptions and for scanning.
+	base    redis.UniversalClient
+	cluster bool
+	waiters *waiters
+}
+
+// New makes a store. rdb may be an auto-pipelining client over base, or base itself.
+func New(rdb, base redis.UniversalClient) *Store {
+	_, cluster := base.(*redis.ClusterClient)
+	return &Store{rdb: rdb, base: base, cluster: cluster, waiters: newWaiters(base)}
+}
+
+// Close ends the store's subscription. The clients stay the caller's.
+func (s *Store) Close() error { return s.waiters.close() }
+
+var _ tracking.Store = (*Store)(nil)
+
+// Accept implements tracking.Store.
+func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.IdemRow, error) {
+	d := a.Dispatch
+	shard, err := keysOf(d.ID)
+	if err != nil {
+		return nil, err
+	}
+	meta, err := json.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("encode record: %w", err)
+	}
+	keys := []string{recordKey(shard, d.ID), payloadKey(shard, d.ID), openKey(shard)}
+	row, idemHash := "", "-"
+	if a.Idem != nil {
+		raw, err := json.Marshal(a.Idem)
+		if err != nil {
+			return nil, fmt.Errorf("encode idempotency row: %w", err)
+		}
+		row, idemHash = string(raw), d.IdemHash
+		keys = append(keys, idemKey(shard, d.IdemHash))
+	}
+	x := millis(a.Retention) + " " + millis(a.IdemTTL) + " " + idemHash
+	args := []any{d.ID, meta, x, row, 0}
+	size, open := len(meta), 0
+	for _, t := range d.Targets {
+		delivery := d.Deliveries[t.Name]
+		value, err := encode(delivery)
+		if err != nil {
+			return nil, err
+		}
+		field := ""
+		if !delivery.State.Final() {
+			open++
+			field = openField(t.Name, delivery.Plan)
+			keys = append(keys, queuedKey(shard, t.Name))
+		}
+		size += len(value) + len(a.Payloads[t.Name])
+		args = append(args, t.Name, value, string(a.Payloads[t.Name]), field)
+	}
+	if size > maxRecord {
+		return nil, tracking.ErrTooLarge
+	}
+	args[4] = open
+	// A lost answer is found out by sending again: the script is idempotent on the ID.
+	var answer string
+	for attempt := 0; ; attempt++ {
+		answer, err = acceptScript.Run(ctx, s.rdb, keys, args...).Text()
+		if err == nil {
+			break
+		}
+		if refused(err) && attempt == 0 {
+			return nil, fmt.Errorf("%w: %w", tracking.ErrUnavailable, err)
+		}
+		if attempt == 2 || ctx.Err() != nil {
+			return nil, fmt.Errorf("%w: %w", tracking.ErrOutcomeUnknown, err)
+		}
+	}
+	if answer == "" {
+		return nil, nil
+	}
+	taken := new(tracking.IdemRow)
+	if err := json.Unmarshal([]byte(answer), taken); err != nil {
+		return nil, fmt.Errorf("decode idempotency row: %w", err)
+	}
+	if taken.ID == d.ID {
+		return nil, nil
+	}
+	return taken, nil
+}
+
+// refused reports whether an error proves that a command was not executed: it never
+// left, or Redis said no.
+func refused(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	var reply redis.Error
+	return (errors.As(err, &op) && op.Op == "dial") || errors.As(err, &dns) ||
+		errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed) || errors.As(err, &reply)
+}
+
+// unavailable wraps errors of Redis itself so that callers need not know its client.
+func unavailable(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: %w", what, tracking.ErrUnavailable, err)
+}
+
+// Idem implements tracking.Store.
+func (s *Store) Idem(ctx context.Context, idemHash string) (*tracking.IdemRow, error) {
+	raw, err := s.rdb.Get(ctx, idemKey(shardPrefix[tracking.IdemShard(idemHash)], idemHash)).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, unavailable("look up idempotency key", err)
+	}
+	row := new(tracking.IdemRow)
+	if err := json.Unmarshal(raw, row); err != nil {
+		return nil, fmt.Errorf("decode idempotency row: %w", err)
+	}
+	return row, nil
+}
+
+// Claim implements tracking.Store.
+func (s *Store) Claim(ctx context.Context, ref tracking.Ref, seq int, run string, hold time.Duration) (*tracking.Claimed, error) {
+	shard, err := keysOf(ref.Tracking)
+	if err != nil {
+		return nil, err
+	}
+	id := ref.Tracking
+	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target)}
+	answer, err := claimScript.Run(ctx, s.rdb, keys, id, ref.Target, seq, run, millis(hold)).StringSlice()
+	if err != nil {
+		return nil, unavailable("claim delivery", err)
+	}
+	switch answer[0] {
+	case "gone":
+		return nil, tracking.ErrNotFound
+	case "held":
+		return nil, tracking.ErrHeld
+	case "stale":
+		d, err := decode(answer[1])
+		if err != nil {
+			return nil, err
+		}
+		return &tracking.Claimed{Delivery: d}, tracking.ErrStale
+	}
+	out := &tracking.Claimed{Now: time.UnixMilli(atoi64(answer[1])).UTC(), Payload: json.RawMessage(answer[5])}
+	if out.Delivery, err = decode(answer[2]); err != nil {
+		return nil, err
+	}
+	if out.Dispatch, err = decodeMeta(answer[3], answer[4]); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Apply implements tracking.Store.
+func (s *Store) Apply(ctx context.Context, ref tracking.Ref, expect tracking.Fence, next tracking.Delivery) error {
+	shard, err := keysOf(ref.Tracking)
+	if err != nil {
+		return err
+	}
+	value, err := encode(next)
+	if err != nil {
+		return err
+	}
+	drop := 0
+	if next.State == tracking.Succeeded || next.State == tracking.Warned {
+		drop = 1
+	}
+	id := ref.Tracking
+	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard)}
+	answer, err := applyScript.Run(ctx, s.rdb, keys, id, ref.Target, expect.Seq, token(expect.Token), value,
+		string(rune(next.Phase)), next.NextAt.UnixMilli(), openField(ref.Target, next.Plan), drop).Text()
+	switch {
+	case err != nil:
+		return unavailable("apply event", err)
+	case answer == "fenced":
+		return tracking.ErrFenced
+	case answer == "gone":
+		return tracking.ErrNotFound
+	}
+	return nil
+}
+
+// Load implements tracking.Store.
+func (s *Store) Load(ctx context.Context, id string) (*tracking.Dispatch, error) {
+	shard, err := keysOf(id)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := s.rdb.HGetAll(ctx, recordKey(shard, id)).Result()
+	if err != nil {
+		return nil, unavailable("load record", err)
+	}
+	if fields["m"] == "" {
+		return nil, tracking.ErrNotFound
+	}
+	d, err := decodeMeta(fields["m"], fields["a"])
+	if err != nil {
+		return nil, err
+	}
+	d.Deliveries = make(map[string]tracking.Delivery, len(d.Targets))
+	for field, value := range fields {
+		if target, ok := strings.CutPrefix(field, "t:"); ok {
+			if d.Deliveries[target], err = decode(value); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return d, nil
+}
+
+// Touch implements tracking.Store.
+func (s *Store) Touch(ctx context.Context, ref tracking.Ref, at time.Time) error {
+	shard, err := keysOf(ref.Tracking)
+	if err != nil {
+		return err
+	}
+	err = s.rdb.ZAddXX(ctx, queuedKey(shard, ref.Target), redis.Z{Score: float64(at.UnixMilli()), Member: ref.Tracking}).Err()
+	return unavailable("touch queued row", err)
+}
+
+// Prepare loads the scripts, so that the first request does not pay for it.
+func (s *Store) Prepare(ctx context.Context) error {
+	for _, script := range []*redis.Script{acceptScript, claimScript, applyScript, overdueScript} {
+		if err := script.Load(ctx, s.base).Err(); err != nil {
+			return unavailable("load scripts", err)
+		}
+	}
+	return nil
+}
