@@ -134,6 +134,7 @@ func TakeOver(d Delivery) Delivery {
 	d.Seq++
 	d.Token = ""
 	d.Phase = Queued
+	d.NextAt = time.Time{}
 	return d
 }
 

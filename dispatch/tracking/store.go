@@ -92,9 +92,9 @@ type Store interface {
 	// QueuedSince lists deliveries of one target that were queued longer than age ago,
 	// oldest first, at most limit.
 	QueuedSince(ctx context.Context, target string, age time.Duration, limit int) ([]Row, error)
-	// Touch counts a row of QueuedSince as queued at the given time of the store's clock,
-	// so that it is not looked at again at once. A row that is gone stays gone.
-	Touch(ctx context.Context, ref Ref, at time.Time) error
+	// Touch counts a row of Overdue or QueuedSince as due only from now on, so that it is
+	// not looked at again at once. A row that has gone or changed stays as it is.
+	Touch(ctx context.Context, row Row) error
 
 	// SavePlan keeps a plan's source under its hash; PlanSource reads it.
 	SavePlan(ctx context.Context, hash string, source []byte) error

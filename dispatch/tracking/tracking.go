@@ -190,7 +190,7 @@ func (d *Dispatch) Counts() map[State]int {
 
 // EndedAt gives when the last delivery became final; zero while one is not.
 func (d *Dispatch) EndedAt() time.Time {
-	var last time.Time
+	last := d.AcceptedAt
 	for _, t := range d.Targets {
 		delivery := d.Deliveries[t.Name]
 		if !delivery.State.Final() {

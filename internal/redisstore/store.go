@@ -252,13 +252,19 @@ func (s *Store) Load(ctx context.Context, id string) (*tracking.Dispatch, error)
 }
 
 // Touch implements tracking.Store.
-func (s *Store) Touch(ctx context.Context, ref tracking.Ref, at time.Time) error {
-	shard, err := keysOf(ref.Tracking)
+func (s *Store) Touch(ctx context.Context, row tracking.Row) error {
+	shard, err := keysOf(row.Tracking)
 	if err != nil {
 		return err
 	}
-	err = s.rdb.ZAddXX(ctx, queuedKey(shard, ref.Target), redis.Z{Score: float64(at.UnixMilli()), Member: ref.Tracking}).Err()
-	return unavailable("touch queued row", err)
+	z := redis.Z{Score: float64(row.Now.UnixMilli()), Member: member(row.Ref)}
+	key := dueKey(shard)
+	if row.Delivery.Phase == tracking.Queued {
+		key, z.Member = queuedKey(shard, row.Target), row.Tracking
+	}
+	// Never lowered: a claim made since the row was read must keep its time.
+	args := redis.ZAddArgs{XX: true, GT: true, Members: []redis.Z{z}}
+	return unavailable("touch due row", s.rdb.ZAddArgs(ctx, key, args).Err())
 }
 
 // Prepare loads the scripts, so that the first request does not pay for it.

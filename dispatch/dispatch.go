@@ -1,0 +1,177 @@
+// Package dispatch owns how one request becomes many tracked deliveries: accepting,
+// running, repairing. It knows no HTTP server, no Redis and no queue by name; what it
+// needs of them are the interfaces tracking.Store and Queue.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"headgate/dispatch/tracking"
+)
+
+// Dispatcher accepts requests and answers what became of them. It implements Acceptor.
+type Dispatcher struct {
+	store tracking.Store
+	queue Queue
+	log   *slog.Logger
+	saved sync.Map // plan hash -> time.Time when it was last saved
+}
+
+// NewDispatcher makes a dispatcher.
+func NewDispatcher(store tracking.Store, queue Queue, log *slog.Logger) *Dispatcher {
+	return &Dispatcher{store: store, queue: queue, log: log}
+}
+
+var _ Acceptor = (*Dispatcher)(nil)
+
+// Lookup implements Acceptor.
+func (d *Dispatcher) Lookup(ctx context.Context, idem Idem) (Receipt, bool, error) {
+	row, err := d.store.Idem(ctx, idem.Hash)
+	if err != nil || row == nil {
+		return Receipt{}, false, err
+	}
+	return replay(row, idem), true, nil
+}
+
+func replay(row *tracking.IdemRow, idem Idem) Receipt {
+	if row.Fingerprint != idem.Fingerprint {
+		return Receipt{Conflict: true}
+	}
+	return Receipt{ID: row.ID, Targets: row.First, Replayed: true}
+}
+
+// Accept implements Acceptor. The record is written first; only then are tasks queued.
+// When queueing fails the dispatch is accepted all the same: its due rows bring it to
+// the reconciler.
+func (d *Dispatcher) Accept(ctx context.Context, f *Fanout, m Mapped, in Intake) (Receipt, error) {
+	if err := d.savePlans(ctx, f); err != nil {
+		return Receipt{}, err
+	}
+	acceptance, tasks, err := record(f, m, in)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("make a tracking id: %w", err)
+	}
+	id := acceptance.Dispatch.ID
+	taken, err := d.store.Accept(ctx, acceptance)
+	switch {
+	case errors.Is(err, tracking.ErrOutcomeUnknown):
+		return Receipt{}, &OutcomeUnknownError{ID: id, Err: err}
+	case err != nil:
+		return Receipt{}, err
+	case taken != nil:
+		return replay(taken, *in.Idem), nil
+	}
+	if err := d.queue.Enqueue(ctx, tasks...); err != nil {
+		d.log.WarnContext(ctx, "accepted, but not all tasks could be queued; the reconciler will", "tracking_id", id, "error", err)
+	}
+	return Receipt{ID: id, Targets: firstStates(acceptance.Dispatch)}, nil
+}
+
+// record builds everything that accepting writes.
+func record(f *Fanout, m Mapped, in Intake) (*tracking.Acceptance, []Task, error) {
+	idemHash := ""
+	if in.Idem != nil {
+		idemHash = in.Idem.Hash
+	}
+	id, err := tracking.NewID(idemHash)
+	if err != nil {
+		return nil, nil, err
+	}
+	dispatch := &tracking.Dispatch{
+		ID: id, Route: f.Route, Tenant: in.Tenant, Rule: f.Rule, Params: in.Params,
+		TraceParent: in.TraceParent, IdemHash: idemHash,
+		Targets:    make([]tracking.TargetRef, 0, len(f.Bindings)),
+		Deliveries: make(map[string]tracking.Delivery, len(f.Bindings)),
+	}
+	tasks := make([]Task, 0, len(f.Bindings))
+	for _, b := range f.Bindings {
+		name := b.Plan.Name
+		dispatch.Targets = append(dispatch.Targets, tracking.TargetRef{Name: name, Optional: b.Optional})
+		delivery := tracking.Delivery{
+			Fence: tracking.Fence{Seq: firstSeq}, Phase: tracking.Queued, State: tracking.Pending, Plan: b.Plan.Hash,
+		}
+		if m.Skipped[name] {
+			delivery.State, delivery.Phase, delivery.Plan = tracking.Skipped, tracking.Ended, ""
+		} else {
+			tasks = append(tasks, Task{Ref: tracking.Ref{Tracking: id, Target: name}, Seq: firstSeq})
+		}
+		dispatch.Deliveries[name] = delivery
+	}
+	out := &tracking.Acceptance{Dispatch: dispatch, Payloads: m.Payloads, Retention: in.Retention}
+	if in.Idem != nil {
+		out.Idem = &tracking.IdemRow{Fingerprint: in.Idem.Fingerprint, ID: id, First: firstStates(dispatch)}
+		out.IdemTTL = in.Idem.TTL
+	}
+	return out, tasks, nil
+}
+
+func firstStates(d *tracking.Dispatch) map[string]tracking.State {
+	out := make(map[string]tracking.State, len(d.Targets))
+	for name, delivery := range d.Deliveries {
+		out[name] = delivery.State
+	}
+	return out
+}
+
+// planRenewal is how often a plan in use is saved again; the store keeps it far longer.
+const planRenewal = 24 * time.Hour
+
+// savePlans makes sure that the plans of a fan-out outlive this process and its files
+// before anything is accepted under them.
+func (d *Dispatcher) savePlans(ctx context.Context, f *Fanout) error {
+	for _, b := range f.Bindings {
+		if at, ok := d.saved.Load(b.Plan.Hash); ok && time.Since(at.(time.Time)) < planRenewal {
+			continue
+		}
+		if err := d.store.SavePlan(ctx, b.Plan.Hash, b.Plan.Source); err != nil {
+			return fmt.Errorf("save plan of %s: %w", b.Plan.Name, err)
+		}
+		d.saved.Store(b.Plan.Hash, time.Now())
+	}
+	return nil
+}
+
+// recheck is how often a waiting request looks at the record although nothing woke it:
+// a message may be lost while the connection to the store is.
+const recheck = 5 * time.Second
+
+// Track implements Acceptor.
+func (d *Dispatcher) Track(ctx context.Context, id, tenant string, wait time.Duration) (*tracking.Dispatch, error) {
+	found, err := d.load(ctx, id, tenant)
+	if err != nil || wait <= 0 || found.Status() != tracking.InProgress {
+		return found, err
+	}
+	timeout, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	wake, stop := d.store.Changed(timeout, id)
+	defer stop()
+	ticker := time.NewTicker(recheck)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-timeout.Done():
+			return d.load(ctx, id, tenant)
+		case <-wake:
+		case <-ticker.C:
+		}
+		if found, err = d.load(ctx, id, tenant); err != nil || found.Status() != tracking.InProgress {
+			return found, err
+		}
+	}
+}
+
+func (d *Dispatcher) load(ctx context.Context, id, tenant string) (*tracking.Dispatch, error) {
+	found, err := d.store.Load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if found.Tenant != tenant {
+		return nil, tracking.ErrNotFound
+	}
+	return found, nil
+}

@@ -1,0 +1,185 @@
+package dispatch
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"time"
+
+	"headgate/dispatch/fault"
+	"headgate/dispatch/target"
+	"headgate/dispatch/tracking"
+)
+
+// Stepper runs one step of a plan. target.Engine is the one there is; tests of the
+// runner have their own.
+type Stepper interface {
+	Run(ctx context.Context, p *target.Plan, in target.Input) tracking.Event
+}
+
+// Attempt is what one run came to, for logs and metrics.
+type Attempt struct {
+	tracking.Ref
+	Step     string
+	Event    tracking.Event
+	Delivery tracking.Delivery // after the run
+	Duration time.Duration
+	Waited   time.Duration // from accept to the end of this run
+}
+
+// Runner runs tasks: claim, one step, apply, next task.
+type Runner struct {
+	Store  tracking.Store
+	Queue  Queue
+	Plans  *Plans
+	Engine Stepper
+	Log    *slog.Logger
+	// Observe is told of every run; may be nil.
+	Observe func(Attempt)
+}
+
+// applyGrace is how much longer than its step a claim is held: the time to write down
+// what the step came to, also while the store is away for a moment.
+const applyGrace = 5 * time.Second
+
+// unknownPlanHold is the first claim on a target that the files do not have.
+const unknownPlanHold = 30 * time.Second
+
+// Run runs one task. The error, if any, is one of the infrastructure and means that the
+// same task should be run again; whatever the backend did is in the record.
+func (r *Runner) Run(ctx context.Context, t Task) error {
+	hold := unknownPlanHold
+	if plan := r.Plans.Live(t.Target); plan != nil {
+		hold = plan.Hold("") + applyGrace
+	}
+	run := rand.Text()[:12]
+	claimed, err := r.Store.Claim(ctx, t.Ref, t.Seq, run, hold)
+	switch {
+	case errors.Is(err, tracking.ErrNotFound), errors.Is(err, tracking.ErrHeld):
+		return nil // the record is gone, or a live run has it: nothing is left for this task
+	case errors.Is(err, tracking.ErrStale):
+		return r.repair(ctx, t.Ref, claimed.Delivery)
+	case err != nil:
+		return err
+	}
+	started := time.Now()
+	clock := func() time.Time { return claimed.Now.Add(time.Since(started)) }
+	plan, err := r.Plans.Find(ctx, t.Target, claimed.Delivery.Plan)
+	if err != nil && !errors.Is(err, ErrPlanGone) {
+		return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
+	}
+	event := tracking.Event(tracking.AttemptFailed{
+		Final: true, Fault: &fault.Fault{Reason: fault.TargetGone, Message: "the target's plan is no longer known", Err: err},
+	})
+	if plan != nil {
+		if need := plan.Hold(claimed.Delivery.Step) + applyGrace; need > hold {
+			if _, err := r.Store.Claim(ctx, t.Ref, t.Seq, run, need); err != nil {
+				return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
+			}
+			hold = need
+		}
+		event = r.step(ctx, plan, claimed, clock())
+	}
+	if ctx.Err() != nil {
+		// The worker is being stopped and the call was cut short: somebody else goes on,
+		// with the same idempotency key.
+		stopped, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyGrace)
+		defer cancel()
+		return r.giveBack(stopped, t.Ref, claimed.Delivery, ctx.Err())
+	}
+	next := tracking.Apply(claimed.Delivery, event, clock())
+	r.report(ctx, t, claimed, event, next, clock())
+	if err := r.apply(ctx, t.Ref, claimed, next, started.Add(hold)); err != nil {
+		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
+	}
+	if !next.State.Final() {
+		r.enqueue(ctx, taskOf(t.Ref, next, clock()))
+	}
+	return nil
+}
+
+func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, now time.Time) tracking.Event {
+	d := claimed.Dispatch
+	ctx, cancel := context.WithTimeout(ctx, plan.Hold(claimed.Delivery.Step))
+	defer cancel()
+	return r.Engine.Run(ctx, plan, target.Input{
+		Tracking: d.ID, Tenant: d.Tenant, Params: d.Params, TraceParent: d.TraceParent,
+		Payload: claimed.Payload, Delivery: claimed.Delivery, AcceptedAt: d.AcceptedAt, Now: now,
+	})
+}
+
+// apply writes down what a step came to. As long as the claim lasts it tries again: the
+// backend's answer is known only here.
+func (r *Runner) apply(ctx context.Context, ref tracking.Ref, claimed *tracking.Claimed, next tracking.Delivery, until time.Time) error {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
+	defer cancel()
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := r.Store.Apply(ctx, ref, claimed.Delivery.Fence, next)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, tracking.ErrFenced), errors.Is(err, tracking.ErrNotFound):
+			r.Log.WarnContext(ctx, "a run came too late", "tracking_id", ref.Tracking, "target", ref.Target, "error", err)
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			r.Log.ErrorContext(ctx, "the outcome of a step could not be recorded; it will be run again",
+				"tracking_id", ref.Tracking, "target", ref.Target, "error", err)
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// giveBack ends a claim without an outcome, so that the delivery goes on elsewhere.
+func (r *Runner) giveBack(ctx context.Context, ref tracking.Ref, d tracking.Delivery, cause error) error {
+	r.Log.InfoContext(ctx, "delivery handed back", "tracking_id", ref.Tracking, "target", ref.Target, "cause", cause)
+	next := tracking.TakeOver(d)
+	if err := r.Store.Apply(ctx, ref, d.Fence, next); err != nil {
+		return nil //nolint:nilerr // the claim ends by itself and the due row brings the delivery back
+	}
+	r.enqueue(ctx, taskOf(ref, next, time.Time{}))
+	return nil
+}
+
+// repair makes sure that the task which the record calls for is in the queue: a task
+// behind the record shows that a worker may have died between its two writes.
+func (r *Runner) repair(ctx context.Context, ref tracking.Ref, d tracking.Delivery) error {
+	if d.State.Final() || d.Phase == tracking.Running {
+		return nil
+	}
+	return r.Queue.Enqueue(ctx, taskOf(ref, d, time.Now()))
+}
+
+func (r *Runner) enqueue(ctx context.Context, t Task) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyGrace)
+	defer cancel()
+	if err := r.Queue.Enqueue(ctx, t); err != nil {
+		r.Log.WarnContext(ctx, "next task not queued; the reconciler will", "tracking_id", t.Tracking, "target", t.Target, "error", err)
+	}
+}
+
+func (r *Runner) report(ctx context.Context, t Task, claimed *tracking.Claimed, event tracking.Event, next tracking.Delivery, now time.Time) {
+	a := Attempt{
+		Ref: t.Ref, Step: claimed.Delivery.Step, Event: event, Delivery: next,
+		Duration: now.Sub(claimed.Now), Waited: now.Sub(claimed.Dispatch.AcceptedAt),
+	}
+	if r.Observe != nil {
+		r.Observe(a)
+	}
+	level, cause := slog.LevelInfo, error(nil)
+	switch e := event.(type) {
+	case tracking.AttemptFailed:
+		level, cause = slog.LevelWarn, e.Fault.Err
+	case tracking.PollFailed:
+		level, cause = slog.LevelWarn, e.Fault.Err
+	case tracking.NotYet:
+		level = slog.LevelDebug
+	}
+	r.Log.Log(ctx, level, "delivery", "tracking_id", t.Tracking, "target", t.Target, "route", claimed.Dispatch.Route,
+		"step", a.Step, "seq", t.Seq, "attempt", next.Attempts, "polls", next.Polls, "state", next.State,
+		"reason", next.Reason, "message", next.Message, "status", next.HTTPStatus, "job_id", next.JobID,
+		"duration_ms", a.Duration.Milliseconds(), "waited_ms", a.Waited.Milliseconds(), "cause", cause)
+}

@@ -1,0 +1,183 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"headgate/dispatch"
+)
+
+// Handler runs one task. Its error is one of the infrastructure.
+type Handler func(ctx context.Context, t dispatch.Task) error
+
+// Options of a Worker.
+type Options struct {
+	Redis   *redis.Client // plain: the gates hook onto copies of it
+	Handler Handler
+	Log     *slog.Logger
+	// Grace is how long steps in flight may go on when the worker stops.
+	Grace time.Duration
+}
+
+// Worker serves targets, each with an asynq server of its own: a backend that hangs
+// fills its own slots and nobody else's.
+type Worker struct {
+	o      Options
+	ctx    context.Context // of all runs; ended to hand back what is still running
+	cancel context.CancelFunc
+	sub    *redis.PubSub
+	done   sync.WaitGroup
+
+	mu      sync.Mutex
+	servers map[string]*server
+	stopped bool
+}
+
+type server struct {
+	asynq       *asynq.Server
+	gate        *gate
+	concurrency int
+}
+
+// handBack is the part of Grace that is kept for handing deliveries back: writing the
+// record and queueing the task anew.
+const handBack = 2 * time.Second
+
+// NewWorker makes a worker that serves nothing yet. Stop ends it.
+func NewWorker(o Options) *Worker {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &Worker{o: o, ctx: ctx, cancel: cancel, servers: map[string]*server{}}
+	w.sub = o.Redis.Subscribe(ctx, wakeChannel)
+	messages := w.sub.Channel()
+	w.done.Go(func() {
+		for m := range messages {
+			w.wake(strings.Fields(m.Payload))
+		}
+	})
+	return w
+}
+
+func (w *Worker) wake(targets []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range targets {
+		if s := w.servers[t]; s != nil {
+			s.gate.wake()
+		}
+	}
+}
+
+// Serve serves a target's queues with the given number of slots. Serving it again with
+// another number replaces the server; with the same it does nothing.
+func (w *Worker) Serve(target string, concurrency int) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return errors.New("the worker is stopped")
+	}
+	old := w.servers[target]
+	if old != nil && old.concurrency == concurrency {
+		return nil
+	}
+	s := w.newServer(target, concurrency)
+	if err := s.asynq.Start(asynq.HandlerFunc(w.handle)); err != nil {
+		return fmt.Errorf("serve target %s: %w", target, err)
+	}
+	w.servers[target] = s
+	if old != nil {
+		w.done.Go(old.stop)
+	}
+	return nil
+}
+
+func (w *Worker) newServer(target string, concurrency int) *server {
+	queues := lanes(target)
+	g := newGate(len(queues))
+	client := w.o.Redis.WithTimeout(w.o.Redis.Options().ReadTimeout) // a copy that shares the pool, not the hooks
+	client.AddHook(g)
+	log := w.o.Log.With("target", target)
+	return &server{gate: g, concurrency: concurrency, asynq: asynq.NewServerFromRedisClient(client, asynq.Config{
+		Concurrency: concurrency,
+		Queues:      queues,
+		BaseContext: func() context.Context { return w.ctx },
+		// The gate paces empty looks; asynq's own pause only has to be short.
+		TaskCheckInterval:        time.Millisecond,
+		DelayedTaskCheckInterval: time.Second,
+		ShutdownTimeout:          w.o.Grace,
+		RetryDelayFunc:           func(n int, _ error, _ *asynq.Task) time.Duration { return time.Duration(min(n+1, 10)) * time.Second },
+		ErrorHandler: asynq.ErrorHandlerFunc(func(ctx context.Context, _ *asynq.Task, err error) {
+			id, _ := asynq.GetTaskID(ctx)
+			log.WarnContext(ctx, "task will be run again", "task", id, "error", err)
+		}),
+		Logger:   asynqLog{log},
+		LogLevel: asynq.WarnLevel,
+	})}
+}
+
+func (w *Worker) handle(ctx context.Context, _ *asynq.Task) error {
+	id, _ := asynq.GetTaskID(ctx)
+	t, ok := parseTaskID(id)
+	if !ok {
+		// Not one of ours: somebody else's task in our queue. It is kept for a person.
+		return fmt.Errorf("task %q: %w", id, asynq.SkipRetry)
+	}
+	return w.o.Handler(ctx, t)
+}
+
+// Targets lists what is served.
+func (w *Worker) Targets() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := make([]string, 0, len(w.servers))
+	for t := range w.servers {
+		out = append(out, t)
+	}
+	return out
+}
+
+// Stop takes no more tasks, lets steps in flight finish within Options.Grace and hands
+// the rest back. It returns when nothing of the worker runs any longer.
+func (w *Worker) Stop() {
+	w.mu.Lock()
+	if w.stopped {
+		w.mu.Unlock()
+		return
+	}
+	w.stopped = true
+	servers := w.servers
+	w.mu.Unlock()
+	timer := time.AfterFunc(max(w.o.Grace-handBack, 0), w.cancel)
+	defer timer.Stop()
+	var stopping sync.WaitGroup
+	for _, s := range servers {
+		stopping.Go(s.stop)
+	}
+	stopping.Wait()
+	_ = w.sub.Close()
+	w.done.Wait()
+	w.cancel()
+}
+
+func (s *server) stop() {
+	s.gate.release()
+	s.asynq.Shutdown()
+}
+
+// asynqLog gives asynq's messages to slog.
+type asynqLog struct{ log *slog.Logger }
+
+func (l asynqLog) Debug(args ...any) { l.log.Debug(fmt.Sprint(args...), "from", "asynq") }
+func (l asynqLog) Info(args ...any)  { l.log.Info(fmt.Sprint(args...), "from", "asynq") }
+func (l asynqLog) Warn(args ...any)  { l.log.Warn(fmt.Sprint(args...), "from", "asynq") }
+func (l asynqLog) Error(args ...any) { l.log.Error(fmt.Sprint(args...), "from", "asynq") }
+
+// Fatal is called by asynq where it would end the process; ending it is ours to decide.
+func (l asynqLog) Fatal(args ...any) { l.log.Error(fmt.Sprint(args...), "from", "asynq", "fatal", true) }
