@@ -1,0 +1,40 @@
+# Everything that a contributor runs. `make` alone lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint tools bench generate vuln
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build the static binary into dist/headgate
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X headgate/internal/cli.version=$(VERSION)' -o dist/headgate .
+
+demo: ## Run the demo: a gateway, workers and simulated backends in one process
+	go run . demo
+
+test: ## Run all tests with the race detector (installs redis-server when it is missing)
+	@scripts/redis.sh
+	@scripts/test.sh
+
+lint: tools ## Run every static check: code, modules, chart, generated files
+	go vet ./...
+	.tools/bin/golangci-lint run ./...
+	go mod verify
+	scripts/helm-check.sh
+	scripts/generated-check.sh
+	scripts/vuln.sh
+
+tools: ## Build the pinned tools of lint into .tools/bin
+	@scripts/tools.sh
+
+bench: ## Run the benchmarks
+	go test -run='^$$' -bench=. -benchmem ./...
+
+generate: ## Write the JSON Schemas and the reference pages from the code
+	scripts/generate.sh
+
+vuln: tools ## Fail on known vulnerabilities (needs the database on the network)
+	scripts/vuln.sh --strict
