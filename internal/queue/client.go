@@ -138,8 +138,8 @@ func (c *Client) leased(ctx context.Context, t dispatch.Task) (bool, error) {
 // OldestPending implements dispatch.Queue.
 func (c *Client) OldestPending(_ context.Context, t dispatch.Task) (time.Duration, error) {
 	info, err := c.inspector.GetQueueInfo(lane(t))
-	if errors.Is(err, asynq.ErrQueueNotFound) {
-		return 0, nil
+	if errors.Is(err, asynq.ErrQueueNotFound) || (err != nil && strings.Contains(err.Error(), "NOT_FOUND")) {
+		return 0, nil // asynq wraps the sentinel in some calls and not in others
 	}
 	if err != nil {
 		return 0, fmt.Errorf("look at queue %s: %w", lane(t), err)

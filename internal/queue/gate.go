@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,12 +20,16 @@ import (
 //
 // It sits before the dequeue, so that nothing is taken out and no slot is held.
 type gate struct {
-	lanes  int
+	lanes  int64
 	signal chan struct{} // capacity 1: a signal that comes during a look is kept
 	open   chan struct{} // closed for good when the server is to stop
 
-	mu    sync.Mutex // asynq looks from one goroutine; the lock is for the race detector's peace
-	looks int        // looks left before the next hold
+	holds   atomic.Int64 // empty looks held so far
+	signals atomic.Int64 // holds ended by a signal
+
+	// looks left before the next hold. asynq looks from one goroutine, but nothing says
+	// that it always will.
+	looks atomic.Int64
 	once  sync.Once
 }
 
@@ -36,7 +41,9 @@ const idleLook = time.Second
 const errorPause = 200 * time.Millisecond
 
 func newGate(lanes int) *gate {
-	return &gate{lanes: lanes, signal: make(chan struct{}, 1), open: make(chan struct{})}
+	g := &gate{lanes: int64(lanes), signal: make(chan struct{}, 1), open: make(chan struct{})}
+	g.looks.Store(g.lanes)
+	return g
 }
 
 // wake lets the server look now.
@@ -71,7 +78,7 @@ func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		err := next(ctx, cmd)
 		switch {
 		case err == nil:
-			g.refill() // there was work: look on
+			g.looks.Store(g.lanes) // there was work: look on
 		case !errors.Is(err, redis.Nil) && !isNoScript(err):
 			g.pause(errorPause)
 		}
@@ -82,18 +89,12 @@ func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func isNoScript(err error) bool { return redis.HasErrorPrefix(err, "NOSCRIPT") }
 
 func (g *gate) hold() {
-	g.mu.Lock()
-	g.looks--
-	empty := g.looks < 0
-	g.mu.Unlock()
-	if !empty {
+	if g.looks.Add(-1) >= 0 {
 		return
 	}
+	g.holds.Add(1)
 	g.pause(idleLook)
-	g.refill()
-	g.mu.Lock()
-	g.looks--
-	g.mu.Unlock()
+	g.looks.Store(g.lanes - 1)
 }
 
 func (g *gate) pause(d time.Duration) {
@@ -101,15 +102,10 @@ func (g *gate) pause(d time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-g.signal:
+		g.signals.Add(1)
 	case <-g.open:
 	case <-timer.C:
 	}
-}
-
-func (g *gate) refill() {
-	g.mu.Lock()
-	g.looks = g.lanes
-	g.mu.Unlock()
 }
 
 // DialHook implements redis.Hook.

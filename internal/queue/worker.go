@@ -180,4 +180,6 @@ func (l asynqLog) Warn(args ...any)  { l.log.Warn(fmt.Sprint(args...), "from", "
 func (l asynqLog) Error(args ...any) { l.log.Error(fmt.Sprint(args...), "from", "asynq") }
 
 // Fatal is called by asynq where it would end the process; ending it is ours to decide.
-func (l asynqLog) Fatal(args ...any) { l.log.Error(fmt.Sprint(args...), "from", "asynq", "fatal", true) }
+func (l asynqLog) Fatal(args ...any) {
+	l.log.Error(fmt.Sprint(args...), "from", "asynq", "fatal", true)
+}

@@ -1,0 +1,296 @@
+// Package app wires the process: it makes every part, hands each what it needs, starts
+// and stops them in order, and swaps the route table on reload. It holds no logic of
+// its own.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"headgate/config"
+	"headgate/config/yamlsrc"
+	"headgate/dispatch"
+	"headgate/dispatch/target"
+	"headgate/gateway"
+	"headgate/gateway/admin"
+	"headgate/internal/embedded"
+	"headgate/internal/obs"
+	"headgate/internal/queue"
+	"headgate/internal/redisstore"
+	"headgate/policies"
+	"headgate/routes"
+)
+
+// Role is what a process does.
+type Role string
+
+// The roles.
+const (
+	RoleAll     Role = "all"
+	RoleGateway Role = "gateway"
+	RoleWorker  Role = "worker"
+)
+
+// Roles lists the roles.
+func Roles() []Role { return []Role{RoleAll, RoleGateway, RoleWorker} }
+
+// Options of New.
+type Options struct {
+	ConfigPath string
+	Role       Role
+	Log        *slog.Logger // nil: as the configuration says, to standard error
+	// Listen and AdminListen replace the configured addresses when they are not empty.
+	Listen, AdminListen string
+}
+
+// App is one process.
+type App struct {
+	o       Options
+	config  *config.Config
+	log     *slog.Logger
+	table   atomic.Pointer[routes.Table]
+	deps    policies.Deps
+	conn    *redisstore.Conn
+	redis   *embedded.Server // nil unless embedded
+	store   *redisstore.Store
+	metrics *obs.Metrics
+
+	gateway *gateway.Server
+	admin   *admin.Server
+	engine  *target.Engine
+	worker  *queue.Worker
+	plans   *dispatch.Plans
+
+	reloading sync.Mutex
+	cancel    context.CancelFunc // ends what runs in the background
+	running   sync.WaitGroup
+	cleanups  []cleanup // undone in reverse order
+}
+
+type cleanup struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+func (a *App) onStop(name string, run func(ctx context.Context) error) {
+	a.cleanups = append(a.cleanups, cleanup{name, run})
+}
+
+// New reads the files and makes every part. On an error nothing is left behind. A
+// *yamlsrc.ProblemsError tells what is wrong with the files.
+func New(ctx context.Context, o Options) (a *App, err error) {
+	a = &App{o: o, metrics: obs.New()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.cleanUp(ctx))
+		}
+	}()
+	limiter := &lazyLimiter{}
+	// Authenticators log from the moment they exist; what the file says of logging is
+	// known a moment later.
+	a.log = slog.New(slog.DiscardHandler)
+	if o.Log != nil {
+		a.log = o.Log
+	}
+	a.deps = policies.Deps{Limit: limiter.Limit, HTTP: &http.Client{Timeout: 10 * time.Second}, Log: a.log}
+	var report yamlsrc.Report
+	c, table := Load(o.ConfigPath, a.deps, &report)
+	if err := report.Err(); err != nil {
+		return nil, err
+	}
+	a.config = c
+	a.table.Store(table)
+	a.onStop("routes", func(context.Context) error { a.table.Load().Close(); return nil })
+	if c.Redis.URL.Mode == config.Embedded && o.Role != RoleAll {
+		return nil, fmt.Errorf("redis.url: embedded serves one process only; role %s needs a Redis that all processes reach", o.Role)
+	}
+	if a.conn, a.redis, err = openRedis(ctx, c); err != nil {
+		return nil, err
+	}
+	if a.redis != nil {
+		a.onStop("embedded redis", func(context.Context) error { return a.redis.Stop() })
+	}
+	a.onStop("redis connections", func(context.Context) error { return a.conn.Close() })
+	limiter.rdb = a.conn.Shared
+	a.store = redisstore.New(a.conn.Shared, a.conn.Base)
+	a.onStop("subscriptions", func(context.Context) error { return a.store.Close() })
+	return a, a.build()
+}
+
+func (a *App) build() error {
+	client := queue.NewClient(a.conn.Shared, a.conn.Base)
+	a.plans = dispatch.NewPlans(func() map[string]*target.Plan { return a.table.Load().Plans() }, a.store)
+	if a.o.Role != RoleWorker {
+		limit, err := a.trackingLimit()
+		if err != nil {
+			return err
+		}
+		a.gateway = gateway.New(a.gatewayOptions(dispatch.NewDispatcher(a.store, client, a.log), limit))
+	}
+	if a.o.Role != RoleGateway {
+		a.engine = target.NewEngine(nil, a.log)
+		a.onStop("outgoing connections", func(context.Context) error { a.engine.Close(); return nil })
+		runner := &dispatch.Runner{
+			Store: a.store, Queue: client, Plans: a.plans, Engine: a.engine, Log: a.log, Observe: a.metrics.Run,
+		}
+		a.worker = queue.NewWorker(queue.Options{
+			Redis: a.conn.Base, Handler: runner.Run, Log: a.log, Grace: a.config.Limits.Shutdown.D(),
+		})
+		a.onStop("worker", func(context.Context) error { a.worker.Stop(); return nil })
+	}
+	if a.config.Admin.Enabled() {
+		return a.buildAdmin()
+	}
+	return nil
+}
+
+// Start opens the listeners and begins to work. It returns when requests are answered.
+func (a *App) Start(ctx context.Context) error {
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	a.cancel = cancel
+	a.onStop("background", func(context.Context) error { cancel(); a.running.Wait(); return nil })
+	if err := a.store.Prepare(ctx); err != nil {
+		a.log.WarnContext(ctx, "redis does not answer yet; starting all the same", "error", err)
+	}
+	if a.worker != nil {
+		a.startWorking(background)
+	}
+	if a.admin != nil {
+		if err := a.admin.Start(ctx); err != nil {
+			return fmt.Errorf("admin listener: %w", err)
+		}
+		a.onStop("admin listener", a.admin.Stop)
+	}
+	if a.gateway != nil {
+		if err := a.gateway.Start(ctx, a.listen()); err != nil {
+			return fmt.Errorf("listener: %w", err)
+		}
+		a.onStop("listener", func(ctx context.Context) error { a.gateway.Drain(); return a.gateway.Stop(ctx) })
+	}
+	a.log.InfoContext(ctx, "headgate is up", "role", a.o.Role, "listen", a.Addr(), "admin", a.AdminAddr(),
+		"routes", len(a.table.Load().Routes()), "targets", len(a.table.Load().Plans()))
+	return nil
+}
+
+// orphanInterval is how often a worker looks for deliveries of targets and plans that
+// have left the files.
+const orphanInterval = 30 * time.Second
+
+func (a *App) startWorking(ctx context.Context) {
+	a.serveTargets(ctx)
+	reconciler := &dispatch.Reconciler{
+		Store: a.store, Queue: queue.NewClient(a.conn.Shared, a.conn.Base), Log: a.log,
+		Targets: func() []string { t := a.worker.Targets(); slices.Sort(t); return t }, Repaired: a.metrics.Repair,
+	}
+	a.running.Go(func() { reconciler.Run(ctx) })
+	a.running.Go(func() {
+		ticker := time.NewTicker(orphanInterval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				a.serveTargets(ctx)
+			}
+		}
+	})
+}
+
+// serveTargets serves every target of the files, and those that have left the files but
+// still have deliveries under way.
+func (a *App) serveTargets(ctx context.Context) {
+	live := a.table.Load().Plans()
+	for name, plan := range live {
+		if err := a.worker.Serve(name, plan.Limits.Concurrency); err != nil {
+			a.log.ErrorContext(ctx, "target is not served; trying again", "target", name, "error", err)
+		}
+	}
+	open, err := a.store.OpenPlans(ctx)
+	if err != nil {
+		a.log.WarnContext(ctx, "looking for deliveries of former targets did not work; trying again", "error", err)
+		return
+	}
+	for ref := range open {
+		// Finding a plan also renews it in the store, for as long as it is needed.
+		plan, err := a.plans.Find(ctx, ref.Target, ref.Hash)
+		if err != nil {
+			a.log.WarnContext(ctx, "deliveries without a plan", "target", ref.Target, "error", err)
+			continue
+		}
+		if live[ref.Target] == nil {
+			if err := a.worker.Serve(ref.Target, plan.Limits.Concurrency); err != nil {
+				a.log.ErrorContext(ctx, "former target is not served; trying again", "target", ref.Target, "error", err)
+			}
+		}
+	}
+}
+
+// Reload reads all files again. Everything that can fail happens before anything is
+// changed: a bad file leaves the running configuration in place.
+func (a *App) Reload(ctx context.Context) error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	var report yamlsrc.Report
+	_, table := Load(a.o.ConfigPath, a.deps, &report)
+	if err := report.Err(); err != nil {
+		return fmt.Errorf("reload refused, the running configuration stays: %w", err)
+	}
+	old := a.table.Swap(table)
+	old.Close()
+	if a.worker != nil {
+		a.serveTargets(ctx)
+	}
+	a.log.InfoContext(ctx, "reloaded", "routes", len(table.Routes()), "targets", len(table.Plans()))
+	return nil
+}
+
+// Stop ends everything in reverse order of its start: first no new requests, then the
+// steps in flight, last the connections. It can be called more than once.
+func (a *App) Stop(ctx context.Context) error { return a.cleanUp(ctx) }
+
+func (a *App) cleanUp(ctx context.Context) error {
+	var errs []error
+	for len(a.cleanups) > 0 {
+		last := a.cleanups[len(a.cleanups)-1]
+		a.cleanups = a.cleanups[:len(a.cleanups)-1]
+		if err := last.run(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", last.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Addr is where clients are answered; empty for a worker.
+func (a *App) Addr() string {
+	if a.gateway == nil {
+		return ""
+	}
+	return a.gateway.Addr()
+}
+
+// AdminAddr is where the admin listener answers; empty when it is off.
+func (a *App) AdminAddr() string {
+	if a.admin == nil {
+		return ""
+	}
+	return a.admin.Addr()
+}
+
+// Banner is what an operator must be told about the embedded Redis; usually empty.
+func (a *App) Banner() string {
+	if a.redis == nil {
+		return ""
+	}
+	return a.redis.Banner()
+}
+
+// Config gives the configuration in force.
+func (a *App) Config() *config.Config { return a.config }

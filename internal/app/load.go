@@ -1,0 +1,25 @@
+package app
+
+import (
+	"headgate/config"
+	"headgate/config/yamlsrc"
+	"headgate/policies"
+	"headgate/routes"
+)
+
+// Load reads and checks all files of a configuration without starting anything: what
+// `headgate check` does, and the first half of a start or reload. All problems are in
+// report; the table is nil when there is any.
+func Load(path string, deps policies.Deps, report *yamlsrc.Report) (*config.Config, *routes.Table) {
+	c := config.Load(path, report)
+	registry := Builtin()
+	deps.CompileText = compileText
+	table := routes.Load(c.RouteFiles, routes.Options{
+		Registry: registry, Access: c.RoutesMayRead, Deps: deps, TrackingAuth: c.Tracking.Auth,
+	}, report)
+	if report.Len() > 0 && table != nil {
+		table.Close()
+		table = nil
+	}
+	return c, table
+}

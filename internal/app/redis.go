@@ -1,0 +1,84 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+
+	"headgate/config"
+	"headgate/internal/embedded"
+	"headgate/internal/redisstore"
+)
+
+// openRedis starts the embedded server if that is what the file asks for, and connects.
+// The connection is made on first use: Redis may come later than Headgate.
+func openRedis(ctx context.Context, c *config.Config) (conn *redisstore.Conn, server *embedded.Server, err error) {
+	o := redisstore.Options{
+		Network: "tcp", Username: c.Redis.Username, DB: c.Redis.URL.DB,
+		PoolSize: c.Redis.PoolSize, AutoPipeline: c.Redis.AutoPipeline,
+	}
+	if o.Username == "" {
+		o.Username = c.Redis.URL.User
+	}
+	if !c.Redis.Password.IsZero() {
+		password, err := c.Redis.Password.Read()
+		if err != nil {
+			return nil, nil, fmt.Errorf("redis.password: %w", err)
+		}
+		o.Password = password.Reveal()
+	}
+	switch c.Redis.URL.Mode {
+	case config.Embedded:
+		if server, err = embedded.Start(ctx, c.Redis.DataDir); err != nil {
+			return nil, nil, err
+		}
+		o.Network, o.Addr = server.Network, server.Addr
+		if !server.Durable {
+			o.PoolSize = emulationPool
+		}
+	case config.Unix:
+		o.Network, o.Addr = "unix", c.Redis.URL.Addrs[0]
+	case config.Single:
+		o.Addr = c.Redis.URL.Addrs[0]
+		if c.Redis.URL.TLS {
+			if o.TLS, err = tlsConfig(c.Redis.TLS); err != nil {
+				return nil, nil, err
+			}
+		}
+	case config.Sentinel, config.Cluster:
+		return nil, nil, fmt.Errorf("redis.url: %s is not supported yet; use redis://, rediss://, unix:// or embedded", c.Redis.URL.Mode)
+	}
+	conn, err = redisstore.Connect(o)
+	if err != nil && server != nil {
+		err = errors.Join(err, server.Stop())
+	}
+	return conn, server, err
+}
+
+// emulationPool is small because the emulation gets slower with each connection.
+const emulationPool = 16
+
+func tlsConfig(c config.RedisTLS) (*tls.Config, error) {
+	out := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CA != "" {
+		pem, err := os.ReadFile(c.CA)
+		if err != nil {
+			return nil, fmt.Errorf("redis.tls.ca: %w", err)
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("redis.tls.ca: %s holds no certificate", c.CA)
+		}
+	}
+	if c.Cert != "" || c.Key != "" {
+		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		if err != nil {
+			return nil, fmt.Errorf("redis.tls: %w", err)
+		}
+		out.Certificates = []tls.Certificate{pair}
+	}
+	return out, nil
+}

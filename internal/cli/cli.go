@@ -1,0 +1,100 @@
+// Package cli owns the command line: one file per command. What a command does is
+// elsewhere; here are its words, its flags and how its answer looks in a terminal.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"headgate/config/yamlsrc"
+)
+
+// errReported ends a command whose answer already said what is wrong.
+var errReported = errors.New("reported")
+
+// Run runs the command line and gives the exit code: 0 when all went well, 1 when
+// something is wrong with files, requests or the outcome, 2 for a wrong command line.
+func Run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var usage *usageError
+	var problems *yamlsrc.ProblemsError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errReported):
+		return 1
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "headgate: %v\n", err)
+		return 2
+	case errors.As(err, &problems):
+		fmt.Fprintln(os.Stderr, problems.Error())
+		fmt.Fprintf(os.Stderr, "headgate: %s\n", count(len(problems.Problems), "problem"))
+		return 1
+	}
+	fmt.Fprintf(os.Stderr, "headgate: %v\n", err)
+	return 1
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "headgate",
+		Short: "An API gateway that turns one request into many tracked deliveries",
+		Long: "Headgate authenticates a request, maps it to what every configured backend wants,\n" +
+			"records it, answers 202 and delivers. GET /tracking/<id> tells how each target ended.",
+		Example:       "  headgate demo\n  headgate check -c headgate.yaml\n  headgate serve -c headgate.yaml",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usagef("%w; see %s --help", err, c.CommandPath())
+	})
+	root.AddCommand(
+		newServe(), newCheck(), newExplain(), newToken(), newTracking(), newDemo(), newSimulate(),
+		newSchema(), newVersion(),
+	)
+	return root
+}
+
+// configFlag adds the flag that every command has which reads the files.
+func configFlag(c *cobra.Command) *string {
+	return c.Flags().StringP("config", "c", "headgate.yaml", "the operator's file")
+}
+
+// noArgs and exactly are cobra's checks with our exit code.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no arguments, not %q", c.CommandPath(), args[0])
+	}
+	return nil
+}
+
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usagef("%s takes %s; see %s --help", c.CommandPath(), what, c.CommandPath())
+		}
+		return nil
+	}
+}
+
+func count(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}

@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"headgate/config"
+	"headgate/internal/app"
+	"headgate/routes"
+)
+
+func newSchema() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "schema {headgate|routes}",
+		Short: "Print the JSON Schema of a file, for editors",
+		Long: "Prints the JSON Schema of headgate.yaml or of route files. With --dir both are\n" +
+			"written there as headgate.schema.json and routes.schema.json.",
+		Example: "  headgate schema routes > routes.schema.json\n  headgate schema --dir schemas",
+	}
+	dir := c.Flags().String("dir", "", "write both schemas into this folder")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		makers := map[string]func() ([]byte, error){
+			"headgate": config.Schema,
+			"routes":   func() ([]byte, error) { return routes.Schema(app.Builtin()) },
+		}
+		if *dir != "" {
+			for name, schema := range makers {
+				text, err := schema()
+				if err != nil {
+					return err
+				}
+				path := filepath.Join(*dir, name+".schema.json")
+				if err := os.WriteFile(path, text, 0o644); err != nil { //nolint:gosec // a schema is public
+					return fmt.Errorf("write schema: %w", err)
+				}
+			}
+			return nil
+		}
+		if len(args) != 1 || makers[args[0]] == nil {
+			return usagef("say which schema: headgate schema headgate, or headgate schema routes")
+		}
+		text, err := makers[args[0]]()
+		if err != nil {
+			return err
+		}
+		_, err = c.OutOrStdout().Write(text)
+		return err
+	}
+	return c
+}

@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"headgate/config"
+	"headgate/config/yamlsrc"
+	"headgate/internal/app"
+	"headgate/internal/obs"
+)
+
+func newServe() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gateway, the workers, or both",
+		Long: "Runs until SIGTERM or Ctrl-C: then no new requests are taken, steps in flight may\n" +
+			"finish within limits.shutdown, and the rest is handed back. SIGHUP reads all files\n" +
+			"again; a bad file leaves the running configuration in place.",
+		Example: "  headgate serve -c headgate.yaml\n  headgate serve -c headgate.yaml --role worker",
+		Args:    noArgs,
+	}
+	path := configFlag(c)
+	role := c.Flags().String("role", string(app.RoleAll), "what this process does: all, gateway or worker")
+	listen := c.Flags().String("listen", "", "address for clients, instead of the file's")
+	adminListen := c.Flags().String("admin-listen", "", "address of the admin listener, instead of the file's")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		parsed, err := parseRole(*role)
+		if err != nil {
+			return err
+		}
+		log, err := logger(*path)
+		if err != nil {
+			return err
+		}
+		return serve(c.Context(), app.Options{ConfigPath: *path, Role: parsed, Log: log, Listen: *listen, AdminListen: *adminListen})
+	}
+	return c
+}
+
+func parseRole(s string) (app.Role, error) {
+	known := make([]string, 0, len(app.Roles()))
+	for _, role := range app.Roles() {
+		if string(role) == s {
+			return role, nil
+		}
+		known = append(known, string(role))
+	}
+	return "", usagef("unknown role %q: write %s", s, strings.Join(known, ", "))
+}
+
+// logger makes the logger the file asks for. Problems of the file are not told here:
+// the start that follows tells all of them.
+func logger(path string) (*slog.Logger, error) {
+	var report yamlsrc.Report
+	c := config.Load(path, &report)
+	log, _, err := obs.Logger(os.Stderr, c.Telemetry.Log.Format, c.Telemetry.Log.Level)
+	if err != nil && report.Len() == 0 {
+		return nil, err
+	}
+	if err != nil {
+		return slog.Default(), nil
+	}
+	return log, nil
+}
+
+// serve runs the process until ctx ends.
+func serve(ctx context.Context, o app.Options) error {
+	a, err := app.New(ctx, o)
+	if err != nil {
+		return err
+	}
+	if banner := a.Banner(); banner != "" {
+		fmt.Fprintln(os.Stderr, banner)
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	if err := a.Start(ctx); err != nil {
+		return errors.Join(err, stop(ctx, a))
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			o.Log.InfoContext(ctx, "stopping", "within", a.Config().Limits.Shutdown.String())
+			return stop(ctx, a)
+		case <-hup:
+			if err := a.Reload(ctx); err != nil {
+				o.Log.ErrorContext(ctx, "reload", "error", err)
+			}
+		}
+	}
+}
+
+// stop ends the process's work within its bound, although ctx has ended.
+func stop(ctx context.Context, a *app.App) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.Config().Limits.Shutdown.D()+stopMargin)
+	defer cancel()
+	return a.Stop(ctx)
+}
