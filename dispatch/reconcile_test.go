@@ -1,0 +1,107 @@
+package dispatch_test
+
+import (
+	"testing"
+	"time"
+
+	"headgate/dispatch"
+	"headgate/dispatch/fault"
+	"headgate/dispatch/tracking"
+)
+
+func TestReconcileRunning(t *testing.T) {
+	w := newWorld(t, succeeded())
+	task := w.one(t)
+	if _, err := w.store.Claim(t.Context(), task.Ref, task.Seq, "killed", 15*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.Add(14 * time.Second)
+	w.look(t)
+	if got := w.queue.take(); len(got) != 0 {
+		t.Fatalf("a live run was taken over: %+v", got)
+	}
+	w.clock.Add(2 * time.Second)
+	w.look(t)
+	next := w.only(t)
+	if next.Seq != task.Seq+1 {
+		t.Fatalf("taken over with %+v", next)
+	}
+	w.run(t, next)
+	if got := w.delivery(t, task).State; got != tracking.Succeeded {
+		t.Fatalf("ended as %s", got)
+	}
+}
+
+func TestReconcileScheduled(t *testing.T) {
+	retry := tracking.AttemptFailed{Fault: &fault.Fault{Reason: fault.Timeout}, After: 30 * time.Second}
+	cases := map[string]struct {
+		presence dispatch.Presence
+		after    time.Duration
+		want     int // tasks queued
+		raised   bool
+	}{
+		"not yet due":       {dispatch.Enqueued, 20 * time.Second, 0, false},
+		"within the grace":  {dispatch.Enqueued, 32 * time.Second, 0, false},
+		"missing":           {dispatch.Enqueued, 40 * time.Second, 1, false},
+		"late, but present": {dispatch.Present, 40 * time.Second, 0, false},
+		"will never run":    {dispatch.Lost, 40 * time.Second, 1, true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, retry, succeeded())
+			task := w.one(t)
+			w.run(t, task)
+			w.queue.take()
+			w.queue.presence = c.presence
+			before := w.delivery(t, task)
+			w.clock.Add(c.after)
+			w.look(t)
+			got := w.queue.take()
+			if len(got) != c.want {
+				t.Fatalf("queued %+v, want %d", got, c.want)
+			}
+			if raised := w.delivery(t, task).Seq > before.Seq; raised != c.raised {
+				t.Fatalf("fence raised: %v, want %v", raised, c.raised)
+			}
+			// What was looked at is left alone for a while.
+			w.look(t)
+			if again := w.queue.take(); len(again) != 0 {
+				t.Fatalf("queued again at once: %+v", again)
+			}
+		})
+	}
+}
+
+// A backlog is no loss: as long as an older task waits in the lane, this one may too.
+func TestReconcileQueued(t *testing.T) {
+	cases := map[string]struct {
+		oldest   time.Duration
+		presence dispatch.Presence
+		want     int
+	}{
+		"backlog":             {2 * time.Minute, dispatch.Enqueued, 0},
+		"lane is younger":     {10 * time.Second, dispatch.Enqueued, 1},
+		"lane is empty":       {0, dispatch.Enqueued, 1},
+		"there after all":     {0, dispatch.Present, 0},
+		"dead with its ID on": {0, dispatch.Lost, 1},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, succeeded())
+			task := w.one(t)
+			w.queue.oldest, w.queue.presence = c.oldest, c.presence
+			w.clock.Add(time.Minute)
+			w.look(t)
+			got := w.queue.take()
+			if len(got) != c.want {
+				t.Fatalf("queued %+v, want %d", got, c.want)
+			}
+			if c.want == 1 {
+				w.run(t, got[0])
+				if state := w.delivery(t, task).State; state != tracking.Succeeded {
+					t.Fatalf("ended as %s", state)
+				}
+			}
+		})
+	}
+}
