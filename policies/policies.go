@@ -126,10 +126,10 @@ type Stage int
 // The stages, in the order they run. Admit and the look-up of the idempotency key
 // share one wave of round trips, while Content runs on the processor.
 const (
-	Identify Stage = iota // who is it? sets Principal; reads no body
-	Authorize             // may this principal use the route? (scopes)
-	Admit                 // is there room? (rate limits); may ask Redis
-	Content               // is the body acceptable? sets JSON
+	Identify  Stage = iota // who is it? sets Principal; reads no body
+	Authorize              // may this principal use the route? (scopes)
+	Admit                  // is there room? (rate limits); may ask Redis
+	Content                // is the body acceptable? sets JSON
 )
 
 // Authenticator is a Policy of the stage Identify that can be combined with others:

@@ -19,6 +19,11 @@ type Deps struct {
 	// HTTP fetches key sets. Nil means that nothing is fetched.
 	HTTP *http.Client
 	Log  *slog.Logger
+	// CompileText compiles a scalar with expressions. roots are the names that an
+	// expression may use; what is wrong goes into report, and the result is nil or not
+	// used then. It keeps the policies free of the mapping language. Nil means that
+	// there are no expressions: whoever needs one denies.
+	CompileText func(n *yamlsrc.Node, roots []string, report *yamlsrc.Report) func(scope map[string]any) (string, error)
 }
 
 // LimitState is where a fixed window stands after a hit.

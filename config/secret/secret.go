@@ -16,18 +16,25 @@ import (
 
 const mask = "***"
 
-// Value is a secret in clear. Every way of printing it gives three stars.
-type Value struct{ text string }
+// Value is a secret in clear. Every way of printing it gives three stars. The text is
+// behind a pointer because fmt looks into the fields of a value that is printed with a
+// wrong verb, whatever methods it has.
+type Value struct{ text *string }
 
 // New makes a Value.
-func New(text string) Value { return Value{text} }
+func New(text string) Value { return Value{&text} }
 
 // Reveal gives the secret in clear: for the request that carries it, nothing else.
-func (v Value) Reveal() string { return v.text }
+func (v Value) Reveal() string {
+	if v.text == nil {
+		return ""
+	}
+	return *v.text
+}
 
 // Equal compares in constant time.
 func (v Value) Equal(other string) bool {
-	return subtle.ConstantTimeCompare([]byte(v.text), []byte(other)) == 1
+	return subtle.ConstantTimeCompare([]byte(v.Reveal()), []byte(other)) == 1
 }
 
 // String implements fmt.Stringer.
@@ -79,7 +86,7 @@ func (r Ref) Read() (Value, error) {
 		}
 		return Value{}, fmt.Errorf("environment variable %s is not set or empty", r.Env)
 	case r.File != "":
-		raw, err := os.ReadFile(r.File)
+		raw, err := os.ReadFile(r.File) //nolint:gosec // Access says which files route authors may name
 		if err != nil {
 			return Value{}, fmt.Errorf("read secret: %w", err)
 		}
@@ -91,25 +98,44 @@ func (r Ref) Read() (Value, error) {
 	return Value{}, errors.New("no secret is configured")
 }
 
-// DecodeYAML implements yamlsrc.Decoder. A secret written in clear is a problem.
+const refHint = "write {env: NAME} or {file: /path}"
+
+// DecodeYAML implements yamlsrc.Decoder. A secret written in clear is a problem, and
+// the report does not show its line; nor does it where the author has put the secret
+// under a wrong key or in the place of the variable's name.
 func (r *Ref) DecodeYAML(n *yamlsrc.Node, report *yamlsrc.Report) {
-	if n.Kind == yamlsrc.Scalar {
-		report.Addf(n.Pos, n.Path, "write {env: NAME} or {file: /path}", "a secret must not stand in the file in clear")
+	switch n.Kind {
+	case yamlsrc.Null:
+		report.Addf(n.Pos, n.Path, refHint, "a secret needs either env or file")
+		return
+	case yamlsrc.Scalar, yamlsrc.Seq:
+		report.AddSecretf(n, refHint, "a secret must not stand in the file in clear")
+		return
+	case yamlsrc.Map:
+	}
+	before := report.Len()
+	for _, e := range n.Entries {
+		if e.Key == "env" && e.Value.Kind != yamlsrc.Null && !yamlsrc.IsEnvName(e.Value.Text) {
+			report.AddSecretf(e.Value, refHint, "env takes the name of an environment variable, not the secret")
+		} else if e.Key != "env" && e.Key != "file" {
+			report.Conceal(e.Value)
+		}
+	}
+	if report.Len() > before {
 		return
 	}
 	type plain Ref
-	before := report.Len()
 	n.Decode((*plain)(r), report)
 	if report.Len() == before && (r.Env == "") == (r.File == "") {
-		report.Addf(n.Pos, n.Path, "write {env: NAME} or {file: /path}", "a secret needs either env or file")
+		report.Addf(n.Pos, n.Path, refHint, "a secret needs either env or file")
 	}
 }
 
 // Access says which secrets and variables the author of a route file may name: the
 // operator's other secrets are out of reach. The zero value allows nothing.
 type Access struct {
-	Env   []string // patterns such as CRM_*
-	Files []string // folders or files
+	Env   []string `yaml:"env" json:"env,omitempty" jsonschema_description:"Names of environment variables that route files may use; * and ? are wildcards: CRM_*."`
+	Files []string `yaml:"files" json:"files,omitempty" jsonschema_description:"Folders or files that route files may read secrets from."`
 }
 
 // AllowsEnv reports whether the variable may be read.

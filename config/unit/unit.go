@@ -89,8 +89,10 @@ func ParseSize(s string) (Size, error) {
 			break
 		}
 	}
-	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if err != nil || n < 0 || n*float64(factor) > math.MaxInt64/2 || math.IsNaN(n) {
+	number = strings.TrimSpace(number)
+	n, err := strconv.ParseFloat(number, 64)
+	// Signs, exponents, underscores and words such as Inf are numbers to ParseFloat.
+	if err != nil || strings.Trim(number, "0123456789.") != "" || n*float64(factor) > math.MaxInt64/2 {
 		return 0, fmt.Errorf("%q is not a size such as 512, 256KB or 6MB", s)
 	}
 	return Size(n * float64(factor)), nil

@@ -1,11 +1,12 @@
 package yamlsrc
 
 import (
+	"encoding/json"
 	"fmt"
-	"math"
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Decoder is a type that reads itself from a node: units, references, expressions.
@@ -38,12 +39,7 @@ func decodeInto(n *Node, v reflect.Value, report *Report) {
 		return
 	}
 	if n.Kind == Null {
-		if v.Kind() != reflect.Pointer && v.Kind() != reflect.Map && v.Kind() != reflect.Slice && v.Kind() != reflect.Struct {
-			report.Addf(n.Pos, n.Path, "write a value, or leave the key out for the default", "%s is empty", last(n.Path))
-		}
-		if v.Kind() == reflect.Struct {
-			decodeStruct(&Node{Kind: Map, Pos: n.Pos, Path: n.Path}, v, report)
-		}
+		decodeNull(n, v, report)
 		return
 	}
 	switch v.Kind() {
@@ -71,6 +67,24 @@ func decodeInto(n *Node, v reflect.Value, report *Report) {
 	}
 }
 
+// decodeNull handles a key without a value: a mapping then has its defaults, a list is
+// empty and an optional mapping stays away, but a scalar must be written.
+func decodeNull(n *Node, v reflect.Value, report *Report) {
+	kind := v.Kind()
+	if kind == reflect.Pointer {
+		if kind = v.Type().Elem().Kind(); kind == reflect.Struct {
+			return
+		}
+	}
+	switch kind {
+	case reflect.Struct:
+		decodeStruct(&Node{Kind: Map, Pos: n.Pos, Path: n.Path}, v, report)
+	case reflect.Map, reflect.Slice, reflect.Interface:
+	default:
+		report.Addf(n.Pos, n.Path, "write a value, or leave the key out for the default", "%s is empty", last(n.Path))
+	}
+}
+
 func decodeScalar(n *Node, v reflect.Value, report *Report) {
 	if n.Kind != Scalar {
 		n.wrong(article(v.Kind()), report)
@@ -87,15 +101,17 @@ func decodeScalar(n *Node, v reflect.Value, report *Report) {
 		}
 		v.SetBool(b)
 	case reflect.Float64:
-		f, err := strconv.ParseFloat(n.Text, 64)
-		if err != nil || n.Quoted || math.IsNaN(f) || math.IsInf(f, 0) {
+		number, _ := n.Value().(json.Number)
+		f, err := number.Float64()
+		if err != nil {
 			n.wrong("a number", report)
 			return
 		}
 		v.SetFloat(f)
 	default:
-		i, err := strconv.ParseInt(strings.ReplaceAll(n.Text, "_", ""), 10, 64)
-		if err != nil || n.Quoted {
+		number, _ := n.Value().(json.Number)
+		i, err := strconv.ParseInt(string(number), 10, v.Type().Bits())
+		if err != nil {
 			n.wrong("a whole number", report)
 			return
 		}
@@ -184,14 +200,19 @@ func (n *Node) describe() string {
 	case Seq:
 		return "a list"
 	case Scalar:
-		text := n.Text
-		if len(text) > 40 {
-			text = text[:40] + "…"
-		}
-		return strconv.Quote(text)
+		return strconv.Quote(shorten(n.Text))
 	case Null:
 	}
 	return "nothing"
+}
+
+// shorten keeps messages readable; it cuts between characters, not within one.
+func shorten(text string) string {
+	const enough = 40
+	if utf8.RuneCountInString(text) <= enough {
+		return text
+	}
+	return string([]rune(text)[:enough]) + "…"
 }
 
 func article(k reflect.Kind) string {

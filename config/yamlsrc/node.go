@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/token"
 )
 
 // Kind says what a Node holds.
@@ -48,6 +45,8 @@ type Node struct {
 	Quoted  bool   // the scalar was quoted or a block scalar: always a string
 	Entries []Entry
 	Items   []*Node
+
+	end int // a scalar's last line, when it has several
 }
 
 // Entry is one key of a mapping, in file order.
@@ -103,6 +102,9 @@ func (n *Node) Value() any {
 	return nil
 }
 
+// MarshalJSON writes Value.
+func (n *Node) MarshalJSON() ([]byte, error) { return json.Marshal(n.Value()) }
+
 func (n *Node) scalar() any {
 	if n.Quoted {
 		return n.Text
@@ -132,135 +134,6 @@ func isJSONNumber(s string) bool {
 	}
 	var number json.Number
 	return json.Unmarshal([]byte(s), &number) == nil
-}
-
-// maxNodes bounds what aliases may expand to, so that a few lines of nested aliases
-// cannot fill the memory.
-const maxNodes = 200_000
-
-type converter struct {
-	file    string
-	anchors map[string]*Node
-	count   int
-	report  *Report
-}
-
-func (c *converter) pos(tk *token.Token) Pos {
-	if tk == nil || tk.Position == nil {
-		return Pos{File: c.file, Line: 1, Column: 1}
-	}
-	return Pos{File: c.file, Line: max(tk.Position.Line, 1), Column: max(tk.Position.Column, 1)}
-}
-
-func (c *converter) convert(n ast.Node, path string) *Node {
-	c.count++
-	if n == nil {
-		return &Node{Kind: Null, Path: path, Pos: Pos{File: c.file, Line: 1, Column: 1}}
-	}
-	at := c.pos(n.GetToken())
-	if c.count > maxNodes {
-		if c.count == maxNodes+1 {
-			c.report.Addf(at, path, "split the file", "more than %d values in one file", maxNodes)
-		}
-		return &Node{Kind: Null, Path: path, Pos: at}
-	}
-	switch v := n.(type) {
-	case *ast.MappingNode:
-		return c.mapping(v.Values, at, path)
-	case *ast.MappingValueNode:
-		return c.mapping([]*ast.MappingValueNode{v}, c.pos(v.Key.GetToken()), path)
-	case *ast.SequenceNode:
-		out := &Node{Kind: Seq, Pos: at, Path: path}
-		for i, item := range v.Values {
-			out.Items = append(out.Items, c.convert(item, fmt.Sprintf("%s[%d]", path, i)))
-		}
-		return out
-	case *ast.AnchorNode:
-		out := c.convert(v.Value, path)
-		c.anchors[v.Name.GetToken().Value] = out
-		return out
-	case *ast.AliasNode:
-		return c.alias(v, at, path)
-	case *ast.TagNode:
-		c.report.Addf(at, path, "leave the tag out", "YAML tags such as %s are not used here", v.Start.Value)
-		return c.convert(v.Value, path)
-	case *ast.LiteralNode:
-		return &Node{Kind: Scalar, Pos: at, Path: path, Text: v.Value.Value, Quoted: true}
-	case *ast.NullNode:
-		return &Node{Kind: Null, Pos: at, Path: path}
-	case *ast.StringNode:
-		quoted := v.Token.Type == token.SingleQuoteType || v.Token.Type == token.DoubleQuoteType
-		return &Node{Kind: Scalar, Pos: at, Path: path, Text: v.Value, Quoted: quoted}
-	default:
-		return &Node{Kind: Scalar, Pos: at, Path: path, Text: strings.TrimSpace(n.GetToken().Value)}
-	}
-}
-
-func (c *converter) alias(v *ast.AliasNode, at Pos, path string) *Node {
-	name := v.Value.GetToken().Value
-	target, ok := c.anchors[name]
-	if !ok {
-		c.report.Addf(at, path, "write the anchor before its use: &"+name, "unknown alias *%s", name)
-		return &Node{Kind: Null, Pos: at, Path: path}
-	}
-	return c.copy(target, path)
-}
-
-// copy re-roots an aliased subtree under the path of its use; positions stay those of
-// the anchor, since that is where a mistake has to be mended.
-func (c *converter) copy(n *Node, path string) *Node {
-	if c.count++; c.count > maxNodes {
-		if c.count == maxNodes+1 {
-			c.report.Addf(n.Pos, path, "use fewer nested aliases", "aliases expand to more than %d values", maxNodes)
-		}
-		return &Node{Kind: Null, Path: path, Pos: n.Pos}
-	}
-	out := *n
-	out.Path = path
-	out.Entries, out.Items = nil, nil
-	for _, e := range n.Entries {
-		e.Value = c.copy(e.Value, join(path, e.Key))
-		out.Entries = append(out.Entries, e)
-	}
-	for i, item := range n.Items {
-		out.Items = append(out.Items, c.copy(item, fmt.Sprintf("%s[%d]", path, i)))
-	}
-	return &out
-}
-
-func (c *converter) mapping(values []*ast.MappingValueNode, at Pos, path string) *Node {
-	out := &Node{Kind: Map, Pos: at, Path: path}
-	seen := map[string]Pos{}
-	var merged []Entry
-	for _, v := range values {
-		keyPos := c.pos(v.Key.GetToken())
-		if v.Key.IsMergeKey() {
-			from := c.convert(v.Value, path)
-			merged = append(merged, from.Entries...)
-			continue
-		}
-		key := v.Key.GetToken().Value
-		if s, ok := v.Key.(*ast.StringNode); ok {
-			key = s.Value
-		}
-		if first, dup := seen[key]; dup {
-			c.report.Addf(keyPos, join(path, key), "keep one of them", "%q is here twice, first in line %d", key, first.Line)
-			continue
-		}
-		seen[key] = keyPos
-		value := c.convert(v.Value, join(path, key))
-		if value.Kind == Null && (value.Line == 1 && value.Column == 1) {
-			value.Pos = keyPos
-		}
-		out.Entries = append(out.Entries, Entry{Key: key, KeyPos: keyPos, Value: value})
-	}
-	for _, e := range merged {
-		if _, own := seen[e.Key]; !own {
-			seen[e.Key] = e.KeyPos
-			out.Entries = append(out.Entries, e)
-		}
-	}
-	return out
 }
 
 func join(path, key string) string {

@@ -1,24 +1,47 @@
 package yamlsrc
 
 import (
+	"bytes"
 	"errors"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
-// maxDepth bounds the nesting of a file: the parser below is recursive.
-const maxDepth = 200
+// maxDepth bounds the nesting of a file: the parser below is recursive. maxBytes bounds
+// its length: the parser's time grows with the square of some shapes.
+const (
+	maxDepth = 200
+	maxBytes = 4 << 20
+)
+
+const quoteIt = `put the expression into quotes: "${{ … }}"`
 
 // Parse reads one YAML (or JSON) document. It always returns a node; what is wrong is
-// added to report, every problem at a position in the file called name.
+// added to report, every problem at a position in the file called name. A byte order
+// mark is dropped and line ends become \n, as YAML asks.
 func Parse(name string, text []byte, report *Report) (root *Node) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	if bytes.IndexByte(text, '\r') >= 0 {
+		text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
+	}
 	report.addSource(name, text)
 	start := Pos{File: name, Line: 1, Column: 1}
 	root = &Node{Kind: Null, Pos: start}
+	if len(text) > maxBytes {
+		report.Addf(start, "", "split the file", "the file is larger than %d MB", maxBytes>>20)
+		return root
+	}
+	if at := invalidUTF8(text); at >= 0 {
+		line := 1 + bytes.Count(text[:at], []byte("\n"))
+		report.Addf(Pos{File: name, Line: line, Column: 1}, "", "save the file as UTF-8", "the file is not valid UTF-8")
+		return root
+	}
 	// The parser is a library that is fed whatever a person typed; should it panic on
 	// some input, that is a problem of this file and not the end of the process.
 	defer func() {
@@ -26,163 +49,129 @@ func Parse(name string, text []byte, report *Report) (root *Node) {
 			report.Addf(start, "", "look for unbalanced brackets or stray characters", "the file cannot be parsed as YAML")
 		}
 	}()
-	if !utf8.Valid(text) {
-		report.Addf(start, "", "save the file as UTF-8", "the file is not valid UTF-8")
+	tokens := lexer.Tokenize(string(text))
+	if line, deep := tooDeep(tokens); deep {
+		report.Addf(report.clamp(Pos{File: name, Line: line}), "", "flatten it", "nested more than %d levels deep", maxDepth)
 		return root
 	}
-	if line, deep := tooDeep(text); deep {
-		report.Addf(Pos{File: name, Line: line, Column: 1}, "", "flatten it", "nested more than %d levels deep", maxDepth)
-		return root
-	}
-	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		pos, message := syntaxError(name, err)
-		report.Addf(pos, "", quoteHint(text, pos.Line), "%s", message)
-		return root
-	}
-	docs := file.Docs[:0:0]
-	for _, d := range file.Docs {
-		if d.Body != nil {
-			docs = append(docs, d)
-		}
-	}
-	if len(docs) == 0 {
+		pos = report.clamp(pos)
+		message, hint := explain(report.line(pos), pos.Column, message)
+		report.Addf(pos, "", hint, "%s", message)
 		return root
 	}
 	c := &converter{file: name, anchors: map[string]*Node{}, report: report}
-	if len(docs) > 1 {
-		report.Addf(c.pos(docs[1].Body.GetToken()), "", "put it into a file of its own",
-			"a second document after --- would be ignored")
+	if body := c.single(file); body != nil {
+		root = c.convert(body, "")
+		cutExpressions(root, report)
 	}
-	root = c.convert(docs[0].Body, "")
-	unquotedExpressions(root, report)
 	return root
+}
+
+func invalidUTF8(text []byte) int {
+	if utf8.Valid(text) {
+		return -1
+	}
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRune(text[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return -1
+}
+
+// single gives the body of the only document; further ones are problems, because the
+// rest of the program would never see them.
+func (c *converter) single(file *ast.File) (body ast.Node) {
+	for _, doc := range file.Docs {
+		switch doc.Body.(type) {
+		case nil, *ast.CommentGroupNode:
+			continue
+		case *ast.DirectiveNode:
+			c.report.Addf(c.pos(doc.Body.GetToken()), "", "leave the line out", "YAML directives are not used here")
+			continue
+		}
+		if body != nil {
+			c.report.Addf(c.start(doc.Body), "", "put it into a file of its own", "a second document after --- would be ignored")
+			return body
+		}
+		body = doc.Body
+	}
+	return body
 }
 
 func syntaxError(name string, err error) (Pos, string) {
 	pos := Pos{File: name, Line: 1, Column: 1}
-	var syntax *yaml.SyntaxError
+	var syntax yaml.Error
 	if errors.As(err, &syntax) {
-		if syntax.Token != nil && syntax.Token.Position != nil {
-			pos.Line, pos.Column = max(syntax.Token.Position.Line, 1), max(syntax.Token.Position.Column, 1)
+		if tk := syntax.GetToken(); tk != nil && tk.Position != nil {
+			pos.Line, pos.Column = tk.Position.Line, tk.Position.Column
 		}
-		return pos, syntax.Message
+		return pos, syntax.GetMessage()
 	}
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	return pos, first
 }
 
-// quoteHint recognises the most common reason for a syntax error in these files: an
-// unquoted expression inside YAML's flow syntax, or one that holds ": " or " #".
-func quoteHint(text []byte, line int) string {
-	lines := strings.Split(string(text), "\n")
-	for i := max(line-2, 0); i < min(line+1, len(lines)); i++ {
-		if strings.Contains(lines[i], "${{") {
-			return `put the expression into quotes: "${{ … }}"`
-		}
+// explain recognises the most common reason for a syntax error in these files: an
+// unquoted expression inside YAML's flow syntax, or one that holds ": ".
+func explain(line string, column int, message string) (better, hint string) {
+	before := string([]rune(line)[:min(column, len([]rune(line)))])
+	switch at := strings.LastIndex(before, "${"); {
+	case strings.Contains(message, "must be specified") && strings.HasSuffix(before, "${") && !strings.Contains(line[at:], "${{"):
+		return "${NAME} inside {…} or […] needs quotes", `put it into quotes: "${NAME}"`
+	case strings.Contains(message, "must be specified") && strings.HasSuffix(before, "${"):
+		return "an expression inside {…} or […] needs quotes", quoteIt
+	case strings.Contains(line, "${{"):
+		return message, quoteIt
+	case strings.Contains(message, "that cannot start any token") && strings.HasPrefix(line, "\t"):
+		return "a tab cannot indent in YAML", "indent with spaces"
 	}
-	return "check indentation, quotes and brackets around this place"
+	return message, "check indentation, quotes and brackets around this place"
 }
 
-// unquotedExpressions reports expressions that YAML's own flow syntax has torn apart:
-// {a: ${{ .b }}} parses, but not as anybody meant it.
-func unquotedExpressions(n *Node, report *Report) {
+// cutExpressions reports expressions that a comment sign or a line's end has cut short.
+func cutExpressions(n *Node, report *Report) {
 	if n.Kind == Scalar && !n.Quoted && strings.Contains(n.Text, "${{") && !strings.Contains(n.Text, "}}") {
-		report.Addf(n.Pos, n.Path, `put the expression into quotes: "${{ … }}"`, "the expression is cut short by YAML's own syntax: %s", n.Text)
+		report.addOnlyf(n.Pos, n.Path, quoteIt, "the expression is cut short by YAML's own syntax: %s", shorten(n.Text))
 	}
 	for _, e := range n.Entries {
-		if e.Key == "$" || strings.HasPrefix(e.Key, "${") {
-			report.Addf(e.KeyPos, n.Path, `put the expression into quotes: "${{ … }}"`, "an expression inside {…} needs quotes")
-			continue
-		}
-		unquotedExpressions(e.Value, report)
+		cutExpressions(e.Value, report)
 	}
 	for _, item := range n.Items {
-		unquotedExpressions(item, report)
+		cutExpressions(item, report)
 	}
 }
 
-func tooDeep(text []byte) (line int, deep bool) {
-	depth := 0
-	line = 1
-	for _, b := range text {
-		switch b {
-		case '\n':
-			line++
-		case '[', '{':
-			if depth++; depth > maxDepth {
-				return line, true
-			}
-		case ']', '}':
-			depth = max(depth-1, 0)
+// tooDeep finds the line where nesting passes maxDepth: brackets that are open, the
+// indentation of a line, and signs that each wrap the value behind them.
+func tooDeep(tokens token.Tokens) (line int, deep bool) {
+	flow, run, indent := 0, 0, 0
+	for _, tk := range tokens {
+		if tk.Prev == nil || tk.Prev.Position.Line != tk.Position.Line {
+			indent = tk.Position.Column
 		}
-	}
-	for i, l := range strings.Split(string(text), "\n") {
-		if len(l)-len(strings.TrimLeft(l, " -")) > maxDepth {
-			return i + 1, true
+		switch tk.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			flow++
+		case token.MappingEndType, token.SequenceEndType:
+			flow = max(flow-1, 0)
+		case token.SequenceEntryType, token.MappingKeyType, token.TagType, token.AnchorType:
+			run++
+		default:
+			run = 0
+		}
+		depth := flow + run
+		if flow == 0 {
+			depth += indent
+		}
+		if depth > maxDepth {
+			return tk.Position.Line, true
 		}
 	}
 	return 0, false
-}
-
-// Expand replaces ${NAME} in every string below n by what lookup gives for NAME.
-// $${ stands for a literal ${; ${{ … }} is left for the expressions. It runs after
-// parsing, so that a value can never change the shape of the file.
-func (n *Node) Expand(lookup func(name string) (string, error), report *Report) {
-	if n.Kind == Scalar && strings.Contains(n.Text, "${") {
-		n.Text = expand(n, lookup, report)
-	}
-	for _, e := range n.Entries {
-		e.Value.Expand(lookup, report)
-	}
-	for _, item := range n.Items {
-		item.Expand(lookup, report)
-	}
-}
-
-func expand(n *Node, lookup func(string) (string, error), report *Report) string {
-	var out strings.Builder
-	for s := n.Text; s != ""; {
-		i := strings.Index(s, "${")
-		if i < 0 {
-			out.WriteString(s)
-			break
-		}
-		literal := i > 0 && s[i-1] == '$'
-		switch {
-		case strings.HasPrefix(s[i:], "${{"): // an expression, or an escaped one: not ours
-			out.WriteString(s[:i+3])
-			s = s[i+3:]
-			continue
-		case literal:
-			out.WriteString(s[:i-1] + "${")
-			s = s[i+2:]
-			continue
-		}
-		out.WriteString(s[:i])
-		name, rest, closed := strings.Cut(s[i+2:], "}")
-		if !closed || !isEnvName(name) {
-			report.Addf(n.Pos, n.Path, "write ${NAME}, or $${ for a literal ${", "%q is not the name of an environment variable", "${"+name)
-			out.WriteString(s[i : i+2])
-			s = s[i+2:]
-			continue
-		}
-		value, err := lookup(name)
-		if err != nil {
-			report.Addf(n.Pos, n.Path, fmt.Sprintf("set %s, or write the value here", name), "${%s}: %s", name, err)
-		}
-		out.WriteString(value)
-		s = rest
-	}
-	return out.String()
-}
-
-func isEnvName(s string) bool {
-	for i, r := range s {
-		letter := r == '_' || (r >= 'A' && r <= 'Z') || (r >= 'a' && r <= 'z')
-		if !letter && (i == 0 || r < '0' || r > '9') {
-			return false
-		}
-	}
-	return s != ""
 }

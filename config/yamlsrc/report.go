@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Problem is one thing wrong with a file, told so that its author can mend it.
@@ -12,13 +14,16 @@ type Problem struct {
 	Path    string // the YAML path, such as routes[0].targets.crm
 	Message string
 	Hint    string // what to write instead; may be empty
-	Source  string // the line in question
+	Source  string // the line in question; empty when a secret stands in it
+
+	only bool // the value is not what was meant: what else is said of it is noise
 }
 
 // Report gathers the problems of all files of one load. The zero value is ready.
 type Report struct {
 	problems []Problem
 	sources  map[string][]string
+	secret   map[Pos]bool // lines that must not be shown; Column is zero
 }
 
 func (r *Report) addSource(name string, text []byte) {
@@ -28,14 +33,64 @@ func (r *Report) addSource(name string, text []byte) {
 	r.sources[name] = strings.Split(string(text), "\n")
 }
 
+func (r *Report) line(pos Pos) string {
+	if lines := r.sources[pos.File]; pos.Line > 0 && pos.Line <= len(lines) {
+		return lines[pos.Line-1]
+	}
+	return ""
+}
+
+// clamp moves a position into its file: the parser places some things behind a line's
+// end or before the first line.
+func (r *Report) clamp(pos Pos) Pos {
+	pos.Line = min(max(pos.Line, 1), max(len(r.sources[pos.File]), 1))
+	pos.Column = min(max(pos.Column, 1), utf8.RuneCountInString(r.line(pos))+1)
+	return pos
+}
+
 // Addf adds a problem at pos. The hint says what to write instead.
 func (r *Report) Addf(pos Pos, path, hint, format string, args ...any) {
-	p := Problem{Pos: pos, Path: path, Message: fmt.Sprintf(format, args...), Hint: hint}
-	if lines := r.sources[pos.File]; pos.Line > 0 && pos.Line <= len(lines) {
-		p.Source = strings.TrimRight(lines[pos.Line-1], "\r")
-	}
-	r.problems = append(r.problems, p)
+	r.problems = append(r.problems, Problem{Pos: pos, Path: path, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
+
+// addOnlyf is Addf for a value that could not be made out: other problems at its place
+// are counted, but not told.
+func (r *Report) addOnlyf(pos Pos, path, hint, format string, args ...any) {
+	r.Addf(pos, path, hint, format, args...)
+	r.problems[len(r.problems)-1].only = true
+}
+
+// AddSecretf is Addf for a problem with a secret that stands at n in clear: neither
+// this nor any other problem shows the lines in which it is written.
+func (r *Report) AddSecretf(n *Node, hint, format string, args ...any) {
+	r.Conceal(n)
+	r.Addf(n.Pos, n.Path, hint, format, args...)
+}
+
+// Conceal keeps the lines of n out of everything that is printed.
+func (r *Report) Conceal(n *Node) {
+	if r.secret == nil {
+		r.secret = map[Pos]bool{}
+	}
+	for line := n.Line; line <= n.lastLine(); line++ {
+		r.secret[Pos{File: n.File, Line: line}] = true
+	}
+}
+
+// lastLine is where n ends.
+func (n *Node) lastLine() int {
+	end := max(n.Line, n.end)
+	for _, e := range n.Entries {
+		end = max(end, e.Value.lastLine())
+	}
+	for _, item := range n.Items {
+		end = max(end, item.lastLine())
+	}
+	return end
+}
+
+// Fork makes an empty report on the same files, for what is worth telling and no problem.
+func (r *Report) Fork() *Report { return &Report{sources: r.sources, secret: r.secret} }
 
 // Len is the number of problems so far: a caller that wants to know whether a part
 // was sound compares before and after.
@@ -43,7 +98,16 @@ func (r *Report) Len() int { return len(r.problems) }
 
 // Problems gives all problems by file, line and column.
 func (r *Report) Problems() []Problem {
-	out := append([]Problem(nil), r.problems...)
+	only := map[Pos]bool{}
+	for _, p := range r.problems {
+		only[p.Pos] = only[p.Pos] || p.only
+	}
+	out := make([]Problem, 0, len(r.problems))
+	for _, p := range r.problems {
+		if p.only || !only[p.Pos] {
+			out = append(out, p)
+		}
+	}
 	sort.SliceStable(out, func(i, j int) bool {
 		a, b := out[i].Pos, out[j].Pos
 		if a.File != b.File {
@@ -54,6 +118,11 @@ func (r *Report) Problems() []Problem {
 		}
 		return a.Column < b.Column
 	})
+	for i, p := range out {
+		if !r.secret[Pos{File: p.File, Line: p.Line}] {
+			out[i].Source = r.line(p.Pos)
+		}
+	}
 	return out
 }
 
@@ -88,8 +157,9 @@ func (p Problem) String() string {
 		fmt.Fprintf(&out, " (%s)", p.Path)
 	}
 	if p.Source != "" {
+		source, caret := window(p.Source, p.Column)
 		number := fmt.Sprintf("%5d | ", p.Line)
-		fmt.Fprintf(&out, "\n%s%s\n%s| %s^", number, p.Source, strings.Repeat(" ", len(number)-2), indent(p.Source, p.Column))
+		fmt.Fprintf(&out, "\n%s%s\n%s| %s^", number, source, strings.Repeat(" ", len(number)-2), caret)
 	}
 	if p.Hint != "" {
 		fmt.Fprintf(&out, "\n        hint: %s", p.Hint)
@@ -97,19 +167,39 @@ func (p Problem) String() string {
 	return out.String()
 }
 
-// indent gives white space as wide as the text before column, tabs kept as tabs.
-func indent(source string, column int) string {
-	var out strings.Builder
-	for i, r := range []rune(source) {
-		if i >= column-1 {
-			break
+// maxShown is how much of a line is printed: a JSON file may be one line altogether.
+const maxShown = 160
+
+// window gives the part of a source line around column that is fit to print, and white
+// space as wide as what stands before column in it, tabs kept as tabs.
+func window(source string, column int) (shown, before string) {
+	runes := []rune(source)
+	from := 0
+	if column > maxShown*3/4 {
+		from = min(column-maxShown/2, len(runes))
+	}
+	to := min(from+maxShown, len(runes))
+	var text, space strings.Builder
+	if from > 0 {
+		text.WriteRune('…')
+		space.WriteByte(' ')
+	}
+	for i, r := range runes[from:to] {
+		if r != '\t' && !unicode.IsPrint(r) {
+			r = unicode.ReplacementChar // the file may hold what a terminal would obey
 		}
+		text.WriteRune(r)
 		if r != '\t' {
 			r = ' '
 		}
-		out.WriteRune(r)
+		if from+i < column-1 {
+			space.WriteRune(r)
+		}
 	}
-	return out.String()
+	if to < len(runes) {
+		text.WriteRune('…')
+	}
+	return text.String(), space.String()
 }
 
 // Nearest gives the known word closest to word, empty when none is close: what a
@@ -137,22 +227,28 @@ func UnknownHint(word string, known []string) string {
 	return "known here: " + strings.Join(known, ", ")
 }
 
-// distance is the Levenshtein distance of two short words.
+// distance counts the edits between two short words: letters added, dropped, changed,
+// or two neighbours swapped, which is the commonest slip of all.
 func distance(a, b string) int {
+	var before []int
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
+		next := make([]int, len(b)+1)
+		next[0] = i
 		for j := 1; j <= len(b); j++ {
 			cost := 1
 			if a[i-1] == b[j-1] {
 				cost = 0
 			}
-			diagonal, row[j] = row[j], min(row[j]+1, row[j-1]+1, diagonal+cost)
+			next[j] = min(row[j]+1, next[j-1]+1, row[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				next[j] = min(next[j], before[j-2]+1)
+			}
 		}
+		before, row = row, next
 	}
 	return row[len(b)]
 }

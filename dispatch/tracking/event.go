@@ -87,6 +87,9 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 		next.StepSince, next.NextAt = now, time.Time{}
 		next.Reason, next.Message = "", ""
 	case Concluded:
+		if !e.State.Final() {
+			panic(fmt.Sprintf("tracking: concluded as %q, which is not final", e.State))
+		}
 		next.answer(e.Answer)
 		if e.Poll {
 			next.Polls++
@@ -129,8 +132,11 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 }
 
 // TakeOver gives the delivery with its fence raised, so that whoever held the claim can
-// change it no longer, and its task queued anew.
+// change it no longer, and its task queued anew. One that is final stays as it is.
 func TakeOver(d Delivery) Delivery {
+	if d.State.Final() {
+		return d
+	}
 	d.Seq++
 	d.Token = ""
 	d.Phase = Queued

@@ -22,7 +22,7 @@ const (
 )
 
 // NewID makes a tracking ID: a prefix, two digits of shard and a version 7 UUID in base
-// 62, so that IDs sort roughly by time and cannot be guessed. A request with an
+// 62, so that the IDs of a shard sort by time and none can be guessed. A request with an
 // idempotency key gets the shard of the key, so that both are written in one step.
 func NewID(idemHash string) (string, error) {
 	shard := rand.IntN(Shards) //nolint:gosec // spreads load; the UUID is what must not be guessed
@@ -33,7 +33,12 @@ func NewID(idemHash string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	digits := new(big.Int).SetBytes(u[:]).Text(62)
+	digits := []byte(new(big.Int).SetBytes(u[:]).Text(62))
+	for i, c := range digits {
+		if c > '9' {
+			digits[i] = c ^ 0x20 // big.Int counts 0-9a-zA-Z, which does not sort like the number
+		}
+	}
 	var out strings.Builder
 	out.WriteString(idPrefix)
 	if shard < 10 {
@@ -41,7 +46,7 @@ func NewID(idemHash string) (string, error) {
 	}
 	out.WriteString(strconv.Itoa(shard))
 	out.WriteString(strings.Repeat("0", idDigits-len(digits)))
-	out.WriteString(digits)
+	out.Write(digits)
 	return out.String(), nil
 }
 

@@ -13,7 +13,8 @@ var (
 	ErrNotFound = errors.New("no such record")
 	// ErrFenced: the delivery changed since it was read: another run, a take-over.
 	ErrFenced = errors.New("the delivery was changed by another run")
-	// ErrUnavailable: the store cannot be reached or refuses writes; nothing was done.
+	// ErrUnavailable: the store cannot be reached or refuses writes. Nothing was accepted;
+	// any other call may have been carried out, and may be repeated as it was.
 	ErrUnavailable = errors.New("the store is not available")
 	// ErrOutcomeUnknown: the accept may or may not have been recorded.
 	ErrOutcomeUnknown = errors.New("whether the request was recorded could not be learnt")
@@ -67,6 +68,7 @@ type Row struct {
 }
 
 // Store keeps records. Every method is one atomic step; all times are the store's.
+// Package trackingtest holds the rules below as tests.
 type Store interface {
 	// Accept writes a record with its due rows, payloads and idempotency row. It is
 	// idempotent on the ID. When the idempotency key is already taken, the row that
@@ -75,7 +77,8 @@ type Store interface {
 	// Idem looks an idempotency row up; nil when there is none.
 	Idem(ctx context.Context, idemHash string) (*IdemRow, error)
 	// Claim gives the run that holds token the delivery for the time hold, provided
-	// that seq is the recorded one and no live run holds it.
+	// that seq is the recorded one and no live run holds it. The holder may claim again
+	// to extend its hold.
 	Claim(ctx context.Context, ref Ref, seq int, token string, hold time.Duration) (*Claimed, error)
 	// Apply replaces the delivery by next, provided that its fence is still expect; else
 	// ErrFenced. Moving or removing the due row, dropping the payload on success, ending
@@ -84,13 +87,15 @@ type Store interface {
 	// Load reads a record whole.
 	Load(ctx context.Context, id string) (*Dispatch, error)
 	// Changed gives a channel that receives, at the latest a moment after it happened,
-	// when a delivery of the record becomes final. stop ends it.
+	// when a delivery of the record becomes final. It also receives once it stands, so that
+	// nothing is missed by reading first. Wakes may be spurious. stop ends it.
 	Changed(ctx context.Context, id string) (wake <-chan struct{}, stop func())
 	// Overdue lists running and scheduled deliveries whose time passed more than grace
 	// ago, at most limit.
 	Overdue(ctx context.Context, grace time.Duration, limit int) ([]Row, error)
 	// QueuedSince lists deliveries of one target that were queued longer than age ago,
-	// oldest first, at most limit.
+	// the listed ones oldest first, at most limit. Beyond the limit any may be left out, but
+	// none each time.
 	QueuedSince(ctx context.Context, target string, age time.Duration, limit int) ([]Row, error)
 	// Touch counts a row of Overdue or QueuedSince as due only from now on, so that it is
 	// not looked at again at once. A row that has gone or changed stays as it is.

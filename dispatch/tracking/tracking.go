@@ -188,7 +188,8 @@ func (d *Dispatch) Counts() map[State]int {
 	return out
 }
 
-// EndedAt gives when the last delivery became final; zero while one is not.
+// EndedAt gives when the last delivery became final; zero while one is not. A skipped
+// delivery was final when the request was accepted.
 func (d *Dispatch) EndedAt() time.Time {
 	last := d.AcceptedAt
 	for _, t := range d.Targets {

@@ -6,5 +6,5 @@ import "embed"
 
 // Files are the example's files.
 //
-//go:embed headgate.yaml env.sh profile.json routes schemas
+//go:embed headgate.yaml env.sh profile.json routes
 var Files embed.FS

@@ -85,13 +85,16 @@ func (a *App) onStop(name string, run func(ctx context.Context) error) {
 
 // New reads the files and makes every part. On an error nothing is left behind. A
 // *yamlsrc.ProblemsError tells what is wrong with the files.
-func New(ctx context.Context, o Options) (a *App, err error) {
-	a = &App{o: o, metrics: obs.New()}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, a.cleanUp(ctx))
-		}
-	}()
+func New(ctx context.Context, o Options) (*App, error) {
+	a := &App{o: o, metrics: obs.New()}
+	if err := a.make(ctx); err != nil {
+		return nil, errors.Join(err, a.cleanUp(ctx))
+	}
+	return a, nil
+}
+
+func (a *App) make(ctx context.Context) (err error) {
+	o := a.o
 	limiter := &lazyLimiter{}
 	// Authenticators log from the moment they exist; what the file says of logging is
 	// known a moment later.
@@ -103,16 +106,16 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 	var report yamlsrc.Report
 	c, table := Load(o.ConfigPath, a.deps, &report)
 	if err := report.Err(); err != nil {
-		return nil, err
+		return err
 	}
 	a.config = c
 	a.table.Store(table)
 	a.onStop("routes", func(context.Context) error { a.table.Load().Close(); return nil })
 	if c.Redis.URL.Mode == config.Embedded && o.Role != RoleAll {
-		return nil, fmt.Errorf("redis.url: embedded serves one process only; role %s needs a Redis that all processes reach", o.Role)
+		return fmt.Errorf("redis.url: embedded serves one process only; role %s needs a Redis that all processes reach", o.Role)
 	}
 	if a.conn, a.redis, err = openRedis(ctx, c); err != nil {
-		return nil, err
+		return err
 	}
 	if a.redis != nil {
 		a.onStop("embedded redis", func(context.Context) error { return a.redis.Stop() })
@@ -121,7 +124,7 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 	limiter.rdb = a.conn.Shared
 	a.store = redisstore.New(a.conn.Shared, a.conn.Base)
 	a.onStop("subscriptions", func(context.Context) error { return a.store.Close() })
-	return a, a.build()
+	return a.build()
 }
 
 func (a *App) build() error {
@@ -163,7 +166,7 @@ func (a *App) Start(ctx context.Context) error {
 		a.startWorking(background)
 	}
 	if a.admin != nil {
-		if err := a.admin.Start(ctx); err != nil {
+		if err := a.admin.Start(ctx, a.adminListen()); err != nil {
 			return fmt.Errorf("admin listener: %w", err)
 		}
 		a.onStop("admin listener", a.admin.Stop)

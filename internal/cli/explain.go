@@ -28,8 +28,8 @@ func newExplain() *cobra.Command {
 		Short: "Show what a request would become, without sending anything",
 		Long: "Shows what each policy says of the request and the exact request that each step of\n" +
 			"each target would send. Secrets are masked; what depends on a backend's answer stands\n" +
-			"as <saved.name>. Without an Authorization header (-H) a principal is assumed, with the\n" +
-			"scopes of the route and the claims given by --claim. Rate limits are not counted.",
+			"as <saved.name>. Without an Authorization header (-H) a principal is assumed that may\n" +
+			"use the route and has the claims given by --claim. Rate limits are not counted.",
 		Example: "  headgate explain POST /profiles/42 -d @profile.json --claim org=acme\n" +
 			"  headgate explain POST /profiles/42 -d '{\"email\":\"a@b.example\"}' -H \"Authorization: Bearer $TOKEN\"",
 		Args: exactly(2, "a method and a path"),
@@ -155,11 +155,13 @@ func (e *explainer) input(payload []byte) target.Input {
 
 // policies asks every policy in its order and reports whether all allow.
 func (e *explainer) policies(ctx context.Context, route *routes.Route) bool {
+	assumed := false
 	switch {
 	case route.Auth == nil:
 		e.verdict("auth", "none: anybody may call")
 	case e.request.Header.Get("Authorization") == "" && e.request.Header.Get("X-Api-Key") == "":
 		e.assume(route)
+		assumed = true
 	default:
 		if d := route.Auth.Check(ctx, e.request); !d.Allow {
 			e.denied("auth", d)
@@ -169,6 +171,10 @@ func (e *explainer) policies(ctx context.Context, route *routes.Route) bool {
 		e.verdict("auth", fmt.Sprintf("accepted by %s: %q, tenant %q, scopes %v", p.Authenticator, p.ID, p.Tenant, p.Scopes))
 	}
 	for _, p := range route.Policies {
+		if assumed && p.Stage() == policies.Authorize {
+			e.verdict(p.Name(), "assumed to be met")
+			continue
+		}
 		d := p.Check(ctx, e.request)
 		if !d.Allow {
 			e.denied(p.Name(), d)
@@ -186,11 +192,11 @@ func (e *explainer) assume(route *routes.Route) {
 		name, value, _ := strings.Cut(claim, "=")
 		claims[name] = value
 	}
-	names := route.Auth.Names()
+	names := route.Auth.Authenticators()
 	e.request.Principal = policies.Principal{
-		Authenticator: names[0], ID: fmt.Sprint(claims["sub"]), Tenant: "example", Scopes: route.Scopes, Claims: claims,
+		Authenticator: names[0], ID: fmt.Sprint(claims["sub"]), Tenant: "example", Claims: claims,
 	}
-	e.verdict("auth", fmt.Sprintf("no credentials given; assuming a principal of %s with the scopes of the route", names[0]))
+	e.verdict("auth", fmt.Sprintf("no credentials given; assuming a principal of %s", names[0]))
 }
 
 func (e *explainer) verdict(name, text string) { fmt.Fprintf(e.out, "  %-12s %s\n", name, text) }

@@ -16,6 +16,7 @@ import (
 // signer is an authenticator that can mint tokens of its own kind: one whose key is a
 // shared secret.
 type signer interface {
+	CanSign() bool
 	Sign(claims map[string]any, ttl time.Duration) (string, error)
 }
 
@@ -56,7 +57,7 @@ func mint(table *routes.Table, auth, subject string, claims, scopes []string, tt
 	able := map[string]signer{}
 	var names []string
 	for name, a := range table.Authenticators() {
-		if s, ok := a.(signer); ok {
+		if s, ok := a.(signer); ok && s.CanSign() {
 			able[name] = s
 			names = append(names, name)
 		}

@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -67,26 +69,40 @@ func child(ctx context.Context, binary, dir string) (*Server, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
 	// A socket's path is limited to about 100 bytes, so it does not lie in dir.
 	sockets, err := os.MkdirTemp("", "headgate-")
 	if err != nil {
-		return nil, fmt.Errorf("make socket directory: %w", err)
+		return nil, errors.Join(fmt.Errorf("make socket directory: %w", err), lock.Close())
 	}
 	socket := filepath.Join(sockets, "redis.sock")
 	log, err := os.OpenFile(filepath.Join(dir, "redis.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // the operator's own data directory
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open redis log: %w", err), os.RemoveAll(sockets))
+		return nil, errors.Join(fmt.Errorf("open redis log: %w", err), os.RemoveAll(sockets), lock.Close())
 	}
 	cmd := exec.Command(binary, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", //nolint:gosec,noctx // found on the PATH; its life is the server's
 		"--dir", dir, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
 		"--maxmemory-policy", "noeviction", "--daemonize", "no")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = dieWithParent()
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start redis-server: %w", err), log.Close(), os.RemoveAll(sockets))
+	started, exited := make(chan error), make(chan error, 1)
+	go func() {
+		// On Linux the child's end is bound to the thread that started it, so that thread
+		// has to live as long as the child.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			exited <- cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, errors.Join(fmt.Errorf("start redis-server: %w", err), log.Close(), os.RemoveAll(sockets), lock.Close())
 	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
 	stop := func() error {
 		_ = cmd.Process.Signal(os.Interrupt)
 		select {
@@ -95,7 +111,7 @@ func child(ctx context.Context, binary, dir string) (*Server, error) {
 			_ = cmd.Process.Kill()
 			<-exited
 		}
-		return errors.Join(log.Close(), os.RemoveAll(sockets))
+		return errors.Join(log.Close(), os.RemoveAll(sockets), lock.Close())
 	}
 	if err := answers(ctx, socket, exited); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w; see %s", err, log.Name()), stop())
@@ -122,6 +138,18 @@ func answers(ctx context.Context, socket string, exited chan error) error {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// lockDir keeps a second process from appending to the same file.
+func lockDir(dir string) (*os.File, error) {
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own data directory
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor fits an int
+		return nil, errors.Join(fmt.Errorf("data directory %s is used by another headgate: %w", dir, err), file.Close())
+	}
+	return file, nil
 }
 
 func emulate() (*Server, error) {

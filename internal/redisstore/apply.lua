@@ -1,7 +1,8 @@
 -- Replaces a delivery, provided that nobody changed it since it was read.
 -- KEYS  1 rec  2 pay  3 due  4 queued:<target>  5 open
--- ARGV  1 id  2 target  3 expected seq  4 expected token or '-'  5 new value  6 new phase
---       7 due at, ms (phase s)  8 open field  9 '1' when the payload is no longer needed
+-- ARGV  1 id  2 target  3 expected seq  4 expected token or '-'  5 new value
+--       6 new phase: q, s or f  7 due at, ms (phase s)  8 open field
+--       9 '1' when the payload is no longer needed
 -- Returns 'ok' | 'fenced' | 'gone'. Repeated with the same new value it is 'ok' again.
 -- Invariant: a delivery that is not final has exactly one row, in due or in queued; one
 -- that is final has none and is no longer counted as open.
@@ -11,21 +12,23 @@ if not value then return 'gone' end
 if value == ARGV[5] then return 'ok' end
 local seq, phase, token = string.match(value, '^(%d+) (%a) (%S+) ')
 if seq ~= ARGV[3] or token ~= ARGV[4] or phase == 'f' then return 'fenced' end
-redis.call('HSET', KEYS[1], field, ARGV[5])
 local member = ARGV[1] .. ':' .. ARGV[2]
+-- A full Redis refuses a script's first write when it may need memory. What has been
+-- done must be recorded all the same, and the end of a delivery is what frees memory:
+-- so the first write is one that needs none.
+redis.call('ZREM', KEYS[3], member)
+redis.call('ZREM', KEYS[4], ARGV[1])
+redis.call('HSET', KEYS[1], field, ARGV[5])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if ARGV[6] == 'q' then
-  redis.call('ZREM', KEYS[3], member)
   redis.call('ZADD', KEYS[4], now, ARGV[1])
   return 'ok'
 end
-redis.call('ZREM', KEYS[4], ARGV[1])
 if ARGV[6] == 's' then
   redis.call('ZADD', KEYS[3], ARGV[7], member)
   return 'ok'
 end
-redis.call('ZREM', KEYS[3], member)
 if redis.call('HINCRBY', KEYS[5], ARGV[8], -1) <= 0 then redis.call('HDEL', KEYS[5], ARGV[8]) end
 if ARGV[9] == '1' then redis.call('HDEL', KEYS[2], ARGV[2]) end
 if redis.call('HINCRBY', KEYS[1], 'o', -1) == 0 then

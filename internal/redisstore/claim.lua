@@ -7,19 +7,26 @@
 -- says until when. A claim repeated with the same token succeeds again.
 local value = redis.call('HGET', KEYS[1], 't:' .. ARGV[2])
 if not value then return {'gone'} end
-local seq, phase, token, rest = string.match(value, '^(%d+) (%a) (%S+) (.*)$')
+local _, head, seq, phase, token = string.find(value, '^(%d+) (%a) (%S+) ')
 if phase == 'f' or seq ~= ARGV[3] then return {'stale', value} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local member = ARGV[1] .. ':' .. ARGV[2]
-if phase == 'r' and token ~= ARGV[4] then
-  local till = redis.call('ZSCORE', KEYS[3], member)
-  if till and tonumber(till) > now then return {'held'} end
+if phase == 'r' and token == ARGV[4] then
+  -- A full Redis refuses a script's first write when it may need memory. A run that holds
+  -- its claim must be able to keep it, so the first write here is one that needs none; a
+  -- new claim is refused, so that no backend is called while nothing can be recorded.
+  redis.call('ZREM', KEYS[4], ARGV[1])
+else
+  if phase == 'r' then
+    local till = redis.call('ZSCORE', KEYS[3], member)
+    if till and tonumber(till) > now then return {'held'} end
+  end
+  value = seq .. ' r ' .. ARGV[4] .. ' ' .. string.sub(value, head + 1)
+  redis.call('HSET', KEYS[1], 't:' .. ARGV[2], value)
+  redis.call('ZREM', KEYS[4], ARGV[1])
 end
-value = seq .. ' r ' .. ARGV[4] .. ' ' .. rest
-redis.call('HSET', KEYS[1], 't:' .. ARGV[2], value)
 redis.call('ZADD', KEYS[3], now + ARGV[5], member)
-redis.call('ZREM', KEYS[4], ARGV[1])
 local fixed = redis.call('HMGET', KEYS[1], 'm', 'a')
 local payload = redis.call('HGET', KEYS[2], ARGV[2])
 return {'claimed', string.format('%d', now), value, fixed[1], fixed[2], payload or ''}

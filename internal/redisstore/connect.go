@@ -46,6 +46,8 @@ func Connect(o Options) (*Conn, error) {
 		DialTimeout: 2 * time.Second, ReadTimeout: 3 * time.Second, WriteTimeout: 3 * time.Second,
 		// Without it a context's deadline would not end a command.
 		ContextTimeoutEnabled: true,
+		// Five tries of a tenth of a second each would be spent on a server that refuses.
+		DialerRetries: 1,
 		// The client must not repeat a command by itself: a dequeue that is repeated loses
 		// a task for a minute, and a retry that cannot connect would hide that the first
 		// try may have been executed.

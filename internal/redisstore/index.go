@@ -1,10 +1,12 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,22 +37,27 @@ func (s *Store) rows(ctx context.Context, key func(shard string) string, age tim
 	for i := range tracking.Shards {
 		keys = append(keys, key(shardPrefix[(first+i)%tracking.Shards]))
 	}
-	if !s.cluster {
-		return s.rowsOf(overdueScript.Run(ctx, s.base, keys, millis(age), limit, target))
-	}
 	var out []tracking.Row
-	for _, k := range keys {
-		rows, err := s.rowsOf(overdueScript.Run(ctx, s.rdb, []string{k}, millis(age), limit-len(out), target))
-		if err != nil {
-			return out, err
-		}
-		if out = append(out, rows...); len(out) >= limit {
-			break
+	var errs []error
+	if !s.cluster {
+		rows, err := s.rowsOf(overdueScript.Run(ctx, s.base, keys, millis(age), limit, target))
+		out, errs = rows, append(errs, err)
+	} else {
+		for _, k := range keys {
+			// A shard that cannot be read must not keep the others from being looked at.
+			rows, err := s.rowsOf(overdueScript.Run(ctx, s.rdb, []string{k}, millis(age), limit-len(out), target))
+			errs = append(errs, err)
+			if out = append(out, rows...); len(out) >= limit || ctx.Err() != nil {
+				break
+			}
 		}
 	}
-	return out, nil
+	slices.SortFunc(out, func(a, b tracking.Row) int { return cmp.Compare(b.Since, a.Since) })
+	return out, errors.Join(errs...)
 }
 
+// rowsOf reads the script's answer. A row that cannot be read is reported and left out:
+// it must not hide the others, each time anew.
 func (s *Store) rowsOf(cmd *redis.Cmd) ([]tracking.Row, error) {
 	answer, err := cmd.StringSlice()
 	if err != nil {
@@ -58,19 +65,21 @@ func (s *Store) rowsOf(cmd *redis.Cmd) ([]tracking.Row, error) {
 	}
 	now := time.UnixMilli(atoi64(answer[0])).UTC()
 	out := make([]tracking.Row, 0, len(answer)/3)
+	var errs []error
 	for i := 1; i+2 < len(answer); i += 3 {
 		ref, ok := splitMember(answer[i])
 		score, scoreErr := strconv.ParseFloat(answer[i+1], 64)
 		delivery, err := decode(answer[i+2])
 		if !ok || scoreErr != nil || err != nil {
-			return out, fmt.Errorf("due row %q: %w", answer[i], errors.Join(scoreErr, err))
+			errs = append(errs, fmt.Errorf("due row %q: %w", answer[i], errors.Join(scoreErr, err)))
+			continue
 		}
 		out = append(out, tracking.Row{
 			Ref: ref, Delivery: delivery, Now: now,
 			Since: now.Sub(time.UnixMilli(int64(score))),
 		})
 	}
-	return out, nil
+	return out, errors.Join(errs...)
 }
 
 // SavePlan implements tracking.Store.

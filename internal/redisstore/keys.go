@@ -64,8 +64,11 @@ func splitMember(m string) (tracking.Ref, bool) {
 func openField(target, plan string) string { return target + ":" + plan }
 
 func splitOpenField(f string) (tracking.PlanRef, bool) {
-	target, hash, ok := strings.Cut(f, ":")
-	return tracking.PlanRef{Target: target, Hash: hash}, ok
+	i := strings.LastIndexByte(f, ':') // a hash holds none
+	if i < 0 {
+		return tracking.PlanRef{}, false
+	}
+	return tracking.PlanRef{Target: f[:i], Hash: f[i+1:]}, true
 }
 
 func atoi64(s string) int64 {

@@ -58,6 +58,12 @@ var _ tracking.Store = (*Store)(nil)
 
 // Accept implements tracking.Store.
 func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.IdemRow, error) {
+	if err := a.Check(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil { // nothing is sent, so this much is known
+		return nil, unavailable("accept", err)
+	}
 	d := a.Dispatch
 	shard, err := keysOf(d.ID)
 	if err != nil {
@@ -166,6 +172,9 @@ func (s *Store) Claim(ctx context.Context, ref tracking.Ref, seq int, run string
 	if err != nil {
 		return nil, err
 	}
+	if err := tracking.CheckToken(run); err != nil {
+		return nil, err
+	}
 	id := ref.Tracking
 	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target)}
 	answer, err := claimScript.Run(ctx, s.rdb, keys, id, ref.Target, seq, run, millis(hold)).StringSlice()
@@ -198,6 +207,9 @@ func (s *Store) Claim(ctx context.Context, ref tracking.Ref, seq int, run string
 func (s *Store) Apply(ctx context.Context, ref tracking.Ref, expect tracking.Fence, next tracking.Delivery) error {
 	shard, err := keysOf(ref.Tracking)
 	if err != nil {
+		return err
+	}
+	if err := tracking.CheckNext(expect, next); err != nil {
 		return err
 	}
 	value, err := encode(next)

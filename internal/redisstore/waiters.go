@@ -10,46 +10,51 @@ import (
 )
 
 // waiters shares one subscription among all requests that wait for a dispatch: each
-// record that somebody waits for has a channel, subscribed to by the first who waits
-// and left by the last.
+// record that somebody waits for has a channel, subscribed to for the first who waits
+// and left after the last.
 type waiters struct {
 	rdb redis.UniversalClient
 
 	mu     sync.Mutex
-	sub    *redis.PubSub
 	byName map[string]map[chan struct{}]struct{}
-	done   chan struct{} // closed when the reading goroutine has ended
+	// dirty names got their first or lost their last waiter since they were last settled.
+	dirty  map[string]struct{}
+	sub    *redis.PubSub // nil until somebody waits
+	closed bool
+
+	kick    chan struct{} // settle has something to do
+	stop    context.CancelFunc
+	running sync.WaitGroup
 }
 
 func newWaiters(rdb redis.UniversalClient) *waiters {
-	return &waiters{rdb: rdb, byName: map[string]map[chan struct{}]struct{}{}}
+	return &waiters{
+		rdb: rdb, kick: make(chan struct{}, 1),
+		byName: map[string]map[chan struct{}]struct{}{}, dirty: map[string]struct{}{},
+	}
 }
 
-// Changed implements tracking.Store. The channel also receives once the subscription
-// stands, so that a change between the caller's first read and then is not missed.
-func (s *Store) Changed(ctx context.Context, id string) (<-chan struct{}, func()) {
+// Changed implements tracking.Store. It never waits for Redis.
+func (s *Store) Changed(_ context.Context, id string) (<-chan struct{}, func()) {
 	shard, ok := tracking.Shard(id)
 	if !ok {
 		return nil, func() {}
 	}
-	return s.waiters.add(ctx, doneChannel(shardPrefix[shard], id))
+	return s.waiters.add(doneChannel(shardPrefix[shard], id))
 }
 
-func (w *waiters) add(ctx context.Context, name string) (<-chan struct{}, func()) {
+func (w *waiters) add(name string) (<-chan struct{}, func()) {
 	wake := make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.sub == nil {
-		w.sub = w.rdb.Subscribe(ctx)
-		w.done = make(chan struct{})
-		go w.read(w.sub.ChannelWithSubscriptions(), w.done)
+	if w.sub == nil && !w.closed {
+		w.start()
 	}
 	if w.byName[name] == nil {
 		w.byName[name] = map[chan struct{}]struct{}{}
-		// An error here is one of the connection: the client subscribes again to all
-		// names when it has reconnected, and each confirmation wakes the waiter.
-		_ = w.sub.Subscribe(ctx, name)
+		w.touch(name)
 	} else {
+		// The subscription may stand already, and then no confirmation follows.
 		wake <- struct{}{}
 	}
 	w.byName[name][wake] = struct{}{}
@@ -60,18 +65,65 @@ func (w *waiters) remove(name string, wake chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.byName[name], wake)
-	if len(w.byName[name]) == 0 {
+	if _, known := w.byName[name]; known && len(w.byName[name]) == 0 {
 		delete(w.byName, name)
-		if w.sub != nil {
-			_ = w.sub.Unsubscribe(context.Background(), name)
+		w.touch(name)
+	}
+}
+
+// start is called with mu held.
+func (w *waiters) start() {
+	ctx, stop := context.WithCancel(context.Background()) // it serves all callers and outlives each
+	w.stop = stop
+	w.sub = w.rdb.Subscribe(ctx)
+	events := w.sub.ChannelWithSubscriptions()
+	w.running.Go(func() { w.read(events) })
+	w.running.Go(func() { w.settle(ctx) })
+}
+
+// touch is called with mu held.
+func (w *waiters) touch(name string) {
+	w.dirty[name] = struct{}{}
+	select {
+	case w.kick <- struct{}{}:
+	default: // settle will see it
+	}
+}
+
+// settle brings the subscription in line with who waits, for many names at a time and
+// away from the callers: with Redis gone each command may take as long as a dial.
+func (w *waiters) settle(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.kick:
+		}
+		var join, leave []string
+		w.mu.Lock()
+		for name := range w.dirty {
+			if len(w.byName[name]) > 0 {
+				join = append(join, name)
+			} else {
+				leave = append(leave, name)
+			}
+		}
+		clear(w.dirty)
+		w.mu.Unlock()
+		// An error is one of the connection. The client remembers the names even so,
+		// subscribes to them when it has reconnected, and each confirmation wakes.
+		if len(join) > 0 {
+			_ = w.sub.Subscribe(ctx, join...)
+		}
+		if len(leave) > 0 {
+			_ = w.sub.Unsubscribe(ctx, leave...)
 		}
 	}
 }
 
 // read wakes whoever waits for a name when a message or a confirmation of its
 // subscription arrives.
-func (w *waiters) read(events <-chan any, done chan struct{}) {
-	defer close(done)
+func (w *waiters) read(events <-chan any) {
 	for event := range events {
 		name := ""
 		switch e := event.(type) {
@@ -91,15 +143,20 @@ func (w *waiters) read(events <-chan any, done chan struct{}) {
 	}
 }
 
+// close ends the subscription; nobody is woken any more.
 func (w *waiters) close() error {
 	w.mu.Lock()
-	sub, done := w.sub, w.done
-	w.sub = nil
+	sub := w.sub
+	if w.closed {
+		sub = nil
+	}
+	w.closed = true
 	w.mu.Unlock()
 	if sub == nil {
 		return nil
 	}
+	w.stop()
 	err := sub.Close()
-	<-done
+	w.running.Wait()
 	return err
 }

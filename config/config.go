@@ -1,0 +1,135 @@
+// Package config owns the operator's file, headgate.yaml: its types, defaults and
+// checks. It opens nothing, and knows neither routes nor what its settings configure.
+package config
+
+import (
+	"encoding/json"
+	"time"
+
+	"headgate/config/secret"
+	"headgate/config/unit"
+	"headgate/config/yamlsrc"
+)
+
+// Config is the operator's file with defaults filled in. It holds secrets by reference
+// only, so that it can be printed.
+type Config struct {
+	Listen         string        `yaml:"listen" json:"listen" jsonschema:"default=:8080" jsonschema_description:"Address that clients reach: host:port."`
+	PublicURL      string        `yaml:"public_url" json:"public_url,omitempty" jsonschema_description:"URL under which clients see this gateway, such as https://api.example.com. Default: links are relative."`
+	TrustedProxies []Prefix      `yaml:"trusted_proxies" json:"trusted_proxies,omitempty" jsonschema_description:"Networks (CIDR) of proxies whose forwarding headers are believed."`
+	Admin          Admin         `yaml:"admin" json:"admin" jsonschema_description:"The second listener: health, metrics, dashboard, operations."`
+	Redis          Redis         `yaml:"redis" json:"redis" jsonschema_description:"Where dispatches and queues are kept."`
+	DataDir        string        `yaml:"data_dir" json:"data_dir" jsonschema:"default=data" jsonschema_description:"Folder for what this process keeps on disk; relative to this file."`
+	Routes         []string      `yaml:"routes" json:"routes" jsonschema_description:"Route files as globs, relative to this file. Default: routes/*.yaml."`
+	RoutesMayRead  secret.Access `yaml:"routes_may_read" json:"routes_may_read" jsonschema_description:"Which of the operator's variables and files the authors of routes may name. Default: none."`
+	Tracking       Tracking      `yaml:"tracking" json:"tracking" jsonschema_description:"The tracking API and how long it remembers."`
+	Limits         Limits        `yaml:"limits" json:"limits" jsonschema_description:"Bounds of the client listener."`
+	Telemetry      Telemetry     `yaml:"telemetry" json:"telemetry" jsonschema_description:"What the process tells about itself."`
+	Strict         bool          `yaml:"strict" json:"strict" jsonschema_description:"Refuse to start where otherwise there would be a warning, such as Redis without persistence."`
+
+	// File and Dir are the file as it was named and its folder, made absolute.
+	File string `yaml:"-" json:"-"`
+	Dir  string `yaml:"-" json:"-"`
+	// RouteFiles are the files that Routes stands for: sorted, each once, named relative
+	// to the working directory when File was, so that problems stay short.
+	RouteFiles []string `yaml:"-" json:"route_files,omitempty"`
+}
+
+// Admin is the second listener.
+type Admin struct {
+	Listen string     `yaml:"listen" json:"listen" jsonschema:"default=127.0.0.1:9090" jsonschema_description:"Address of the admin listener; off for none."`
+	Token  secret.Ref `yaml:"token" json:"token" jsonschema_description:"Token that the admin listener asks for."`
+}
+
+// Off is what `admin: {listen: off}` is written as.
+const Off = "off"
+
+// Enabled reports whether there is an admin listener.
+func (a Admin) Enabled() bool { return a.Listen != "" && a.Listen != Off }
+
+// Redis says where the store is and how to reach it.
+type Redis struct {
+	URL          RedisURL   `yaml:"url" json:"url" jsonschema_description:"redis://host:port/db, rediss://…, unix:///path, redis+sentinel://host:port,host:port/master, redis+cluster://host:port,host:port, or embedded. No password."`
+	Username     string     `yaml:"username" json:"username,omitempty" jsonschema_description:"User of Redis's access control list."`
+	Password     secret.Ref `yaml:"password" json:"password" jsonschema_description:"Password of Redis."`
+	DataDir      string     `yaml:"data_dir" json:"data_dir" jsonschema_description:"Folder of the embedded Redis; relative to this file. Default: redis below data_dir."`
+	PoolSize     int        `yaml:"pool_size" json:"pool_size,omitempty" jsonschema:"minimum=0" jsonschema_description:"Connections at most. Default: chosen from the concurrency of the targets."`
+	AutoPipeline bool       `yaml:"autopipeline" json:"autopipeline" jsonschema:"default=true" jsonschema_description:"Let concurrent requests share round trips."`
+	TLS          RedisTLS   `yaml:"tls" json:"tls" jsonschema_description:"Certificates for rediss:// and the like."`
+}
+
+// RedisTLS names PEM files; the paths are relative to the operator's file and absolute
+// after Load.
+type RedisTLS struct {
+	CA   string `yaml:"ca" json:"ca,omitempty" jsonschema_description:"PEM file with the authorities to trust. Default: those of the system."`
+	Cert string `yaml:"cert" json:"cert,omitempty" jsonschema_description:"PEM file with the client certificate."`
+	Key  string `yaml:"key" json:"key,omitempty" jsonschema_description:"PEM file with its private key."`
+}
+
+// Tracking configures GET /tracking.
+type Tracking struct {
+	Retention  unit.Duration `yaml:"retention" json:"retention" jsonschema_description:"How long a dispatch can be looked up after its end. Default 72h."`
+	Auth       []string      `yaml:"auth" json:"auth,omitempty" jsonschema_description:"Authenticators of the route files that may ask. Default: all."`
+	RateLimit  *yamlsrc.Node `yaml:"rate_limit" json:"rate_limit,omitempty" jsonschema_description:"Limits of the tracking API: a list of {limit, per, by}, as in a route."` // compiled by the rate_limit policy
+	MaxWaiters int           `yaml:"max_waiters" json:"max_waiters" jsonschema:"default=1000,minimum=0" jsonschema_description:"Requests that may wait for a final state at a time."`
+
+	// AuthPos is where Auth stands: its names can be checked only with the route files.
+	AuthPos yamlsrc.Pos `yaml:"-" json:"-"`
+}
+
+// Limits bound the client listener.
+type Limits struct {
+	MaxBody      unit.Size     `yaml:"max_body" json:"max_body" jsonschema_description:"Largest body that any route may allow. Default 10MB."`
+	ReadTimeout  unit.Duration `yaml:"read_timeout" json:"read_timeout" jsonschema_description:"How long a client may take to send its request. Default 10s."`
+	WriteTimeout unit.Duration `yaml:"write_timeout" json:"write_timeout" jsonschema_description:"How long answering may take, waits included; longer than max_wait. Default 60s."`
+	IdleTimeout  unit.Duration `yaml:"idle_timeout" json:"idle_timeout" jsonschema_description:"How long an idle connection is kept. Default 60s."`
+	HeaderSize   unit.Size     `yaml:"header_size" json:"header_size" jsonschema_description:"Largest header of a request. Default 16KB."`
+	Shutdown     unit.Duration `yaml:"shutdown" json:"shutdown" jsonschema_description:"How long to wait for work in progress when stopping. Default 25s."`
+	MaxWait      unit.Duration `yaml:"max_wait" json:"max_wait" jsonschema_description:"Longest wait that a client may ask for with Prefer: wait. Default 30s."`
+}
+
+// Telemetry is what the process tells about itself.
+type Telemetry struct {
+	Log Log `yaml:"log" json:"log" jsonschema_description:"The log on standard error."`
+}
+
+// Log configures the log.
+type Log struct {
+	Level  string `yaml:"level" json:"level" jsonschema:"enum=debug,enum=info,enum=warn,enum=error,default=info" jsonschema_description:"Least severe level that is written."`
+	Format string `yaml:"format" json:"format" jsonschema:"enum=json,enum=text,default=json" jsonschema_description:"One JSON object or one line of text an entry."`
+}
+
+// Default gives the configuration of an empty file: everything but the admin token,
+// which has no default.
+func Default() *Config {
+	return &Config{
+		Listen:  ":8080",
+		Admin:   Admin{Listen: "127.0.0.1:9090"},
+		Redis:   Redis{URL: RedisURL{Mode: Single, Addrs: []string{"127.0.0.1:6379"}}, AutoPipeline: true},
+		DataDir: "data",
+		Routes:  []string{"routes/*.yaml"},
+		Tracking: Tracking{
+			Retention:  unit.Duration(72 * time.Hour),
+			MaxWaiters: 1000,
+		},
+		Limits: Limits{
+			MaxBody:      10 << 20,
+			ReadTimeout:  unit.Duration(10 * time.Second),
+			WriteTimeout: unit.Duration(60 * time.Second),
+			IdleTimeout:  unit.Duration(60 * time.Second),
+			HeaderSize:   16 << 10,
+			Shutdown:     unit.Duration(25 * time.Second),
+			MaxWait:      unit.Duration(30 * time.Second),
+		},
+		Telemetry: Telemetry{Log: Log{Level: "info", Format: "json"}},
+	}
+}
+
+// String gives the configuration as indented JSON. Secrets appear as references.
+func (c *Config) String() string {
+	out, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return "configuration: " + err.Error()
+	}
+	return string(out)
+}

@@ -1,0 +1,121 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"headgate/config/yamlsrc"
+)
+
+// Load reads and checks the operator's file. All that is wrong is in report. The result
+// is never nil: where there are problems it holds what could be read, so that the route
+// files can be checked in the same go; it must not be run then.
+func Load(path string, report *yamlsrc.Report) *Config {
+	text, err := os.ReadFile(path) //nolint:gosec // the file that the operator names
+	if err != nil {
+		report.Addf(yamlsrc.Pos{File: path, Line: 1, Column: 1}, "", "name the file with --config", "read the operator's file: %s", cause(err))
+	}
+	return load(path, text, err == nil, report)
+}
+
+func load(path string, text []byte, readable bool, report *yamlsrc.Report) *Config {
+	c := Default()
+	c.File = path
+	c.Dir = filepath.Dir(path)
+	if abs, err := filepath.Abs(c.Dir); err == nil {
+		c.Dir = abs
+	}
+	if !readable {
+		return c
+	}
+	before := report.Len()
+	root := yamlsrc.Parse(path, text, report)
+	if report.Len() > before && root.Kind == yamlsrc.Null {
+		return c // it could not be parsed: whatever else is found would be noise
+	}
+	// The file and the environment have the same owner: every variable may be used.
+	root.Expand(func(name string) (string, error) {
+		if value, ok := os.LookupEnv(name); ok {
+			return value, nil
+		}
+		return "", errors.New("the environment variable is not set")
+	}, report)
+	root.Decode(c, report)
+	if auth := root.Get("tracking").Get("auth"); auth != nil {
+		c.Tracking.AuthPos = auth.Pos
+	}
+	if limits := c.Tracking.RateLimit; limits != nil && limits.Kind == yamlsrc.Null {
+		c.Tracking.RateLimit = nil
+	}
+	checker{root, report}.check(c)
+	c.resolve(root, report)
+	return c
+}
+
+// cause is what went wrong without the path, which the position tells.
+func cause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// resolve makes paths absolute and finds the route files.
+func (c *Config) resolve(root *yamlsrc.Node, report *yamlsrc.Report) {
+	if c.Redis.DataDir == "" {
+		c.Redis.DataDir = filepath.Join(c.DataDir, "redis")
+	}
+	for _, p := range []*string{&c.DataDir, &c.Redis.DataDir, &c.Redis.TLS.CA, &c.Redis.TLS.Cert, &c.Redis.TLS.Key} {
+		*p = c.abs(*p)
+	}
+	for i, p := range c.RoutesMayRead.Files {
+		c.RoutesMayRead.Files[i] = c.abs(p)
+	}
+	listed := root.Get("routes")
+	for i, glob := range c.Routes {
+		at := root
+		if listed != nil && i < len(listed.Items) {
+			at = listed.Items[i]
+		}
+		files, err := c.glob(glob)
+		switch {
+		case err != nil:
+			report.Addf(at.Pos, at.Path, "write a path such as routes/*.yaml", "%q is not a pattern for files: %s", glob, err)
+		case len(files) == 0:
+			report.Addf(at.Pos, at.Path, "write routes: [globs], relative to the folder of this file", "no route file matches %q", glob)
+		}
+		c.RouteFiles = append(c.RouteFiles, files...)
+	}
+	slices.Sort(c.RouteFiles)
+	c.RouteFiles = slices.Compact(c.RouteFiles)
+}
+
+func (c *Config) abs(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(c.Dir, path)
+}
+
+func (c *Config) glob(pattern string) ([]string, error) {
+	if strings.Contains(pattern, "**") {
+		return nil, errors.New("** is not supported; list the folders")
+	}
+	if !filepath.IsAbs(pattern) {
+		pattern = filepath.Join(filepath.Dir(c.File), pattern)
+	}
+	found, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("read pattern: %w", err)
+	}
+	return slices.DeleteFunc(found, func(path string) bool {
+		info, err := os.Stat(path)
+		return err == nil && info.IsDir()
+	}), nil
+}

@@ -1,0 +1,134 @@
+package target
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"headgate/config/secret"
+	"headgate/config/yamlsrc"
+	"headgate/dispatch/fault"
+)
+
+// auth is how a call shows who we are.
+type auth struct {
+	kind string // bearer, basic, header, query
+	name string // of the header or the parameter; the user of basic
+	ref  secret.Ref
+}
+
+// masked stands for a secret in a preview.
+const masked = "***"
+
+// credentials compiles `auth` of a call, the target's where it has none.
+func (c *compiler) credentials(n *yamlsrc.Node) *auth {
+	at := n.Get("auth")
+	if at == nil {
+		at = c.target.Get("auth")
+	}
+	if at != nil && at.Kind == yamlsrc.Null {
+		c.once(at, func() { c.problem(at, "write auth: none if there is none", "auth is empty") })
+		return nil
+	}
+	if at == nil || (at.Kind == yamlsrc.Scalar && at.Text == "none") {
+		return nil
+	}
+	if at.Kind != yamlsrc.Map {
+		at.Wrong("{bearer: {env: NAME}}, basic, header, query or none", c.report)
+		return nil
+	}
+	var a *auth
+	c.once(at, func() { a = decodeAuth(at, c.check, c.report) })
+	return a
+}
+
+func decodeAuth(n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *yamlsrc.Report) *auth {
+	var spec AuthSpec
+	before := report.Len()
+	n.Decode(&spec, report)
+	if report.Len() > before {
+		return nil
+	}
+	if len(n.Entries) != 1 {
+		report.Addf(n.Pos, n.Path, "keep one of bearer, basic, header and query", "auth takes exactly one way")
+		return nil
+	}
+	a := &auth{kind: n.Entries[0].Key}
+	at := n.Entries[0].Value
+	switch {
+	case spec.Bearer != nil:
+		a.ref = *spec.Bearer
+	case spec.Basic != nil:
+		a.name, a.ref = spec.Basic.User, spec.Basic.Password
+		if strings.Contains(a.name, ":") {
+			report.Addf(at.Pos, at.Path, "leave the colon out", "a user of basic authentication cannot contain a colon")
+		}
+		at = find(at, "password")
+	case spec.Header != nil:
+		a.name, a.ref = http.CanonicalHeaderKey(spec.Header.Name), spec.Header.Value
+		if _, reserved := reservedHeaders[a.name]; reserved || !validHeaderName(spec.Header.Name) {
+			report.Addf(at.Pos, at.Path, "write a name such as X-Api-Key", "%q is no header for a secret", spec.Header.Name)
+		}
+		at = find(at, "value")
+	case spec.Query != nil:
+		a.name, a.ref = spec.Query.Name, spec.Query.Value
+		at = find(at, "value")
+	}
+	if a.ref.IsZero() { // an empty value, such as `bearer:`
+		report.Addf(n.Pos, n.Path, "write {env: NAME} or {file: /path}", "a secret needs either env or file")
+		return nil
+	}
+	check(a.ref, at)
+	return a
+}
+
+// apply adds the credentials to a request; the secret is read now. With mask, three
+// stars take the place of the secret and nothing is read.
+func (a *auth) apply(r *request, mask bool) *fault.Fault {
+	if a == nil {
+		return nil
+	}
+	value := masked
+	if !mask {
+		v, err := a.ref.Read()
+		if err != nil {
+			return &fault.Fault{Reason: fault.Auth, Retry: true, Err: err,
+				Message: fmt.Sprintf("the secret %s cannot be read", a.ref)}
+		}
+		value = v.Reveal()
+	}
+	name := "Authorization"
+	switch a.kind {
+	case "bearer":
+		value = "Bearer " + value
+	case "basic":
+		if !mask {
+			value = base64.StdEncoding.EncodeToString([]byte(a.name + ":" + value))
+		}
+		value = "Basic " + value
+	case "header":
+		name = a.name
+	case "query":
+		if !mask {
+			value = url.QueryEscape(value)
+		}
+		r.url = addQuery(r.url, url.QueryEscape(a.name)+"="+value)
+		return nil
+	}
+	if !validHeaderValue(value) {
+		return &fault.Fault{Reason: fault.Auth, Retry: true,
+			Message: fmt.Sprintf("the secret %s holds characters that a header cannot carry", a.ref)}
+	}
+	r.header[name] = []string{value}
+	return nil
+}
+
+// addQuery appends an encoded parameter to a URL without a fragment.
+func addQuery(to, parameter string) string {
+	if strings.Contains(to, "?") {
+		return to + "&" + parameter
+	}
+	return to + "?" + parameter
+}

@@ -1,0 +1,102 @@
+package target
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"headgate/config/unit"
+	"headgate/config/yamlsrc"
+)
+
+// maxMaxResponse bounds what a target may ask for: each call of its concurrency may hold
+// that much memory.
+const maxMaxResponse unit.Size = 64 << 20
+
+// numbers checks what is parsed and has to make sense.
+func (c *compiler) numbers() {
+	s, n := &c.spec, c.target
+	c.atLeast(s.Retry.Attempts, 1, n, "retry", "attempts")
+	c.between(s.Limits.Concurrency, 1, 10_000, n, "limits", "concurrency")
+	c.atLeast(s.Breaker.Failures, 1, n, "breaker", "failures")
+	c.positive(s.Retry.First, n, "retry", "first")
+	c.positive(s.Retry.Within, n, "retry", "within")
+	c.positive(s.Limits.Timeout, n, "limits", "timeout")
+	c.positive(s.Breaker.OpenFor, n, "breaker", "open_for")
+	if s.Retry.Max < s.Retry.First {
+		c.problem(find(n, "retry", "max"), "raise max or lower first", "retry.max (%s) is less than retry.first (%s)", s.Retry.Max, s.Retry.First)
+	}
+	if s.MaxResponse < 1 || s.MaxResponse > maxMaxResponse {
+		c.problem(find(n, "max_response"), "write a size such as 1MB", "max_response should be more than 0 and at most %s", maxMaxResponse)
+	}
+	on := c.statuses(find(n, "retry", "on"), s.Retry.On, 300)
+	c.statuses(find(n, "retry", "not_on"), s.Retry.NotOn, 300)
+	for _, status := range s.Retry.NotOn {
+		if on[status] {
+			c.problem(find(n, "retry", "not_on"), "keep one of them", "status %d is in retry.on and in retry.not_on", status)
+		}
+	}
+}
+
+// statuses checks a list of HTTP statuses and gives it as a set.
+func (c *compiler) statuses(n *yamlsrc.Node, list []int, lowest int) map[int]bool {
+	set := make(map[int]bool, len(list))
+	for i, status := range list {
+		if status < lowest || status > 599 {
+			at := n
+			if i < len(n.Items) {
+				at = n.Items[i]
+			}
+			c.problem(at, fmt.Sprintf("write numbers from %d to 599", lowest), "%d is no status that can be meant here", status)
+		}
+		set[status] = true
+	}
+	return set
+}
+
+func (c *compiler) problem(n *yamlsrc.Node, hint, format string, args ...any) {
+	c.report.Addf(n.Pos, n.Path, hint, format, args...)
+}
+
+func (c *compiler) atLeast(value, least int, n *yamlsrc.Node, keys ...string) {
+	if value < least {
+		c.problem(find(n, keys...), fmt.Sprintf("write %d or more", least), "%s should be at least %d", keys[len(keys)-1], least)
+	}
+}
+
+func (c *compiler) between(value, least, most int, n *yamlsrc.Node, keys ...string) {
+	if value < least || value > most {
+		c.problem(find(n, keys...), fmt.Sprintf("write %d to %d", least, most), "%s should be from %d to %d", keys[len(keys)-1], least, most)
+	}
+}
+
+func (c *compiler) positive(d unit.Duration, n *yamlsrc.Node, keys ...string) {
+	if d <= 0 {
+		c.problem(find(n, keys...), "write a duration such as 10s", "%s should be more than 0", keys[len(keys)-1])
+	}
+}
+
+// find gives the node under keys, or the deepest one on the way to it that is there.
+func find(n *yamlsrc.Node, keys ...string) *yamlsrc.Node {
+	for _, key := range keys {
+		below := n.Get(key)
+		if below == nil {
+			return n
+		}
+		n = below
+	}
+	return n
+}
+
+// entries gives the entries of a mapping that may be absent.
+func entries(n *yamlsrc.Node) []yamlsrc.Entry {
+	if n == nil {
+		return nil
+	}
+	return n.Entries
+}
+
+func lastKey(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

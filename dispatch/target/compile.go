@@ -1,0 +1,223 @@
+package target
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"headgate/config/secret"
+	"headgate/config/unit"
+	"headgate/config/yamlsrc"
+)
+
+// What expressions of a target may use: before a call, after it, and on an item of a
+// list of rejects.
+var (
+	requestRoots = []string{"payload", "params", "tenant", "tracking", "saved"}
+	answerRoots  = append(slices.Clone(requestRoots), "response")
+	itemRoots    = append(slices.Clone(answerRoots), "item")
+)
+
+// Names become names of queues, in which dots and colons have a meaning; steps and
+// saved values become parts of keys and of jq paths.
+var (
+	targetName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
+	stepName   = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
+	savedName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+)
+
+// onlyCall is the name of the step of a target that is written without steps.
+const onlyCall = "call"
+
+// Compile checks and compiles the target called name. What is wrong goes into report;
+// the result is nil then.
+func Compile(name string, n *yamlsrc.Node, access secret.Access, report *yamlsrc.Report) *Plan {
+	p := compile(name, n, func(r secret.Ref, at *yamlsrc.Node) { access.Check(r, at, report) }, report)
+	if p == nil {
+		return nil
+	}
+	// The plan is kept as JSON. Should YAML ever allow what JSON cannot say, it must be
+	// found here and not by the worker that loads the plan.
+	if _, err := FromSource(name, p.Source); err != nil {
+		report.Addf(n.Pos, n.Path, "write numbers and strings plainly", "the target cannot be kept: %s", err)
+		return nil
+	}
+	return p
+}
+
+type compiler struct {
+	plan   *Plan
+	report *yamlsrc.Report
+	check  func(secret.Ref, *yamlsrc.Node) // may this secret be referred to?
+	target *yamlsrc.Node
+	spec   Spec
+	step   *step             // whose expressions are being compiled
+	saved  map[string]string // what earlier steps saved: name → step
+	all    map[string]string // what any step saves: name → step, for hints
+	told   map[*yamlsrc.Node]bool
+}
+
+// once runs a check of n, which several steps inherit: its problems are reported the
+// first time only.
+func (c *compiler) once(n *yamlsrc.Node, check func()) {
+	if c.told[n] {
+		report, secrets := c.report, c.check
+		c.report, c.check = new(yamlsrc.Report), func(secret.Ref, *yamlsrc.Node) {}
+		defer func() { c.report, c.check = report, secrets }()
+	}
+	c.told[n] = true
+	check()
+}
+
+func newSpec() Spec {
+	return Spec{
+		Retry:       RetrySpec{Attempts: 8, First: duration("1s"), Max: duration("10m"), Within: duration("24h")},
+		Limits:      Limits{Concurrency: 16, Timeout: duration("10s")},
+		Breaker:     Breaker{Failures: 10, OpenFor: duration("30s")},
+		MaxResponse: 1 << 20,
+	}
+}
+
+func duration(s string) unit.Duration {
+	d, err := unit.ParseDuration(s)
+	if err != nil {
+		panic(err) // a default of ours
+	}
+	return d
+}
+
+func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *yamlsrc.Report) *Plan {
+	before := report.Len()
+	if !targetName.MatchString(name) {
+		report.Addf(n.Pos, n.Path, "use lower-case letters, digits, - and _, at most 63, a letter first", "%q is no name for a target", name)
+	}
+	if n.Kind != yamlsrc.Map {
+		n.Wrong("a mapping with url and a method, such as post: /path", report)
+		return nil
+	}
+	c := &compiler{
+		plan: &Plan{Name: name}, report: report, check: check, spec: newSpec(),
+		saved: map[string]string{}, all: map[string]string{}, told: map[*yamlsrc.Node]bool{},
+	}
+	c.target = c.supported(n)
+	c.target.Decode(&c.spec, report)
+	c.base()
+	c.numbers()
+	c.steps()
+	if c.spec.Error != "" {
+		c.step = &step{uses: map[string]bool{}, needs: map[string]bool{}}
+		c.plan.refusal = c.expression(c.target.Get("error"), []string{"response"})
+	}
+	if report.Len() > before {
+		return nil
+	}
+	p := c.plan
+	p.Limits, p.Breaker, p.retry, p.maxResponse = c.spec.Limits, c.spec.Breaker, c.spec.Retry, int64(c.spec.MaxResponse)
+	for _, s := range p.steps {
+		p.NeedsParams = p.NeedsParams || s.uses["params"]
+	}
+	if err := p.seal(n); err != nil {
+		report.Addf(n.Pos, n.Path, "", "the target cannot be written as JSON: %s", err)
+		return nil
+	}
+	return p
+}
+
+// supported reports keys of later versions plainly, instead of as unknown ones, and
+// gives the node without them.
+func (c *compiler) supported(n *yamlsrc.Node) *yamlsrc.Node {
+	out := *n
+	out.Entries = nil
+	for _, e := range n.Entries {
+		if e.Key == "batch" || e.Key == "order" {
+			c.report.Addf(e.KeyPos, n.Path+"."+e.Key, "leave it out", "%s is not supported yet", e.Key)
+			continue
+		}
+		out.Entries = append(out.Entries, e)
+	}
+	return &out
+}
+
+func (c *compiler) base() {
+	n := c.target.Get("url")
+	if n == nil || n.Kind != yamlsrc.Scalar {
+		return // reported as missing or as no string
+	}
+	const hint = "write the base of the backend, such as https://api.example.com/v1"
+	u, err := url.Parse(n.Text)
+	switch {
+	case strings.Contains(n.Text, "${{"):
+		c.problem(n, "use ${NAME} for an environment variable; expressions belong into the path", "url takes no expressions")
+	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
+		c.problem(n, hint, "url should be absolute, with http or https")
+	case u.User != nil:
+		c.problem(n, "use auth: {basic: {user: …, password: {env: NAME}}}", "credentials must not stand in url")
+	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		c.problem(n, "put the query into the path of the call", "url should have no query and no fragment")
+	default:
+		c.plan.base, c.plan.host = strings.TrimRight(u.String(), "/"), u.Host
+	}
+}
+
+func (c *compiler) steps() {
+	list := c.target.Get("steps")
+	if list == nil {
+		s := c.call(c.target, &c.spec.Call, Step{}, true, true)
+		s.name = onlyCall
+		c.plan.steps = []*step{s}
+		return
+	}
+	c.plan.flow = true
+	for _, e := range c.target.Entries {
+		if slices.Contains(callKeys, e.Key) {
+			c.report.Addf(e.KeyPos, e.Value.Path, "move it into a step", "%q stands beside steps", e.Key)
+		}
+	}
+	if list.Kind == yamlsrc.Null {
+		c.problem(list, "write the calls below it", "steps is empty")
+	}
+	if list.Kind != yamlsrc.Seq || len(list.Items) != len(c.spec.Steps) {
+		return // reported as no list
+	}
+	if len(list.Items) == 0 {
+		c.problem(list, "write the method on the target itself: post: /path", "steps is empty")
+	}
+	for i, item := range list.Items {
+		if save := item.Get("save"); save != nil {
+			for _, e := range save.Entries {
+				c.all[e.Key] = c.spec.Steps[i].Name
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for i, item := range list.Items {
+		spec := c.spec.Steps[i]
+		switch {
+		case spec.Name == "": // reported as missing
+		case !stepName.MatchString(spec.Name):
+			c.problem(find(item, "name"), "use lower-case letters, digits, - and _, at most 63", "%q is no name for a step", spec.Name)
+		case seen[spec.Name]:
+			c.problem(find(item, "name"), "give each step a name of its own", "a step called %q is there already", spec.Name)
+		}
+		seen[spec.Name] = true
+		s := c.call(item, &spec.Call, spec, i == 0, i == len(list.Items)-1)
+		s.name = spec.Name
+		if i > 0 {
+			c.plan.steps[i-1].next = s.name
+		}
+		c.plan.steps = append(c.plan.steps, s)
+	}
+}
+
+// methods are the keys that name an HTTP method.
+var methods = map[string]string{
+	"get": http.MethodGet, "post": http.MethodPost, "put": http.MethodPut,
+	"patch": http.MethodPatch, "delete": http.MethodDelete,
+}
+
+// callKeys are the keys of Call.
+var callKeys = append(slices.Sorted(maps.Keys(methods)),
+	"json", "form", "raw", "content_type", "expect", "save", "result", "warn", "until", "rejects")

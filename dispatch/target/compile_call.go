@@ -1,0 +1,234 @@
+package target
+
+import (
+	"mime"
+	"net/http"
+	"strings"
+
+	"headgate/config/yamlsrc"
+	"headgate/dispatch/encode"
+	"headgate/dispatch/transform"
+)
+
+// call compiles one call: n is the target itself or an item of its steps.
+func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, first, last bool) *step {
+	s := &step{timeout: c.spec.Limits.Timeout.D(), expect: spec.Expect, uses: map[string]bool{}, needs: map[string]bool{}}
+	c.step = s
+	if n.Get("timeout") != nil {
+		c.positive(own.Timeout, n, "timeout")
+		s.timeout = own.Timeout.D()
+	}
+	s.method, s.path = c.method(n)
+	s.headers = c.headers(n)
+	s.auth = c.credentials(n)
+	s.body = c.body(n, s.method, first)
+	c.statuses(find(n, "expect"), spec.Expect, 200)
+	if !last {
+		c.onlyLast(n)
+	}
+	s.save = c.keep(n, spec)
+	for _, e := range entries(n.Get("result")) {
+		s.result = append(s.result, named{e.Key, c.value(e.Value, answerRoots)})
+	}
+	s.warn = c.condition(n.Get("warn"), answerRoots)
+	if spec.Until != nil {
+		s.poll = c.poll(n, spec)
+	} else if spec.Rejects != nil {
+		c.problem(n.Get("rejects"), "add until, which says when the backend's job is over", "rejects needs until")
+	}
+	return s
+}
+
+// keep compiles `save`. From then on later steps may use the values.
+func (c *compiler) keep(n *yamlsrc.Node, spec *Call) (out []named) {
+	node := n.Get("save")
+	if node != nil && spec.Until != nil {
+		c.problem(node, "show values of the last answer with result", "save is not possible on a step that polls")
+		return nil
+	}
+	by := onlyCall
+	if name := n.Get("name"); name != nil {
+		by = name.Text
+	}
+	for _, e := range entries(node) {
+		if !savedName.MatchString(e.Key) {
+			c.report.Addf(e.KeyPos, e.Value.Path, "use letters, digits and _", "%q is no name for a saved value", e.Key)
+			continue
+		}
+		if e.Value.Kind == yamlsrc.Null {
+			c.report.Addf(e.KeyPos, e.Value.Path, "write an expression on .response", "%s is empty", e.Key)
+			continue
+		}
+		out = append(out, named{e.Key, c.expression(e.Value, answerRoots)})
+	}
+	for _, e := range entries(node) {
+		c.saved[e.Key] = by
+	}
+	return out
+}
+
+func (c *compiler) onlyLast(n *yamlsrc.Node) {
+	for _, key := range []string{"result", "warn", "until", "rejects"} {
+		if at := n.Get(key); at != nil {
+			c.problem(at, "move it to the last step, or keep values for later steps with save", "%s is only possible on the last step", key)
+		}
+	}
+}
+
+func (c *compiler) method(n *yamlsrc.Node) (method string, p *transform.Text) {
+	for _, e := range n.Entries {
+		name, ok := methods[e.Key]
+		switch {
+		case !ok:
+		case method != "":
+			c.report.Addf(e.KeyPos, e.Value.Path, "keep one of them, or write steps", "a second method: one call has one method")
+		default:
+			method, p = name, c.path(e.Value)
+		}
+	}
+	if method == "" {
+		hint := "add a method and a path: post: /path"
+		if n == c.target {
+			hint += "; or several calls under steps"
+		}
+		c.problem(n, hint, "there is no get, post, put, patch or delete")
+	}
+	return method, p
+}
+
+// path compiles what is appended to the base. One that is a single expression, such as
+// the path of a job in an answer, is used unescaped.
+func (c *compiler) path(n *yamlsrc.Node) *transform.Text {
+	if n.Kind != yamlsrc.Scalar {
+		return nil // reported
+	}
+	text := strings.TrimSpace(n.Text)
+	whole := strings.HasPrefix(text, "${{") && strings.HasSuffix(text, "}}") && strings.Count(text, "${{") == 1
+	switch {
+	case n.Text == "", whole, n.Text[0] == '/', n.Text[0] == '?':
+	case strings.Contains(n.Text, "://"):
+		c.problem(n, "write the host in url and the rest here", "a path is appended to url and has no host")
+	default:
+		c.problem(n, "write /"+n.Text, "a path begins with /")
+	}
+	return c.text(n, requestRoots)
+}
+
+func (c *compiler) headers(n *yamlsrc.Node) (out []header) {
+	for _, e := range entries(n.Get("headers")) {
+		out = c.header(out, e)
+	}
+	if n == c.target {
+		return out
+	}
+	for _, e := range entries(c.target.Get("headers")) {
+		name := http.CanonicalHeaderKey(e.Key)
+		overridden := false
+		for _, h := range out {
+			overridden = overridden || h.name == name
+		}
+		if !overridden {
+			c.once(e.Value, func() { out = c.header(out, e) })
+		}
+	}
+	return out
+}
+
+// Headers that a target may not set: they belong to the connection or are ours.
+var reservedHeaders = map[string]string{
+	"Host":              "the host is that of url",
+	"Content-Length":    "leave it out: it follows from the body",
+	"Transfer-Encoding": "leave it out",
+	"Connection":        "leave it out",
+	"Accept-Encoding":   "leave it out: compressed answers are asked for and read anyway",
+	"Idempotency-Key":   "leave it out: it is sent with every call that changes something",
+	"Traceparent":       "leave it out: the trace of the request is passed on",
+}
+
+// Headers whose literal value is a secret in clear.
+var secretHeaders = map[string]bool{
+	"Authorization": true, "Proxy-Authorization": true, "X-Api-Key": true, "Api-Key": true, "X-Auth-Token": true,
+}
+
+func (c *compiler) header(out []header, e yamlsrc.Entry) []header {
+	name := http.CanonicalHeaderKey(e.Key)
+	hint, reserved := reservedHeaders[name]
+	switch {
+	case e.Value.Kind != yamlsrc.Scalar: // reported
+		return out
+	case !validHeaderName(e.Key):
+		c.report.Addf(e.KeyPos, e.Value.Path, "use letters, digits and -", "%q is no name for a header", e.Key)
+		return out
+	case reserved:
+		c.report.Addf(e.KeyPos, e.Value.Path, hint, "%s cannot be set", name)
+		return out
+	case secretHeaders[name] && !strings.Contains(e.Value.Text, "${{"):
+		c.problem(e.Value, "use auth: {bearer: {env: NAME}} or auth: {header: {name: "+name+", value: {env: NAME}}}", "a secret must not stand in the file in clear")
+		return out
+	}
+	return append(out, header{name, c.text(e.Value, requestRoots)})
+}
+
+func (c *compiler) body(n *yamlsrc.Node, method string, first bool) *body {
+	var kind string
+	var at *yamlsrc.Node
+	for _, key := range []string{"json", "form", "raw"} {
+		if value := n.Get(key); value != nil {
+			if kind != "" {
+				c.problem(value, "keep one of them", "a second body beside %s", kind)
+				return nil
+			}
+			if value.Kind == yamlsrc.Null && key != "raw" { // raw is reported as no string
+				c.problem(value, "write a value, or leave the key out", "%s is empty", key)
+			}
+			kind, at = key, value
+		}
+	}
+	contentType := n.Get("content_type")
+	if kind == "" {
+		if !first || method == http.MethodGet || method == http.MethodDelete || method == "" {
+			if contentType != nil {
+				c.problem(contentType, "add json, form or raw", "content_type without a body")
+			}
+			return nil
+		}
+		kind = "json"
+	} else if method == http.MethodGet {
+		c.problem(at, "put values into the query: /path?name=${{ … }}", "a GET has no body")
+	}
+	encoder, ok := encode.ByName(kind)
+	if !ok {
+		c.problem(n, yamlsrc.UnknownHint(kind, encode.Names()), "there is no encoder called %q", kind)
+		return nil
+	}
+	b := &body{encoder: encoder, contentType: encoder.ContentType()}
+	if contentType != nil {
+		if _, _, err := mime.ParseMediaType(contentType.Text); err != nil {
+			c.problem(contentType, "write one such as text/csv; charset=utf-8", "content_type is no media type: %s", err)
+		}
+		b.contentType = contentType.Text
+	}
+	switch {
+	case at == nil || (kind == "json" && isPayload(at)):
+		b.payload = true
+	case kind == "raw":
+		if at.Kind != yamlsrc.Scalar {
+			return nil // reported
+		}
+		b.text = c.text(at, requestRoots)
+	default:
+		b.value = c.value(at, requestRoots)
+	}
+	return b
+}
+
+// isPayload recognises the body that passes the payload on as it is: it is sent byte
+// for byte, without being decoded.
+func isPayload(n *yamlsrc.Node) bool {
+	inner, ok := strings.CutPrefix(n.Text, "${{")
+	if !ok || n.Kind != yamlsrc.Scalar {
+		return false
+	}
+	inner, ok = strings.CutSuffix(inner, "}}")
+	return ok && strings.TrimSpace(inner) == ".payload"
+}

@@ -1,0 +1,161 @@
+package target
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"time"
+
+	"headgate/dispatch/fault"
+	"headgate/dispatch/tracking"
+	"headgate/dispatch/transform"
+)
+
+// Engine runs the steps of any plan.
+type Engine struct {
+	// The transport is used without an http.Client: that one would follow redirects, with
+	// the credentials, wherever the answer says.
+	transport http.RoundTripper
+	log       *slog.Logger
+	random    func() float64 // in [0,1), for jitter
+}
+
+// NewEngine makes an engine. transport is the outgoing transport; nil takes the tuned
+// default. log may be nil.
+func NewEngine(transport http.RoundTripper, log *slog.Logger) *Engine {
+	if transport == nil {
+		transport = newTransport()
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	//nolint:gosec // jitter is no secret
+	return &Engine{transport: transport, log: log, random: rand.Float64}
+}
+
+// newTransport tunes the standard transport for many calls to few hosts: with its two
+// idle connections a host, most calls would open a connection of their own. There is
+// no proxy from the environment: operators choose targets, not variables.
+func newTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		DialContext:            dialer.DialContext,
+		MaxIdleConnsPerHost:    64,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		ForceAttemptHTTP2:      true,
+	}
+}
+
+// Close drops idle connections.
+func (e *Engine) Close() {
+	if t, ok := e.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+// Run runs the step the delivery stands at and says what it came to. It never returns
+// nil. When ctx ends, the event is AttemptFailed or PollFailed with reason timeout; when
+// it was cancelled, its After is 0 and it is not Final: the caller decides.
+func (e *Engine) Run(ctx context.Context, p *Plan, in Input) tracking.Event {
+	s := p.step(in.Delivery.Step)
+	if s == nil {
+		return tracking.AttemptFailed{Final: true, Fault: &fault.Fault{Reason: fault.TargetGone,
+			Message: fmt.Sprintf("target %s has no step %q any more", p.Name, in.Delivery.Step)}}
+	}
+	r := &run{engine: e, plan: p, step: s, in: &in, outer: ctx, began: time.Now()}
+	if s.hold() > s.timeout { // several calls; one alone has its own time-out
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.hold())
+		defer cancel()
+	}
+	return r.do(ctx)
+}
+
+// run is one run of one step.
+type run struct {
+	engine *Engine
+	plan   *Plan
+	step   *step
+	in     *Input
+	scope  transform.Scope
+	outer  context.Context //nolint:containedctx // tells a stopped worker from a slow backend
+	began  time.Time       // by our own clock: how long the run has taken since Input.Now
+}
+
+// now is the store's clock, carried on by our own.
+func (r *run) now() time.Time { return r.in.Now.Add(time.Since(r.began)) }
+
+func (r *run) do(ctx context.Context) tracking.Event {
+	var err error
+	if r.scope, err = r.step.scope(r.in); err != nil {
+		return r.failed(&fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err})
+	}
+	req, f := r.plan.request(r.step, r.in, r.scope, false)
+	if f != nil {
+		return r.failed(f)
+	}
+	resp, f := r.send(ctx, req)
+	if f != nil {
+		return r.failed(f)
+	}
+	if r.step.uses["response"] {
+		resp.into(r.scope)
+	}
+	if r.step.poll != nil {
+		return r.polled(ctx, resp)
+	}
+	saved, jobID, f := r.saved(resp)
+	if f != nil {
+		return r.failed(f)
+	}
+	answer := tracking.Answer{HTTPStatus: resp.status, JobID: jobID}
+	if r.step.next != "" {
+		return tracking.Advanced{Answer: answer, Next: r.step.next, Saved: saved}
+	}
+	return r.done(answer, tracking.Succeeded, "")
+}
+
+// send makes one call and reads its answer; an answer that is not expected is a fault.
+func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) {
+	began := time.Now()
+	call, cancel := context.WithTimeout(ctx, r.step.timeout)
+	defer cancel()
+	var body io.Reader
+	if req.body != nil {
+		body = bytes.NewReader(req.body)
+	}
+	hr, err := http.NewRequestWithContext(call, req.method, req.url, body)
+	if err != nil {
+		return nil, &fault.Fault{Reason: fault.Internal, Message: "the call cannot be made: its URL is not valid"}
+	}
+	hr.Header = req.header
+	got, err := r.engine.transport.RoundTrip(hr)
+	var resp *response
+	if err == nil {
+		resp, err = read(got, r.plan.maxResponse)
+	}
+	if err != nil {
+		f := networkFault(r.outer, call, err)
+		if resp != nil {
+			f.Status = resp.status
+			f.Message += " (while its answer was read)"
+		}
+		r.trace(req, f.Status, began)
+		return nil, f
+	}
+	r.trace(req, resp.status, began)
+	return resp, r.plan.classify(r.step, resp)
+}
+
+func (r *run) trace(req *request, status int, began time.Time) {
+	r.engine.log.Debug("call", "tracking_id", r.in.Tracking, "target", r.plan.Name, "step", r.step.name,
+		"method", req.method, "status", status, "duration", time.Since(began))
+}

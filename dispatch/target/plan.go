@@ -1,0 +1,195 @@
+package target
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"headgate/config/secret"
+	"headgate/config/yamlsrc"
+	"headgate/dispatch/encode"
+	"headgate/dispatch/transform"
+)
+
+// Plan is a compiled target, immutable and safe for concurrent use.
+type Plan struct {
+	Name        string
+	Hash        string // of Name and Source: 16 hex digits
+	Source      []byte // canonical JSON of the target's YAML, ${NAME} expanded, secrets by reference
+	Limits      Limits
+	Breaker     Breaker
+	NeedsParams bool // some expression of a step uses .params
+
+	base        string // url without a slash at its end
+	host        string
+	flow        bool // written with steps: their names are part of the idempotency key
+	steps       []*step
+	retry       RetrySpec
+	maxResponse int64
+	refusal     *transform.Value // the text of a refusal, nil: found by itself
+}
+
+// step is one compiled call.
+type step struct {
+	name    string
+	next    string // empty: the last one
+	method  string
+	path    *transform.Text
+	headers []header
+	auth    *auth // nil: none
+	body    *body // nil: none
+	timeout time.Duration
+	expect  []int // empty: any 2xx
+	save    []named
+	result  []named
+	warn    *transform.Bool
+	poll    *poll
+	uses    map[string]bool // the roots that its expressions use
+	needs   map[string]bool // the saved values that its request uses
+}
+
+type header struct {
+	name  string // canonical
+	value *transform.Text
+}
+
+type named struct {
+	name  string
+	value *transform.Value
+}
+
+// body is what a call sends: exactly one of payload, text and value.
+type body struct {
+	encoder     encode.Encoder
+	contentType string
+	payload     bool // the delivery's payload, byte for byte
+	text        *transform.Text
+	value       *transform.Value
+}
+
+// poll is a compiled Until.
+type poll struct {
+	Until
+	state, job, message *transform.Value
+	words               map[string]ending
+	rejects             *rejects // nil: the backend gives no per-record result
+}
+
+// ending is what a state word of a backend stands for.
+type ending int
+
+const (
+	unmapped ending = iota // no list names the word
+	running
+	succeeded
+	warned
+	partial
+	failed
+)
+
+// rejects is a compiled Rejects.
+type rejects struct {
+	Rejects
+	path                       *transform.Text
+	items, reason, code, total *transform.Value
+	match, more                *transform.Bool
+	warnings                   map[string]bool
+}
+
+// FirstStep names the step that a new delivery runs first.
+func (p *Plan) FirstStep() string { return p.steps[0].name }
+
+// step finds a step; the empty name is the first one, nil an unknown one.
+func (p *Plan) step(name string) *step {
+	if name == "" {
+		return p.steps[0]
+	}
+	i := slices.IndexFunc(p.steps, func(s *step) bool { return s.name == name })
+	if i < 0 {
+		return nil
+	}
+	return p.steps[i]
+}
+
+// Hold is how long a run of one step may take at most, connection, answer and its
+// pages included: the claim is held a little longer.
+func (p *Plan) Hold(name string) time.Duration {
+	if s := p.step(name); s != nil {
+		return s.hold()
+	}
+	return p.Limits.Timeout.D()
+}
+
+func (s *step) hold() time.Duration {
+	if s.poll != nil && s.poll.rejects != nil {
+		return 3 * s.timeout // the poll itself, and twice as long for the pages of rejects
+	}
+	return s.timeout
+}
+
+// seal fills in Source and Hash from the tree the plan was compiled from.
+func (p *Plan) seal(n *yamlsrc.Node) error {
+	source, err := encode.AppendJSON(nil, n.Value())
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte(p.Name + "\n" + string(source)))
+	p.Source, p.Hash = source, hex.EncodeToString(sum[:8])
+	return nil
+}
+
+// FromSource compiles a plan that was kept: the reverse of Plan.Source. Which secrets
+// it may refer to was checked when it was accepted and is not checked again.
+func FromSource(name string, source []byte) (*Plan, error) {
+	n, err := nodeFromJSON(source, "targets."+name)
+	if err != nil {
+		return nil, fmt.Errorf("read the plan of target %s: %w", name, err)
+	}
+	var report yamlsrc.Report
+	p := compile(name, n, func(secret.Ref, *yamlsrc.Node) {}, &report)
+	if err := report.Err(); err != nil {
+		return nil, fmt.Errorf("compile the plan of target %s: %w", name, err)
+	}
+	return p, nil
+}
+
+// nodeFromJSON reads canonical JSON into the tree that the YAML would have given. The
+// YAML parser is not used for it: its bounds and its reading of escapes are made for
+// what people write, and a plan that was accepted must never fail to load.
+func nodeFromJSON(source []byte, root string) (*yamlsrc.Node, error) {
+	dec := json.NewDecoder(bytes.NewReader(source))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return nil, err
+	}
+	return nodeOf(v, root, yamlsrc.Pos{File: "plan of " + strings.TrimPrefix(root, "targets.")}), nil
+}
+
+func nodeOf(v any, at string, pos yamlsrc.Pos) *yamlsrc.Node {
+	n := &yamlsrc.Node{Pos: pos, Path: at}
+	switch v := v.(type) {
+	case nil:
+		n.Kind = yamlsrc.Null
+	case map[string]any:
+		n.Kind = yamlsrc.Map
+		for _, key := range sortedKeys(v) {
+			n.Entries = append(n.Entries, yamlsrc.Entry{Key: key, KeyPos: pos, Value: nodeOf(v[key], at+"."+key, pos)})
+		}
+	case []any:
+		n.Kind = yamlsrc.Seq
+		for i, item := range v {
+			n.Items = append(n.Items, nodeOf(item, fmt.Sprintf("%s[%d]", at, i), pos))
+		}
+	case string:
+		n.Kind, n.Text, n.Quoted = yamlsrc.Scalar, v, true
+	default: // json.Number, bool
+		n.Kind, n.Text = yamlsrc.Scalar, fmt.Sprint(v)
+	}
+	return n
+}

@@ -1,0 +1,211 @@
+package target
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"headgate/dispatch/fault"
+	"headgate/dispatch/tracking"
+)
+
+const polling = `
+url: ${URL}
+get: /jobs/${{ .saved.job }}
+until:
+  state: ${{ .response.body.state }}
+  running: [running, 1, false]
+  succeeded: [done, 2, true]
+  warned: [warned]
+  partial: [partial]
+  failed: [failed]
+  every: {first: 10s, factor: 2, max: 1m}
+  deadline: 1h
+  message: ${{ .response.body.note }}
+result: {n: "${{ .response.body.n }}"}
+`
+
+// pollPlan is polling as the second step of a flow, without a server for the first one.
+func pollPlan(t *testing.T, url, more string) *Plan {
+	step := strings.ReplaceAll(strings.TrimPrefix(polling, "\nurl: ${URL}\n")+more, "\n", "\n  ")
+	return mustCompile(t, url, "url: ${URL}\nsteps:\n- {name: up, post: /up, save: {job: '${{ .response.body.id }}'}}\n- name: poll\n  "+step)
+}
+
+func polledInput() Input {
+	in := input()
+	in.Delivery = tracking.Delivery{Step: "poll", State: tracking.Waiting, JobID: "j1",
+		Saved: map[string]json.RawMessage{"job": json.RawMessage(`"j1"`)}, StepSince: noon.Add(-time.Minute)}
+	return in
+}
+
+func TestPollStates(t *testing.T) {
+	tests := map[string]struct {
+		body    string
+		state   tracking.State // empty: not yet
+		word    string
+		reason  fault.Reason
+		message string
+	}{
+		"running":         {body: `{"state":"running","note":"half way"}`, word: "running", message: "half way"},
+		"running number":  {body: `{"state":1}`, word: "1"},
+		"running boolean": {body: `{"state":false}`, word: "false"},
+		"done":            {body: `{"state":"done","n":12345678901234567890}`, state: tracking.Succeeded, word: "done"},
+		"done number":     {body: `{"state":2}`, state: tracking.Succeeded, word: "2"},
+		"done boolean":    {body: `{"state":true}`, state: tracking.Succeeded, word: "true"},
+		"warned":          {body: `{"state":"warned","note":"dup"}`, state: tracking.Warned, word: "warned", message: "dup"},
+		"partial":         {body: `{"state":"partial"}`, state: tracking.Unknown, word: "partial", reason: fault.JobFailed, message: "does not tell which"},
+		"failed":          {body: `{"state":"failed","note":"disk full"}`, state: tracking.Failed, word: "failed", reason: fault.JobFailed, message: "disk full"},
+		"unmapped":        {body: `{"state":"x"}`, word: "x", message: `the backend's job is in state "x", which no list names; waiting`},
+		"no state":        {body: `{}`, message: `state ""`},
+		"case matters":    {body: `{"state":"Done"}`, word: "Done", message: "which no list names"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := newBackend(t, says(200, tt.body))
+			got := newEngine(t).Run(t.Context(), pollPlan(t, b.URL, ""), polledInput())
+			var answer tracking.Answer
+			var message string
+			if tt.state == "" {
+				e := eventOf[tracking.NotYet](t, got)
+				answer, message = e.Answer, e.Message
+				if e.After != 10*time.Second {
+					t.Errorf("after %s", e.After)
+				}
+			} else {
+				e := eventOf[tracking.Concluded](t, got)
+				answer, message = e.Answer, e.Message
+				if e.State != tt.state || e.Reason != tt.reason || !e.Poll {
+					t.Errorf("%+v", e)
+				}
+				if name == "done" && string(e.Result["n"]) != "12345678901234567890" {
+					t.Errorf("result %s", e.Result)
+				}
+			}
+			if answer.JobID != "j1" || answer.JobState != tt.word || answer.HTTPStatus != 200 || !strings.Contains(message, tt.message) {
+				t.Errorf("%+v %q", answer, message)
+			}
+			if uri := b.seen()[0].URI; uri != "/jobs/j1" {
+				t.Errorf("polled %s", uri)
+			}
+		})
+	}
+}
+
+func TestPollGaps(t *testing.T) {
+	b := newBackend(t, says(200, `{"state":"running"}`))
+	p, e := pollPlan(t, b.URL, ""), newEngine(t)
+	for polls, want := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute} {
+		for _, draw := range []float64{0, 0.5, 0.999} {
+			e.random = func() float64 { return draw }
+			in := polledInput()
+			in.Delivery.Polls = polls
+			got := eventOf[tracking.NotYet](t, e.Run(t.Context(), p, in))
+			if low, high := want*9/10, want*11/10; got.After < low || got.After > high || (draw == 0.5 && got.After != want) {
+				t.Errorf("poll %d, draw %v: %s, want %s ± 10%%", polls, draw, got.After, want)
+			}
+		}
+	}
+	in := polledInput()
+	in.Delivery.StepSince = noon.Add(-time.Hour + 3*time.Second)
+	if got := eventOf[tracking.NotYet](t, e.Run(t.Context(), p, in)); got.After > 3*time.Second {
+		t.Errorf("the last poll is later than the deadline: %s", got.After)
+	}
+}
+
+func TestPollHeedsRetryAfter(t *testing.T) {
+	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "90")
+		says(200, `{"state":"running"}`)(w, r)
+	})
+	got := eventOf[tracking.NotYet](t, newEngine(t).Run(t.Context(), pollPlan(t, b.URL, ""), polledInput()))
+	if got.After != 90*time.Second {
+		t.Errorf("after %s", got.After)
+	}
+}
+
+func TestPollDeadline(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer http.HandlerFunc
+		state  tracking.State
+	}{
+		"still running":   {says(200, `{"state":"running"}`), tracking.Unknown},
+		"poll fails":      {says(500, ``), tracking.Unknown},
+		"done after all":  {says(200, `{"state":"done"}`), tracking.Succeeded},
+		"unmapped to end": {says(200, `{"state":"x"}`), tracking.Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBackend(t, tt.answer)
+			in := polledInput()
+			in.Delivery.StepSince = noon.Add(-time.Hour)
+			got := eventOf[tracking.Concluded](t, newEngine(t).Run(t.Context(), pollPlan(t, b.URL, ""), in))
+			if got.State != tt.state || got.JobID != "j1" || !got.Poll {
+				t.Errorf("%+v", got)
+			}
+			if tt.state == tracking.Unknown && (got.Reason != fault.JobDeadline || !strings.Contains(got.Message, "1h")) {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestPollFaults(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		reason fault.Reason
+	}{{500, fault.ServerError}, {401, fault.Auth}, {404, fault.Rejected}, {429, fault.RateLimited}, {302, fault.BadResponse}, {413, fault.TooLarge}} {
+		b := newBackend(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "40")
+			w.WriteHeader(tt.status)
+		})
+		p, e, in := pollPlan(t, b.URL, ""), newEngine(t), polledInput()
+		got := eventOf[tracking.PollFailed](t, e.Run(t.Context(), p, in))
+		if got.Final || got.Fault.Reason != tt.reason || got.After < 40*time.Second {
+			t.Errorf("%d: %+v %+v", tt.status, got, got.Fault)
+		}
+		in.Delivery.PollFaults = 19
+		if got = eventOf[tracking.PollFailed](t, e.Run(t.Context(), p, in)); !got.Final {
+			t.Errorf("%d: the 20th fault in a row is not the last", tt.status)
+		}
+		d := tracking.Apply(in.Delivery, got, noon)
+		if d.State != tracking.Unknown || d.JobID != "j1" {
+			t.Errorf("%d: %+v", tt.status, d)
+		}
+	}
+}
+
+func TestPollWithoutUsableState(t *testing.T) {
+	b := newBackend(t, says(200, `[1]`))
+	got := eventOf[tracking.PollFailed](t, newEngine(t).Run(t.Context(), pollPlan(t, b.URL, ""), polledInput()))
+	if got.Final || got.Fault.Reason != fault.BadResponse {
+		t.Errorf("%+v %+v", got, got.Fault)
+	}
+}
+
+func TestPollThatCannotBeMade(t *testing.T) {
+	b := newBackend(t, says(200, `{"state":"done"}`))
+	in := polledInput()
+	in.Delivery.Saved = nil // a record that lost what was saved: nothing may be sent again
+	got := eventOf[tracking.PollFailed](t, newEngine(t).Run(t.Context(), pollPlan(t, b.URL, ""), in))
+	if !got.Final || got.Fault.Reason != fault.Internal || len(b.seen()) != 0 {
+		t.Errorf("%+v %+v %v", got, got.Fault, b.seen())
+	}
+}
+
+func TestPollOwnJobID(t *testing.T) {
+	b := newBackend(t, says(200, `{"state":"running","job":77}`))
+	p := mustCompile(t, b.URL, "url: ${URL}\nget: /x\nuntil: {state: '${{ .response.body.state }}', succeeded: [a], job: '${{ .response.body.job }}'}")
+	in := input()
+	got := eventOf[tracking.NotYet](t, newEngine(t).Run(t.Context(), p, in))
+	if got.JobID != "77" {
+		t.Errorf("%+v", got)
+	}
+	b.Close()
+	in.Delivery.JobID = "76" // from an earlier answer: kept when there is none
+	in.Now = noon.Add(25 * time.Hour)
+	in.Delivery.StepSince = noon
+	if end := eventOf[tracking.Concluded](t, newEngine(t).Run(t.Context(), p, in)); end.JobID != "76" || end.Reason != fault.JobDeadline {
+		t.Errorf("%+v", end)
+	}
+}

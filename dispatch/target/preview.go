@@ -1,0 +1,102 @@
+package target
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// Preview is one request as a step would send it, for `headgate explain`.
+type Preview struct {
+	Step    string
+	Method  string
+	URL     string
+	Header  map[string]string // secrets masked as ***
+	Body    string
+	Unknown []string // what depends on earlier answers, such as ".saved.job"
+	Until   string   // one line on polling, empty when the step does not poll
+}
+
+// Preview renders every step's request without sending anything. Values of .saved that
+// are not known stand as <saved.job>.
+func (p *Plan) Preview(in Input) ([]Preview, error) {
+	var out []Preview
+	known := map[string]bool{}
+	for name := range in.Delivery.Saved {
+		known[name] = true
+	}
+	open := map[string]any{} // what earlier steps save and nobody knows yet
+	for _, s := range p.steps {
+		v, err := p.previewStep(s, &in, open)
+		if err != nil {
+			return nil, fmt.Errorf("step %s: %w", s.name, err)
+		}
+		out = append(out, v)
+		for _, saved := range s.save {
+			if !known[saved.name] {
+				open[saved.name] = placeholder(saved.name)
+			}
+		}
+	}
+	return out, nil
+}
+
+func placeholder(name string) string { return "<saved." + name + ">" }
+
+func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, error) {
+	v := Preview{Step: s.name, Method: s.method, Header: map[string]string{}, Until: s.poll.line()}
+	scope, err := s.scope(in)
+	if err != nil {
+		return v, err
+	}
+	if saved, ok := scope["saved"].(map[string]any); ok {
+		for name, stand := range open {
+			saved[name] = stand
+		}
+	}
+	for _, name := range sortedKeys(open) {
+		if s.needs[name] {
+			v.Unknown = append(v.Unknown, ".saved."+name)
+		}
+	}
+	req, f := p.request(s, in, scope, true)
+	if f != nil {
+		if len(v.Unknown) == 0 {
+			return v, f
+		}
+		// A placeholder is a string; what the expressions make of the real value cannot
+		// be shown. The path as written is more useful than an error.
+		v.URL = p.base + s.path.Source()
+		return v, nil
+	}
+	v.URL, v.Body = req.url, string(req.body)
+	for name := range open {
+		v.URL = strings.ReplaceAll(v.URL, url.PathEscape(placeholder(name)), placeholder(name))
+	}
+	for name, values := range req.header {
+		v.Header[name] = strings.Join(values, ", ")
+	}
+	return v, nil
+}
+
+// line describes polling for a person.
+func (p *poll) line() string {
+	if p == nil {
+		return ""
+	}
+	ends := map[ending][]string{}
+	for _, word := range sortedKeys(p.words) {
+		ends[p.words[word]] = append(ends[p.words[word]], word)
+	}
+	var parts []string
+	for _, e := range []struct {
+		end  ending
+		name string
+	}{{succeeded, "succeeded"}, {warned, "warned"}, {partial, "partial"}, {failed, "failed"}} {
+		if words := ends[e.end]; len(words) > 0 {
+			parts = append(parts, fmt.Sprintf("%s (%s)", strings.Join(words, ", "), e.name))
+		}
+	}
+	return fmt.Sprintf("polls after %s, then ever more slowly up to %s, for at most %s, until the state is %s",
+		p.Every.First, p.Every.Max, p.Deadline, strings.Join(parts, ", "))
+}

@@ -1,0 +1,208 @@
+package target
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"headgate/dispatch/fault"
+	"headgate/dispatch/tracking"
+	"headgate/dispatch/transform"
+)
+
+// Input is what a step may look at.
+type Input struct {
+	Tracking, Tenant string
+	Params           map[string]string
+	Payload          json.RawMessage
+	TraceParent      string
+	Delivery         tracking.Delivery
+	AcceptedAt       time.Time // retry.within counts from it; zero: it is not looked at
+	Now              time.Time // the store's clock when the run began
+}
+
+// request is a call as it is sent. Run and Preview make it with the same code.
+type request struct {
+	method, url string
+	header      http.Header
+	body        []byte
+}
+
+// scope gives the roots that a step's expressions use, before its call.
+func (s *step) scope(in *Input) (transform.Scope, error) {
+	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "saved": nil}
+	if s.uses["params"] {
+		params := make(map[string]any, len(in.Params))
+		for name, value := range in.Params {
+			params[name] = value
+		}
+		scope["params"] = params
+	}
+	if s.uses["payload"] {
+		payload, err := decodeJSON(in.Payload)
+		if err != nil {
+			return nil, fmt.Errorf("read the payload: %w", err)
+		}
+		scope["payload"] = payload
+	}
+	if s.uses["saved"] {
+		saved, err := decodeSaved(in.Delivery.Saved)
+		if err != nil {
+			return nil, err
+		}
+		scope["saved"] = saved
+	}
+	return scope, nil
+}
+
+func decodeSaved(raw map[string]json.RawMessage) (map[string]any, error) {
+	saved := make(map[string]any, len(raw))
+	for name, text := range raw {
+		v, err := decodeJSON(text)
+		if err != nil {
+			return nil, fmt.Errorf("read the saved value %s: %w", name, err)
+		}
+		saved[name] = v
+	}
+	return saved, nil
+}
+
+// request makes the call of a step. mask leaves the secrets out.
+func (p *Plan) request(s *step, in *Input, scope transform.Scope, mask bool) (*request, *fault.Fault) {
+	r, f := p.envelope(s, s.path, in, scope)
+	if f != nil {
+		return nil, f
+	}
+	r.method = s.method
+	if r.method != http.MethodGet {
+		// A GET asks anew each time; with a key, a backend could go on repeating the
+		// first answer to a poll. The key also lets the transport repeat a call whose
+		// kept-alive connection turned out to be closed.
+		r.set("Idempotency-Key", p.idempotencyKey(s, in))
+	}
+	if s.body != nil {
+		if r.body, f = s.body.render(in, scope); f != nil {
+			return nil, f
+		}
+		if r.body != nil && r.header["Content-Type"] == nil {
+			r.set("Content-Type", s.body.contentType)
+		}
+	}
+	return r, s.auth.apply(r, mask)
+}
+
+// envelope makes a GET of a path with the headers of a step, without credentials.
+func (p *Plan) envelope(s *step, to *transform.Text, in *Input, scope transform.Scope) (*request, *fault.Fault) {
+	address, err := p.address(to, scope)
+	if err != nil {
+		return nil, &fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err}
+	}
+	r := &request{method: http.MethodGet, url: address, header: make(http.Header, 8)}
+	r.set("User-Agent", "headgate")
+	r.set("Accept", "application/json")
+	if in.TraceParent != "" {
+		r.set("Traceparent", in.TraceParent)
+	}
+	for _, h := range s.headers {
+		value, err := h.value.Eval(scope)
+		if errors.Is(err, transform.ErrEmpty) {
+			continue
+		}
+		if err != nil {
+			return nil, &fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err}
+		}
+		if !validHeaderValue(value) {
+			// It is the data of this record that cannot be sent: no other try will do.
+			return nil, &fault.Fault{Reason: fault.Rejected,
+				Message: fmt.Sprintf("not sent: the value for the header %s holds a line break or another control character", h.name)}
+		}
+		r.set(h.name, value)
+	}
+	return r, nil
+}
+
+func (r *request) set(name, value string) { r.header[name] = []string{value} }
+
+// idempotencyKey is the same for every attempt of a step, so that a backend that keeps
+// such keys does the work once.
+func (p *Plan) idempotencyKey(s *step, in *Input) string {
+	key := in.Tracking + ":" + p.Name
+	if p.flow {
+		key += ":" + s.name
+	}
+	return key
+}
+
+// address gives the URL of a call. Since what is appended to the base begins with / or ?,
+// it never leaves the host of the target, whatever it evaluates to. It never climbs over a segment: that interpolated values are safe
+// is seen to by transform.Text, but a path may also be one expression on an answer.
+func (p *Plan) address(to *transform.Text, scope transform.Scope) (string, error) {
+	text, err := to.URL(scope)
+	if err != nil {
+		return "", err
+	}
+	if text != "" && text[0] != '/' && text[0] != '?' {
+		return "", fmt.Errorf("the path %q does not begin with /", clip(text, 100))
+	}
+	address := p.base + text
+	u, err := url.Parse(address)
+	if err != nil || u.Fragment != "" {
+		return "", fmt.Errorf("the path %q makes no URL of the target", clip(text, 100))
+	}
+	for segment := range strings.SplitSeq(u.Path, "/") {
+		if segment == "." || segment == ".." {
+			return "", fmt.Errorf("the path %q has the segment %q", clip(text, 100), segment)
+		}
+	}
+	return address, nil
+}
+
+// render gives the bytes of a body; nil when there is none.
+func (b *body) render(in *Input, scope transform.Scope) ([]byte, *fault.Fault) {
+	if b.payload {
+		return in.Payload, nil
+	}
+	var v any
+	var err error
+	if b.text != nil {
+		v, err = b.text.Eval(scope)
+	} else {
+		v, err = b.value.Eval(scope)
+	}
+	if errors.Is(err, transform.ErrEmpty) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err}
+	}
+	out, err := b.encoder.Encode(v)
+	if err != nil {
+		return nil, &fault.Fault{Reason: fault.Internal, Err: err,
+			Message: fmt.Sprintf("the body cannot be written as %s: %s", b.encoder.Name(), err)}
+	}
+	return out, nil
+}
+
+func validHeaderName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return name != ""
+}
+
+func validHeaderValue(value string) bool {
+	for i := range len(value) {
+		if c := value[i]; (c < ' ' && c != '\t') || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,106 @@
+package target
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"headgate/dispatch/transform"
+)
+
+// response is an answer, read up to the target's bound.
+type response struct {
+	status  int
+	header  http.Header
+	body    []byte
+	tooLong bool // there was more than max_response
+
+	value   any // the body as .response.body, once decoded
+	decoded bool
+}
+
+// read takes in an answer and closes it. The bound counts what comes out of the
+// decompression, so that a small answer cannot fill the memory.
+func read(resp *http.Response, limit int64) (*response, error) {
+	defer func() { _ = resp.Body.Close() }()
+	out := &response{status: resp.StatusCode, header: resp.Header}
+	var buf bytes.Buffer
+	if resp.ContentLength > 0 {
+		buf.Grow(int(min(resp.ContentLength, limit)) + bytes.MinRead)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return out, err
+	}
+	out.body, out.tooLong = buf.Bytes(), n > limit
+	if out.tooLong {
+		out.body = nil
+	}
+	return out, nil
+}
+
+// content gives the body as expressions see it: JSON where it is JSON whatever its
+// content type says, text otherwise, null when there is none.
+func (r *response) content() any {
+	if !r.decoded {
+		r.decoded = true
+		if len(bytes.TrimSpace(r.body)) == 0 {
+			return nil
+		}
+		v, err := decodeJSON(r.body)
+		if err != nil {
+			v = strings.ToValidUTF8(string(r.body), "\uFFFD")
+		}
+		r.value = v
+	}
+	return r.value
+}
+
+// into adds the answer to a scope.
+func (r *response) into(scope transform.Scope) {
+	headers := make(map[string]any, len(r.header))
+	for name, values := range r.header {
+		headers[strings.ToLower(name)] = strings.Join(values, ", ")
+	}
+	scope["response"] = map[string]any{
+		"status":  json.Number(strconv.Itoa(r.status)),
+		"headers": headers,
+		"body":    r.content(),
+	}
+}
+
+// message finds what the backend says about a refusal, in the places where backends
+// commonly put it; empty when there is nothing to be found.
+func (r *response) message() string {
+	if strings.HasPrefix(r.header.Get("Content-Type"), "text/plain") {
+		if text, ok := r.content().(string); ok {
+			return clean(text, maxMessage)
+		}
+	}
+	body := r.content()
+	if list, ok := body.([]any); ok && len(list) > 0 {
+		body = list[0] // Salesforce answers with a list of errors
+	}
+	object, ok := body.(map[string]any)
+	if !ok {
+		return ""
+	}
+	nested, _ := object["error"].(map[string]any)
+	var first any
+	if list, ok := object["errors"].([]any); ok && len(list) > 0 {
+		first = list[0]
+	}
+	firstObject, _ := first.(map[string]any)
+	for _, candidate := range []any{
+		object["message"], nested["message"], object["error"], firstObject["message"], first,
+		object["detail"], object["title"], firstObject["detail"], firstObject["title"],
+	} {
+		if text, ok := candidate.(string); ok && strings.TrimSpace(text) != "" {
+			return clean(text, maxMessage)
+		}
+	}
+	return ""
+}

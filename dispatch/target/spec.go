@@ -1,0 +1,140 @@
+package target
+
+import (
+	"headgate/config/secret"
+	"headgate/config/unit"
+)
+
+// Spec is a target as the platform team writes it. The JSON Schema and the reference
+// are generated from it; values that may hold expressions are compiled from the nodes.
+type Spec struct {
+	URL     string            `yaml:"url,required" jsonschema:"required" jsonschema_description:"Base of every call: an absolute http or https URL, without query. ${NAME} is replaced by the environment variable when the file is loaded."`
+	Auth    any               `yaml:"auth" jsonschema:"oneof_type=string;object" jsonschema_description:"How calls authenticate: {bearer: REF}, {basic: {user: TEXT, password: REF}}, {header: {name: TEXT, value: REF}}, {query: {name: TEXT, value: REF}} or none (the default). REF is {env: NAME} or {file: PATH}; the secret is read when the call is sent."`
+	Headers map[string]string `yaml:"headers" jsonschema_description:"Headers of every call; values may hold expressions."`
+	Call    `yaml:",inline"`
+	Steps   []Step    `yaml:"steps" jsonschema_description:"Calls in their order, when one is not enough. Either steps or a method on the target itself."`
+	Error   string    `yaml:"error" jsonschema_description:"Expression on .response that gives the text of a refusal, for backends whose error messages are not found by themselves."`
+	Retry   RetrySpec `yaml:"retry" jsonschema_description:"When and how often a failed call is tried again."`
+	Limits  Limits    `yaml:"limits" jsonschema_description:"What the target is asked to take at a time."`
+	Breaker Breaker   `yaml:"breaker" jsonschema_description:"When to leave a failing backend alone for a while."`
+	// MaxResponse bounds an answer, decompressed.
+	MaxResponse unit.Size `yaml:"max_response" jsonschema_description:"Largest answer that is read, decompressed. Default 1MB."`
+}
+
+// Step is one of several calls of a target.
+type Step struct {
+	Name    string `yaml:"name,required" jsonschema:"required,pattern=^[a-z0-9_-]+$" jsonschema_description:"Name of the step, unique in the target; part of the idempotency key that the backend sees."`
+	Call    `yaml:",inline"`
+	Headers map[string]string `yaml:"headers" jsonschema_description:"Headers of this call; the same name replaces the target's."`
+	Auth    any               `yaml:"auth" jsonschema:"oneof_type=string;object" jsonschema_description:"Instead of the target's auth; none sends no credentials."`
+	Timeout unit.Duration     `yaml:"timeout" jsonschema_description:"Instead of limits.timeout."`
+}
+
+// Call is one HTTP call: on the target itself, or in a step.
+type Call struct {
+	Get    string `yaml:"get" jsonschema_description:"GET this path, appended to url. Interpolated values are percent-encoded, unless the whole path is one expression."`
+	Post   string `yaml:"post" jsonschema_description:"POST to this path, appended to url."`
+	Put    string `yaml:"put" jsonschema_description:"PUT to this path, appended to url."`
+	Patch  string `yaml:"patch" jsonschema_description:"PATCH this path, appended to url."`
+	Delete string `yaml:"delete" jsonschema_description:"DELETE this path, appended to url."`
+
+	JSON        any    `yaml:"json" jsonschema_description:"Body sent as JSON: any YAML value with expressions. Without json, form and raw, the first POST, PUT or PATCH sends the payload."`
+	Form        any    `yaml:"form" jsonschema:"oneof_type=object;string" jsonschema_description:"Body sent as an HTML form: a mapping, or an expression that gives one."`
+	Raw         string `yaml:"raw" jsonschema_description:"Body sent as it is: text with expressions."`
+	ContentType string `yaml:"content_type" jsonschema_description:"Content-Type of the body, instead of the usual one."`
+
+	Expect  []int          `yaml:"expect" jsonschema_description:"Statuses that mean the call worked. Default: any 2xx."`
+	Save    map[string]any `yaml:"save" jsonschema_description:"Values of the answer kept for later steps as .saved.NAME. Null and empty are failures. The one named job is the backend's job ID."`
+	Result  map[string]any `yaml:"result" jsonschema_description:"Values of the last answer shown in the tracking answer."`
+	Warn    string         `yaml:"warn" jsonschema_description:"Condition on the last answer: true makes the delivery warned instead of succeeded."`
+	Until   *Until         `yaml:"until" jsonschema_description:"Repeat this last call until the backend's job is over."`
+	Rejects *Rejects       `yaml:"rejects" jsonschema_description:"Where the backend tells which records its job refused; read after the job ended partial, warned or failed."`
+}
+
+// Until says how to poll a job.
+type Until struct {
+	State     string  `yaml:"state,required" jsonschema:"required" jsonschema_description:"Expression that gives the state of the backend's job."`
+	Running   []any   `yaml:"running" jsonschema_description:"States in which the job still runs. A state that no list names is waited for, too."`
+	Succeeded []any   `yaml:"succeeded" jsonschema_description:"States in which the job is done."`
+	Warned    []any   `yaml:"warned" jsonschema_description:"States in which the job is done, with warnings."`
+	Partial   []any   `yaml:"partial" jsonschema_description:"States in which some records were refused. Without rejects the delivery is unknown then."`
+	Failed    []any   `yaml:"failed" jsonschema_description:"States in which the job ended without success."`
+	Every     PollGap `yaml:"every" jsonschema_description:"How long to wait between polls; 10% of jitter is added."`
+	// Deadline counts from the first run of the step.
+	Deadline unit.Duration `yaml:"deadline" jsonschema_description:"How long the job may take; after that the delivery is unknown, its job ID kept. Default 24h."`
+	Attempts int           `yaml:"attempts" jsonschema_description:"How many poll calls in a row may fail before the delivery is unknown. Default 20."`
+	Job      string        `yaml:"job" jsonschema_description:"Expression that gives the backend's job ID for the tracking answer. Default: .saved.job."`
+	Message  string        `yaml:"message" jsonschema_description:"Expression that gives the backend's own words on the job."`
+}
+
+// PollGap is the time between polls: first, then factor times more with each poll, up
+// to max.
+type PollGap struct {
+	First  unit.Duration `yaml:"first" jsonschema_description:"Wait after the first poll. Default 2s."`
+	Factor float64       `yaml:"factor" jsonschema_description:"How much longer each wait is than the one before. Default 1.5."`
+	Max    unit.Duration `yaml:"max" jsonschema_description:"Longest wait. Default 60s."`
+}
+
+// Rejects says how to read what a job refused.
+type Rejects struct {
+	Get      string `yaml:"get,required" jsonschema:"required" jsonschema_description:"GET this path, appended to url."`
+	Items    string `yaml:"items,required" jsonschema:"required" jsonschema_description:"Expression that gives the list of refused records in .response.body."`
+	Match    string `yaml:"match" jsonschema_description:"Condition on .item: is it our record? Default: every item is, since a job has one record."`
+	Reason   string `yaml:"reason" jsonschema_description:"Expression on .item that gives the reason for a person."`
+	Code     string `yaml:"code" jsonschema_description:"Expression on .item that gives the backend's code for the reason."`
+	Warnings []any  `yaml:"warnings" jsonschema_description:"Codes that are only warnings: the record was taken."`
+	Total    string `yaml:"total" jsonschema_description:"Expression on .response that gives how many items there should be."`
+	Page     *Page  `yaml:"page" jsonschema_description:"How to read page by page. Default: one page."`
+	MaxPages int    `yaml:"max_pages" jsonschema_description:"Most pages read. Default 100."`
+}
+
+// Page is paging by offset.
+type Page struct {
+	Limit       int    `yaml:"limit" jsonschema_description:"Items a page. Default 1000."`
+	LimitParam  string `yaml:"limit_param" jsonschema_description:"Query parameter for the limit. Default limit."`
+	OffsetParam string `yaml:"offset_param" jsonschema_description:"Query parameter for the number of items to pass over. Default offset."`
+	More        string `yaml:"more" jsonschema_description:"Condition on .response: is there another page? Default: the page was full."`
+}
+
+// RetrySpec says when a failed call is tried again.
+type RetrySpec struct {
+	Attempts int           `yaml:"attempts" jsonschema_description:"Tries of one step, the first one included. Default 8."`
+	First    unit.Duration `yaml:"first" jsonschema_description:"Longest wait before the second try; it doubles with each try, and the wait is drawn at random below it. Default 1s."`
+	Max      unit.Duration `yaml:"max" jsonschema_description:"Longest wait between tries. Default 10m."`
+	Within   unit.Duration `yaml:"within" jsonschema_description:"No try later than this after the request was accepted. Default 24h."`
+	On       []int         `yaml:"on" jsonschema_description:"Statuses that are tried again besides the usual ones (408, 425, 429, 5xx)."`
+	NotOn    []int         `yaml:"not_on" jsonschema_description:"Statuses that are not tried again although they usually are."`
+}
+
+// Limits bound what a target is asked to do.
+type Limits struct {
+	Concurrency int           `yaml:"concurrency" jsonschema_description:"Calls at a time for each worker process. Default 16."`
+	Rate        unit.Rate     `yaml:"rate" jsonschema_description:"Calls in a span of time for all workers together, such as 100/s. Default: no limit."`
+	Timeout     unit.Duration `yaml:"timeout" jsonschema_description:"How long one call may take, the reading of its answer included. Default 10s."`
+}
+
+// Breaker says when a failing backend is left alone.
+type Breaker struct {
+	Failures int           `yaml:"failures" jsonschema_description:"Failures in a row that open the breaker. Default 10."`
+	OpenFor  unit.Duration `yaml:"open_for" jsonschema_description:"How long it stays open. Default 30s."`
+}
+
+// AuthSpec is the mapping form of auth: exactly one of its keys.
+type AuthSpec struct {
+	Bearer *secret.Ref `yaml:"bearer" jsonschema_description:"Token sent as Authorization: Bearer."`
+	Basic  *BasicAuth  `yaml:"basic" jsonschema_description:"User and password sent as Authorization: Basic."`
+	Header *NamedAuth  `yaml:"header" jsonschema_description:"Key sent in a header of its own."`
+	Query  *NamedAuth  `yaml:"query" jsonschema_description:"Key sent in the query of the URL."`
+}
+
+// BasicAuth is a user with a password kept elsewhere.
+type BasicAuth struct {
+	User     string     `yaml:"user,required" jsonschema:"required" jsonschema_description:"User name; some backends compose it, such as Company\\user."`
+	Password secret.Ref `yaml:"password,required" jsonschema:"required" jsonschema_description:"Where the password is kept."`
+}
+
+// NamedAuth is a secret sent under a name.
+type NamedAuth struct {
+	Name  string     `yaml:"name,required" jsonschema:"required" jsonschema_description:"Name of the header or query parameter."`
+	Value secret.Ref `yaml:"value,required" jsonschema:"required" jsonschema_description:"Where the secret is kept."`
+}

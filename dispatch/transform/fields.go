@@ -1,0 +1,210 @@
+package transform
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/itchyny/gojq"
+)
+
+// usage is what expressions take from the scope, as far as it can be told at load: by
+// root the fields, or that all of it is needed.
+type usage struct {
+	fields     map[string]map[string]bool
+	whole      map[string]bool
+	everything bool // the scope itself is used as a value
+}
+
+func (u *usage) field(root, name string) {
+	if u.fields == nil {
+		u.fields = map[string]map[string]bool{}
+	}
+	if u.fields[root] == nil {
+		u.fields[root] = map[string]bool{}
+	}
+	u.fields[root][name] = true
+}
+
+func (u *usage) take(root string) {
+	if u.whole == nil {
+		u.whole = map[string]bool{}
+	}
+	u.whole[root] = true
+}
+
+func (u *usage) add(other *usage) {
+	for root, names := range other.fields {
+		for name := range names {
+			u.field(root, name)
+		}
+	}
+	for root := range other.whole {
+		u.take(root)
+	}
+	u.everything = u.everything || other.everything
+}
+
+// of lists the fields of one root, sorted.
+func (u *usage) of(root string) (fields []string, all bool) {
+	if u.everything || u.whole[root] {
+		return nil, true
+	}
+	for name := range u.fields[root] {
+		fields = append(fields, name)
+	}
+	slices.Sort(fields)
+	return fields, false
+}
+
+// origin says what a value may be, for the analysis: the scope itself (""), a root by
+// its name, or, when the set is empty, anything else.
+type origin []string
+
+func join(a, b origin) origin {
+	out := slices.Clone(a)
+	for _, name := range b {
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// maxAnalysis bounds the analysis, which follows calls of an expression's own functions.
+const maxAnalysis = 10_000
+
+// analyser follows the data through a query.
+type analyser struct {
+	usage
+	roots   []string
+	unknown func(name string)
+	fuel    int
+	active  []*gojq.FuncDef
+}
+
+// analyse tells what q takes from the scope. unknown is called for each name at the
+// first level that is not among the roots.
+func analyse(q *gojq.Query, roots []string, unknown func(name string)) *usage {
+	a := &analyser{roots: roots, unknown: unknown, fuel: maxAnalysis}
+	a.use(a.query(q, origin{""}, nil))
+	return &a.usage
+}
+
+// binding is a variable ("$x"), a function or a closure ("f/0") of the query, innermost
+// first.
+type binding struct {
+	name    string
+	value   origin
+	def     *gojq.FuncDef
+	closure *gojq.Query
+	within  *binding // what the closure sees
+	outer   *binding
+}
+
+func (b *binding) find(name string) *binding {
+	for ; b != nil; b = b.outer {
+		if b.name == name {
+			return b
+		}
+	}
+	return nil
+}
+
+// use records that values are looked at as a whole.
+func (a *analyser) use(v origin) {
+	for _, root := range v {
+		if root == "" {
+			a.everything = true
+		} else {
+			a.take(root)
+		}
+	}
+}
+
+func (a *analyser) key(v origin, name string) origin {
+	var out origin
+	for _, root := range v {
+		switch {
+		case root != "":
+			a.field(root, name)
+		case slices.Contains(a.roots, name):
+			out = join(out, origin{name})
+		default:
+			a.unknown(name)
+		}
+	}
+	return out
+}
+
+func (a *analyser) query(q *gojq.Query, in origin, env *binding) origin {
+	if q == nil {
+		return nil
+	}
+	if a.fuel--; a.fuel < 0 {
+		a.everything = true
+		return nil
+	}
+	for _, def := range q.FuncDefs {
+		env = &binding{name: signature(def.Name, len(def.Args)), def: def, outer: env}
+	}
+	if q.Term != nil {
+		return a.term(q.Term, in, env)
+	}
+	switch q.Op {
+	case gojq.OpPipe:
+		left := a.query(q.Left, in, env)
+		if len(q.Patterns) == 0 {
+			return a.query(q.Right, left, env)
+		}
+		return a.query(q.Right, in, a.patterns(q.Patterns, left, env))
+	case gojq.OpComma, gojq.OpAlt:
+		return join(a.query(q.Left, in, env), a.query(q.Right, in, env))
+	case gojq.OpAssign, gojq.OpUpdateAdd, gojq.OpUpdateSub, gojq.OpUpdateMul, gojq.OpUpdateDiv, gojq.OpUpdateMod, gojq.OpUpdateAlt:
+		a.use(in)
+		a.use(join(a.query(q.Left, in, env), a.query(q.Right, in, env)))
+	case gojq.OpModify:
+		a.use(in)
+		a.query(q.Right, a.query(q.Left, in, env), env)
+	default:
+		a.use(a.query(q.Left, in, env))
+		a.use(a.query(q.Right, in, env))
+	}
+	return nil
+}
+
+func (a *analyser) patterns(patterns []*gojq.Pattern, v origin, env *binding) *binding {
+	for _, p := range patterns {
+		env = a.pattern(p, v, env)
+	}
+	return env
+}
+
+func (a *analyser) pattern(p *gojq.Pattern, v origin, env *binding) *binding {
+	if p.Name != "" {
+		return &binding{name: p.Name, value: v, outer: env}
+	}
+	if len(p.Array) > 0 {
+		a.use(v)
+	}
+	for _, item := range p.Array {
+		env = a.pattern(item, nil, env)
+	}
+	for _, entry := range p.Object {
+		var inner origin
+		switch {
+		case strings.HasPrefix(entry.Key, "$"):
+			inner = a.key(v, entry.Key[1:])
+			env = &binding{name: entry.Key, value: inner, outer: env}
+		case entry.Key != "":
+			inner = a.key(v, entry.Key)
+		case entry.KeyString != nil && entry.KeyString.Queries == nil:
+			inner = a.key(v, entry.KeyString.Str)
+		default:
+			a.use(v)
+		}
+		if entry.Val != nil {
+			env = a.pattern(entry.Val, inner, env)
+		}
+	}
+	return env
+}

@@ -1,0 +1,94 @@
+// Package admin owns the operator's listener: health, metrics, profiles and the
+// dashboard of the queues. It knows no routes and no dispatch; what it shows is handed
+// to it as handlers and functions.
+package admin
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+
+	"headgate/config/secret"
+	"headgate/gateway/wire"
+)
+
+const (
+	maxBody = 4 << 10 // the login form is all that is posted
+	maxHead = 16 << 10
+)
+
+// Options of New. What is nil is not there: 404.
+type Options struct {
+	// Token opens everything but the health checks. Empty: nothing else is ever open.
+	Token secret.Value
+	Log   *slog.Logger // default: none
+	// Ready tells what requests need and how it stands; it is asked on each /readyz.
+	Ready func(ctx context.Context) []Check
+	// Metrics serves /metrics.
+	Metrics http.Handler
+	// Asynqmon serves everything under /asynqmon, which must be its root path.
+	Asynqmon http.Handler
+}
+
+// Server is the second listener. Make one with New.
+type Server struct {
+	o       Options
+	session session
+	runner  *wire.Runner
+	base    context.Context
+	abandon context.CancelFunc
+}
+
+// New makes a server; it does nothing before Start.
+func New(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{o: o, session: newSession(o.Token)}
+	s.base, s.abandon = context.WithCancel(context.Background())
+	serve := adaptor.HTTPHandler(s.handler())
+	s.runner = wire.New(wire.Config{
+		Handler: func(c *fiber.Ctx) error {
+			// The adaptor answers a target that net/url cannot parse with a bare 500.
+			if _, err := url.ParseRequestURI(string(c.Request().Header.RequestURI())); err != nil {
+				return badTarget(c)
+			}
+			return serve(c)
+		},
+		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+		MaxBody: maxBody, MaxHead: maxHead,
+		Panicked: func(value any, stack []byte) {
+			o.Log.Error("panic", "listener", "admin", "panic", fmt.Sprint(value), "stack", string(stack))
+		},
+	})
+	return s
+}
+
+func badTarget(c *fiber.Ctx) error {
+	p := problem(http.StatusBadRequest, "bad-request", "Bad request", "The request target is not well-formed.")
+	c.Status(p.Status)
+	c.Set(fiber.HeaderContentType, wire.ProblemType)
+	return c.Send(p.JSON())
+}
+
+// Start binds addr and serves. Connections are taken when it returns; ctx bounds the
+// binding only.
+func (s *Server) Start(ctx context.Context, addr string) error {
+	return s.runner.Start(ctx, addr)
+}
+
+// Addr is the address that Start bound; empty before.
+func (s *Server) Addr() string { return s.runner.Addr() }
+
+// Stop ends what takes long (a profile) and lets the requests under way answer, at most
+// until ctx ends.
+func (s *Server) Stop(ctx context.Context) error {
+	s.abandon()
+	return s.runner.Stop(ctx)
+}

@@ -1,0 +1,80 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// State is how a Check stands.
+type State string
+
+// The states. Only Failed makes a server not ready.
+const (
+	OK      State = "ok"
+	Warning State = "warning" // it works, but an operator should look
+	Failed  State = "failed"
+)
+
+// Check is one thing that requests need.
+type Check struct {
+	Name   string `json:"name"` // such as "redis"
+	State  State  `json:"state"`
+	Detail string `json:"detail,omitempty"` // anyone who reaches the listener can read it
+}
+
+// readyWithin bounds the checks: a probe that hangs says as little as none.
+const readyWithin = 5 * time.Second
+
+// livez says that the process answers. It asks nothing else: a restart does not mend
+// what is outside.
+func (s *Server) livez(w http.ResponseWriter, _ *http.Request) {
+	plain(w, "ok\n")
+}
+
+// readyz says whether requests can be taken; ?verbose lists every check.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	var checks, failed []Check
+	if s.o.Ready != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
+		defer cancel()
+		checks = s.o.Ready(ctx)
+	}
+	for _, c := range checks {
+		if c.State != OK && c.State != Warning { // a state that nobody set is no good state
+			failed = append(failed, c)
+		}
+	}
+	verbose := r.URL.Query().Has("verbose")
+	if len(failed) > 0 {
+		p := problem(http.StatusServiceUnavailable, "not-ready", "Not ready", fmt.Sprintf("%d of %d checks failed.", len(failed), len(checks)))
+		p.Checks = failed
+		if verbose {
+			p.Checks = checks
+		}
+		w.Header().Set("Retry-After", "1")
+		writeProblem(w, p)
+		return
+	}
+	if !verbose {
+		plain(w, "ok\n")
+		return
+	}
+	var out strings.Builder
+	for _, c := range checks {
+		fmt.Fprintf(&out, "[%s] %s", c.State, c.Name)
+		if c.Detail != "" {
+			out.WriteString(": " + c.Detail)
+		}
+		out.WriteByte('\n')
+	}
+	out.WriteString("ready\n")
+	plain(w, out.String())
+}
+
+func plain(w http.ResponseWriter, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(text))
+}

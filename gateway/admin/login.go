@@ -1,0 +1,83 @@
+package admin
+
+import (
+	_ "embed"
+	"html/template"
+	"net/http"
+	"strings"
+)
+
+// pages are the few of our own: no scripts, nothing from outside.
+var (
+	//go:embed pages.html
+	pagesSource string
+	pages       = template.Must(template.New("pages").Parse(pagesSource))
+)
+
+// challenge answers who has not shown the token. A browser is sent to the form; a
+// program gets a 401 that says what is wanted.
+func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet && r.Header.Get("Authorization") == "" && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		redirect(w, "/login")
+		return
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="headgate admin"`)
+	writeProblem(w, problem(http.StatusUnauthorized, "unauthenticated", "Not authenticated", "This needs the admin token."))
+}
+
+// login shows the form and takes it. The form's only effect is a cookie for who knows
+// the token, so it needs no further protection against being posted from elsewhere.
+func (s *Server) login(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		page(w, http.StatusOK, "login", false)
+	case http.MethodPost:
+		if err := r.ParseForm(); err != nil || !s.session.knows(r.PostForm.Get("token")) {
+			s.o.Log.Warn("admin login refused", "peer", strings.Clone(r.RemoteAddr))
+			page(w, http.StatusUnauthorized, "login", true)
+			return
+		}
+		value, ends := s.session.cookie()
+		setCookie(w, r, &http.Cookie{Value: value, Expires: ends})
+		redirect(w, "/")
+	default:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "The form takes POST."))
+	}
+}
+
+// logout forgets the cookie. It takes POST only: no image tag may log one out.
+func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", "POST")
+		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "Logging out takes POST."))
+		return
+	}
+	setCookie(w, r, &http.Cookie{MaxAge: -1})
+	redirect(w, "/login")
+}
+
+func setCookie(w http.ResponseWriter, r *http.Request, c *http.Cookie) {
+	c.Name, c.Path = cookieName, "/"
+	c.HttpOnly, c.SameSite = true, http.SameSiteStrictMode
+	// Behind a proxy that ends TLS the browser's side is what counts. A client that lies
+	// here only hurts its own cookie.
+	c.Secure = r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+	http.SetCookie(w, c)
+}
+
+func redirect(w http.ResponseWriter, to string) {
+	w.Header().Set("Location", to)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// index shows what there is.
+func (s *Server) index(w http.ResponseWriter) {
+	page(w, http.StatusOK, "index", map[string]bool{"metrics": s.o.Metrics != nil, "asynqmon": s.o.Asynqmon != nil})
+}
+
+func page(w http.ResponseWriter, status int, name string, data any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_ = pages.ExecuteTemplate(w, name, data) //nolint:errcheck // the client may have gone
+}

@@ -1,0 +1,73 @@
+package admin
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"headgate/config/secret"
+)
+
+const (
+	cookieName = "headgate_admin"
+	sessionFor = 12 * time.Hour
+)
+
+// session knows who has shown the token. It keeps nothing: a browser's cookie is the
+// time it ends and a MAC under a key derived from the token, so that it holds on every
+// replica, dies with the token, and does not give the token away.
+type session struct {
+	token [sha256.Size]byte // compared as digests, so that not even the length shows
+	key   []byte            // nil without a token: nothing is allowed then
+	now   func() time.Time
+}
+
+func newSession(token secret.Value) session {
+	s := session{token: sha256.Sum256([]byte(token.Reveal())), now: time.Now}
+	if token.Reveal() != "" {
+		s.key = sign([]byte(token.Reveal()), "headgate admin session")
+	}
+	return s
+}
+
+func sign(key []byte, text string) []byte {
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte(text))
+	return m.Sum(nil)
+}
+
+// knows reports whether text is the token, in constant time.
+func (s session) knows(text string) bool {
+	given := sha256.Sum256([]byte(text))
+	return hmac.Equal(given[:], s.token[:]) && s.key != nil
+}
+
+// allows reports whether the request carries the token or a session's cookie.
+func (s session) allows(r *http.Request) bool {
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return s.knows(strings.TrimSpace(token))
+	}
+	cookie, err := r.Cookie(cookieName)
+	return err == nil && s.valid(cookie.Value)
+}
+
+// cookie makes the value that valid accepts until the session ends.
+func (s session) cookie() (value string, ends time.Time) {
+	ends = s.now().Add(sessionFor)
+	text := strconv.FormatInt(ends.Unix(), 10)
+	return text + "." + hex.EncodeToString(sign(s.key, text)), ends
+}
+
+func (s session) valid(value string) bool {
+	text, mac, ok := strings.Cut(value, ".")
+	given, err := hex.DecodeString(mac)
+	if !ok || err != nil || s.key == nil || !hmac.Equal(given, sign(s.key, text)) {
+		return false
+	}
+	ends, err := strconv.ParseInt(text, 10, 64)
+	return err == nil && s.now().Unix() < ends
+}

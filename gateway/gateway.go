@@ -1,0 +1,171 @@
+// Package gateway owns the public HTTP side: it reads requests, asks the policies of
+// the matched route, maps the body for each target, hands it to the dispatch and
+// answers; and it shows what became of it under /tracking/. It knows Fiber, and nothing
+// of Redis, queues, backends or the names of single policies.
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"headgate/gateway/wire"
+	"headgate/policies"
+	"headgate/routes"
+)
+
+// Table is what the gateway needs of *routes.Table.
+type Table interface {
+	// Match finds the route of a request; allow lists the methods a path has when only
+	// the method differs. path is as it came, still percent-encoded.
+	Match(method, path string) (r *routes.Route, params map[string]string, allow []string)
+	// TrackingAuth guards GET /tracking; nil lets anyone ask, as the anonymous tenant.
+	TrackingAuth() *routes.Auth
+}
+
+var _ Table = (*routes.Table)(nil)
+
+// Server is the public listener. Make one with New.
+type Server struct {
+	o      Options
+	runner *wire.Runner
+
+	draining atomic.Bool
+	waiters  chan struct{} // one slot for each client that waits for a final state
+
+	// base ends when Stop runs out of time; waiting ends as soon as Stop begins, so that
+	// long polls do not hold it up.
+	base    context.Context
+	abandon context.CancelFunc
+	waiting context.Context
+	unwait  context.CancelFunc
+
+	// trackingAuth is Table.TrackingAuth as a policy; a field so that tests can do
+	// without a route file.
+	trackingAuth func(Table) policies.Policy
+}
+
+// New makes a server; it does nothing before Start.
+func New(o Options) *Server {
+	o = o.withDefaults()
+	s := &Server{o: o, waiters: make(chan struct{}, o.MaxWaiters), trackingAuth: trackingAuth}
+	s.base, s.abandon = context.WithCancel(context.Background())
+	s.waiting, s.unwait = context.WithCancel(s.base)
+	s.runner = wire.New(wire.Config{
+		Handler:      s.handle,
+		ReadTimeout:  o.ReadTimeout,
+		WriteTimeout: o.WriteTimeout,
+		IdleTimeout:  o.IdleTimeout,
+		MaxBody:      int(o.MaxBody),
+		MaxHead:      o.MaxHeader,
+		Refused:      s.refused,
+		Panicked: func(value any, stack []byte) {
+			o.Log.Error("panic", "panic", fmt.Sprint(value), "stack", string(stack))
+		},
+		Abandon: s.abandon,
+	})
+	return s
+}
+
+// trackingAuth avoids the nil pointer inside a non-nil interface.
+func trackingAuth(t Table) policies.Policy { return authPolicy(t.TrackingAuth()) }
+
+func authPolicy(a *routes.Auth) policies.Policy {
+	if a == nil {
+		return nil
+	}
+	return a
+}
+
+// Start binds addr and serves. Connections are taken when it returns; ctx bounds the
+// binding only.
+func (s *Server) Start(ctx context.Context, addr string) error {
+	return s.runner.Start(ctx, addr)
+}
+
+// Addr is the address that Start bound; empty before.
+func (s *Server) Addr() string { return s.runner.Addr() }
+
+// Drain refuses new dispatches from now on: 503 with Retry-After, and the connection is
+// closed so that a load balancer's next request goes elsewhere. Tracking still answers.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Stop drains, lets the requests under way end, at most until ctx ends, and cuts those
+// that have not. No goroutine of the server is left when it returns nil.
+func (s *Server) Stop(ctx context.Context) error {
+	s.Drain()
+	s.unwait()
+	defer s.abandon()
+	return s.runner.Stop(ctx)
+}
+
+// handle is the only Fiber handler: routing is the table's.
+func (s *Server) handle(fc *fiber.Ctx) error {
+	start := time.Now()
+	c, a := readCall(fc, s.o.TrustedProxies, start)
+	if a == nil {
+		a = s.answerCall(c)
+	}
+	if s.waiting.Err() != nil {
+		a.close = true // Stop has begun: the next request belongs to another server
+	}
+	a.write(fc, c.header)
+	s.access(c, a.status, time.Since(start))
+	return nil
+}
+
+// answerCall turns a panic into a 500: nothing of it reaches the client.
+func (s *Server) answerCall(c *call) (a *answer) {
+	defer func() {
+		if value := recover(); value != nil {
+			a = s.panicked(c, value, debug.Stack())
+		}
+	}()
+	ctx, cancel := context.WithTimeout(s.base, s.o.RequestTimeout)
+	defer cancel()
+	table := s.o.Table()
+	if id, ok := trackingPath(c.req.Path); ok {
+		return s.tracking(ctx, c, table, id)
+	}
+	return s.route(ctx, c, table)
+}
+
+func (s *Server) panicked(c *call, value any, stack []byte) *answer {
+	s.o.Log.Error("panic", "method", c.req.Method, "route", c.note.route, "panic", fmt.Sprint(value), "stack", string(stack))
+	c.note.reason = "panic"
+	return problem("internal", http.StatusInternalServerError, "The request could not be handled.")
+}
+
+// access writes the one line that each request gets. The path, the query, the body and
+// the headers are not in it: they may hold personal data or credentials.
+func (s *Server) access(c *call, status int, took time.Duration) {
+	attrs := make([]slog.Attr, 0, 8)
+	attrs = append(attrs,
+		slog.String("method", c.req.Method), slog.String("route", c.note.route),
+		slog.Int("status", status), slog.Duration("duration", took))
+	for _, a := range []struct{ key, value string }{
+		{"tracking_id", c.note.trackingID}, {"tenant", c.note.tenant}, {"reason", c.note.reason}, {"trace_id", c.traceID()},
+	} {
+		if a.value != "" {
+			attrs = append(attrs, slog.String(a.key, a.value))
+		}
+	}
+	s.o.Log.LogAttrs(s.base, slog.LevelInfo, "request", attrs...)
+	if s.o.Observe != nil {
+		s.o.Observe(c.note.route, status, took)
+	}
+}
+
+// refused logs what was answered before it was a request.
+func (s *Server) refused(status int, reason string) {
+	s.o.Log.Info("request", "route", "", "status", status, "reason", reason)
+	if s.o.Observe != nil {
+		s.o.Observe("", status, 0)
+	}
+}

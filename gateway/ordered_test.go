@@ -1,0 +1,33 @@
+package gateway
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+)
+
+func TestOrderedKeepsItsOrderBothWays(t *testing.T) {
+	in := Ordered[DeliveryView]{
+		{"zeta", DeliveryView{State: "succeeded", Attempts: 1, Result: map[string]json.RawMessage{"id": json.RawMessage(`"<1>"`)}}},
+		{"a \"quoted\" name", DeliveryView{State: "pending"}},
+		{"alpha", DeliveryView{State: "pending"}},
+	}
+	text, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out Ordered[DeliveryView]
+	if err := json.Unmarshal(text, &out); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	// json.Marshal escapes for HTML whatever a member's own encoder does.
+	out[0].Value.Result["id"] = json.RawMessage(`"<1>"`)
+	if !reflect.DeepEqual(in, out) {
+		t.Fatalf("got %+v from %s", out, text)
+	}
+	for _, bad := range []string{`[]`, `7`, `{"a":{"state":7}}`} {
+		if err := json.Unmarshal([]byte(bad), &out); err == nil {
+			t.Errorf("%s was taken", bad)
+		}
+	}
+}

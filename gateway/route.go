@@ -1,0 +1,187 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"headgate/dispatch"
+	"headgate/dispatch/tracking"
+	"headgate/policies"
+	"headgate/routes"
+)
+
+// route handles everything that is not under /tracking/.
+func (s *Server) route(ctx context.Context, c *call, table Table) *answer {
+	r, params, allow := table.Match(c.req.Method, c.req.Path)
+	if r == nil {
+		if len(allow) > 0 {
+			return methodNotAllowed(allow...)
+		}
+		return problem("not-found", http.StatusNotFound, "No route has this path.")
+	}
+	c.req.Route, c.req.Params, c.note.route = r.Name, params, r.Name
+	if s.draining.Load() {
+		c.note.reason = "draining"
+		a := problem("draining", http.StatusServiceUnavailable, "This server is shutting down.").retryAfter(time.Second)
+		a.close = true
+		return a
+	}
+	st := split(r)
+	if a := c.ask(ctx, append([]policies.Policy{authPolicy(r.Auth)}, st.first...)...); a != nil {
+		return a
+	}
+	c.note.tenant = c.req.Principal.TenantKey()
+	if a := c.inflate(s.o.MaxBody); a != nil {
+		return a
+	}
+	idem, a := c.idem(r)
+	if a != nil {
+		return a
+	}
+	w := s.wave(ctx, c, r, st, idem)
+	if a := s.judge(c, r, w); a != nil {
+		return s.settle(c, a)
+	}
+	return s.accept(ctx, c, r, w.mapped, idem)
+}
+
+func methodNotAllowed(allow ...string) *answer {
+	return problem("method-not-allowed", http.StatusMethodNotAllowed, "The path does not have this method.").
+		set("Allow", strings.Join(allow, ", "))
+}
+
+// ask runs policies one after the other and answers with the first refusal. A nil
+// policy asks nothing.
+func (c *call) ask(ctx context.Context, list ...policies.Policy) *answer {
+	for _, p := range list {
+		if p == nil {
+			continue
+		}
+		if d := p.Check(ctx, c.req); !c.passed(p, d) {
+			return denied(d)
+		}
+	}
+	return nil
+}
+
+// passed notes what a decision brings and reports whether it allows.
+func (c *call) passed(p policies.Policy, d policies.Decision) bool {
+	c.header.add(d.Headers)
+	switch {
+	case d.Log != "":
+		c.note.reason = p.Name() + ": " + d.Log
+	case !d.Allow:
+		c.note.reason = p.Name()
+	}
+	return d.Allow
+}
+
+// judge decides, in an order that does not depend on which goroutine was faster, what
+// the wave came to. A known key is answered first: neither a full backlog nor a changed
+// mapping may refuse a replay.
+func (s *Server) judge(c *call, r *routes.Route, w *wave) *answer {
+	if w.lookupErr != nil {
+		return s.failed(c, fmt.Errorf("look up the idempotency key: %w", w.lookupErr), "unavailable")
+	}
+	if w.known {
+		return s.replay(c, r, w.receipt)
+	}
+	for i, p := range w.stages.admit {
+		if !c.passed(p, w.admitted[i]) {
+			return denied(w.admitted[i])
+		}
+	}
+	if w.content != nil {
+		return w.content
+	}
+	if w.notJSON {
+		c.note.reason = "not JSON"
+		return problem("bad-json", http.StatusBadRequest, "The body is not JSON.")
+	}
+	return c.mappingFailed(w.faults)
+}
+
+func (c *call) mappingFailed(faults []*dispatch.MappingError) *answer {
+	if len(faults) == 0 {
+		return nil
+	}
+	list := make([]policies.FieldError, len(faults))
+	names := make([]string, len(faults))
+	for i, f := range faults {
+		list[i] = policies.FieldError{Detail: fmt.Sprintf("target %s: %v", f.Target, f.Err)}
+		names[i] = f.Target
+	}
+	c.note.reason = "mapping for " + strings.Join(names, ", ")
+	return fieldProblem("mapping-failed", http.StatusUnprocessableEntity, "The request does not fit what its targets need.", list)
+}
+
+// replay answers a request whose idempotency key is known.
+func (s *Server) replay(c *call, r *routes.Route, receipt dispatch.Receipt) *answer {
+	c.note.trackingID = receipt.ID
+	if receipt.Conflict {
+		c.note.reason = "idempotency key reused"
+		c.note.trackingID = "" // it names another request
+		return problem("idempotency-key-reused", http.StatusUnprocessableEntity,
+			"The Idempotency-Key was already used with another request.")
+	}
+	return s.accepted(c, r, receipt).set("Idempotent-Replayed", "true")
+}
+
+// accept records the request. From here on the client's going away changes nothing.
+func (s *Server) accept(ctx context.Context, c *call, r *routes.Route, m dispatch.Mapped, idem *dispatch.Idem) *answer {
+	in := dispatch.Intake{
+		Tenant: c.req.Principal.TenantKey(), TraceParent: c.trace(), Idem: idem, Retention: s.o.Retention,
+	}
+	for _, b := range r.Fanout.Bindings {
+		if b.Plan.NeedsParams {
+			in.Params = c.req.Params
+			break
+		}
+	}
+	receipt, err := s.o.Acceptor.Accept(ctx, r.Fanout, m, in)
+	switch {
+	case err != nil:
+		return s.acceptFailed(c, err, idem != nil)
+	case receipt.Replayed, receipt.Conflict:
+		// Another request with the key was faster than the look-up of this one.
+		return s.settle(c, s.replay(c, r, receipt))
+	}
+	c.note.trackingID = receipt.ID
+	return s.settle(c, s.accepted(c, r, receipt))
+}
+
+func (s *Server) acceptFailed(c *call, err error, keyed bool) *answer {
+	var unknown *dispatch.OutcomeUnknownError
+	switch {
+	case errors.As(err, &unknown):
+		c.note.trackingID = unknown.ID
+		return s.outcomeUnknown(c, err, unknown.ID, keyed)
+	case errors.Is(err, tracking.ErrOutcomeUnknown),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return s.outcomeUnknown(c, err, "", keyed)
+	case errors.Is(err, tracking.ErrTooLarge):
+		c.note.reason = "record too large"
+		return problem("body-too-large", http.StatusRequestEntityTooLarge, "What is to be sent to the targets is too large to be recorded.")
+	case errors.Is(err, tracking.ErrUnavailable):
+		return s.failed(c, err, "unavailable")
+	}
+	return s.failed(c, err, "internal")
+}
+
+// failed answers a fault that is not the client's; the log says which.
+func (s *Server) failed(c *call, err error, slug string) *answer {
+	s.o.Log.Error("request failed", "route", c.note.route, "trace_id", c.traceID(), "error", err)
+	c.note.reason = slug
+	if slug == "unavailable" {
+		return unavailable()
+	}
+	return problem("internal", http.StatusInternalServerError, "The request could not be handled.")
+}
+
+// emptyBody stands for the payload of a target without a mapping when there is no body.
+var emptyBody = json.RawMessage("null")

@@ -1,0 +1,49 @@
+package gateway
+
+import (
+	"strings"
+
+	"headgate/dispatch/transform"
+	"headgate/policies"
+)
+
+// credentialHeaders are not shown to expressions: what they carry would end up in
+// payloads, which are kept and sent to backends.
+var credentialHeaders = map[string]bool{
+	"Authorization": true, "Proxy-Authorization": true, "Cookie": true, "X-Api-Key": true,
+}
+
+// Scope is what the route's expressions see: body, params, query, headers (by lower-case
+// name, without credentials), claims and route. What is missing gives null there.
+func Scope(r *policies.Request) transform.Scope {
+	params := make(map[string]any, len(r.Params))
+	for name, value := range r.Params {
+		params[name] = value
+	}
+	query := make(map[string]any, len(r.Query))
+	for name, values := range r.Query {
+		if len(values) == 1 {
+			query[name] = values[0]
+			continue
+		}
+		list := make([]any, len(values))
+		for i, value := range values {
+			list[i] = value
+		}
+		query[name] = list
+	}
+	header := make(map[string]any, len(r.Header))
+	for name, values := range r.Header {
+		if !credentialHeaders[name] {
+			header[strings.ToLower(name)] = values[0]
+		}
+	}
+	claims := r.Principal.Claims
+	if claims == nil {
+		claims = map[string]any{}
+	}
+	return transform.Scope{
+		"body": r.JSON, "params": params, "query": query, "headers": header,
+		"claims": claims, "route": r.Route,
+	}
+}

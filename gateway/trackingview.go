@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"encoding/json"
+	"time"
+
+	"headgate/dispatch/fault"
+	"headgate/dispatch/tracking"
+)
+
+// TrackingView is the body of GET /tracking/<id>, in the order it is written. Times are
+// UTC with milliseconds.
+type TrackingView struct {
+	TrackingID string          `json:"tracking_id"`
+	Route      string          `json:"route"`
+	Status     tracking.Status `json:"status"`
+	AcceptedAt time.Time       `json:"accepted_at"`
+	// EndedAt is when the last delivery became final; absent before.
+	EndedAt time.Time `json:"ended_at,omitzero"`
+	// Counts gives how many deliveries are in each state; states without any are absent.
+	Counts  Ordered[int]          `json:"counts"`
+	Targets Ordered[DeliveryView] `json:"targets"` // in the order of the route
+}
+
+// DeliveryView is one target's part of a TrackingView.
+type DeliveryView struct {
+	State    tracking.State `json:"state"`
+	Optional bool           `json:"optional,omitempty"` // does not count for the status
+	// Attempts counts tries of all steps. A poll that says "not yet" is not one: it
+	// counts in Polls.
+	Attempts int    `json:"attempts"`
+	Polls    int    `json:"polls,omitempty"`
+	Step     string `json:"step,omitempty"` // the step that runs next or now; absent once final
+	// Reason and Message are of the end, or of the last failed try.
+	Reason     fault.Reason `json:"reason,omitempty"`
+	Message    string       `json:"message,omitempty"`
+	HTTPStatus int          `json:"http_status,omitempty"` // the backend's last
+	NextAt     time.Time    `json:"next_at,omitzero"`      // of the next attempt or poll
+	JobID      string       `json:"job_id,omitempty"`      // the backend's job
+	JobState   string       `json:"job_state,omitempty"`   // in the backend's words
+	// Result is what the target's `result` picks from the backend's answer.
+	Result  map[string]json.RawMessage `json:"result,omitempty"`
+	EndedAt time.Time                  `json:"ended_at,omitzero"`
+}
+
+// stateOrder is the order of counts: the way of a delivery.
+var stateOrder = []tracking.State{
+	tracking.Pending, tracking.Collecting, tracking.Delivering, tracking.Waiting, tracking.Retrying,
+	tracking.Succeeded, tracking.Warned, tracking.Rejected, tracking.Failed, tracking.Unknown,
+	tracking.Skipped, tracking.Superseded, tracking.Canceled,
+}
+
+// trackingView shows a record.
+func trackingView(d *tracking.Dispatch) TrackingView {
+	v := TrackingView{
+		TrackingID: d.ID, Route: d.Route, Status: d.Status(),
+		AcceptedAt: shown(d.AcceptedAt), EndedAt: shown(d.EndedAt()),
+		Targets: make(Ordered[DeliveryView], 0, len(d.Targets)),
+	}
+	counts := map[tracking.State]int{}
+	for _, t := range d.Targets {
+		view := deliveryView(t, d.Deliveries[t.Name])
+		counts[view.State]++
+		v.Targets = append(v.Targets, Member[DeliveryView]{t.Name, view})
+	}
+	for _, state := range stateOrder {
+		if n := counts[state]; n > 0 {
+			v.Counts = append(v.Counts, Member[int]{string(state), n})
+		}
+	}
+	return v
+}
+
+func deliveryView(t tracking.TargetRef, d tracking.Delivery) DeliveryView {
+	v := DeliveryView{
+		State: d.State, Optional: t.Optional, Attempts: d.Attempts, Polls: d.Polls, Step: d.Step,
+		Reason: d.Reason, Message: d.Message, HTTPStatus: d.HTTPStatus, NextAt: shown(d.NextAt),
+		JobID: d.JobID, JobState: d.JobState, Result: d.Result, EndedAt: shown(d.EndedAt),
+	}
+	if d.Phase == tracking.Running && (d.State == tracking.Pending || d.State == tracking.Retrying) {
+		// The record keeps the state that the run began with, so that a run that dies
+		// leaves it true; who looks now sees that it runs.
+		v.State = tracking.Delivering
+	}
+	if d.Phase == tracking.Running {
+		v.NextAt = time.Time{} // that time is now
+	}
+	if d.State.Final() {
+		v.Step = ""
+	}
+	return v
+}
+
+// shown is a time as clients see it; the zero time stays zero and is left out.
+func shown(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Truncate(time.Millisecond)
+}

@@ -1,0 +1,113 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"headgate/dispatch"
+	"headgate/policies"
+	"headgate/routes"
+)
+
+// stages are a route's policies by when they run.
+type stages struct {
+	first   []policies.Policy // Identify and Authorize
+	admit   []policies.Policy
+	content []policies.Policy
+}
+
+func split(r *routes.Route) stages {
+	var st stages
+	for _, p := range r.Policies {
+		switch p.Stage() {
+		case policies.Identify, policies.Authorize:
+			st.first = append(st.first, p)
+		case policies.Admit:
+			st.admit = append(st.admit, p)
+		case policies.Content:
+			st.content = append(st.content, p)
+		default:
+			// Not to run it would let requests pass that it wants to refuse.
+			panic(fmt.Sprintf("gateway: policy %s has no known stage", p.Name()))
+		}
+	}
+	return st
+}
+
+// wave is what came of the part of a request that is one wave of round trips.
+type wave struct {
+	stages stages
+
+	known     bool // the idempotency key stands for receipt
+	receipt   dispatch.Receipt
+	lookupErr error
+	admitted  []policies.Decision // in the order of stages.admit
+
+	content *answer // the first content policy's refusal
+	notJSON bool    // a target wants the body as it is, which is not JSON
+	mapped  dispatch.Mapped
+	faults  []*dispatch.MappingError
+}
+
+// wave asks the limits and looks up the idempotency key, each in a goroutine and so in
+// one wave of round trips, while this goroutine checks and maps the body. All have
+// ended when it returns.
+func (s *Server) wave(ctx context.Context, c *call, r *routes.Route, st stages, idem *dispatch.Idem) *wave {
+	w := &wave{stages: st, admitted: make([]policies.Decision, len(st.admit))}
+	var group sync.WaitGroup
+	defer group.Wait()
+	// Content policies write into the request meanwhile: the others read a copy.
+	before := *c.req
+	for i, p := range st.admit {
+		group.Go(func() {
+			defer s.recovered(func() { w.admitted[i] = policies.Deny(internalError, "panic") })
+			w.admitted[i] = p.Check(ctx, &before)
+		})
+	}
+	if idem != nil {
+		group.Go(func() {
+			defer s.recovered(func() { w.lookupErr = errPanic })
+			w.receipt, w.known, w.lookupErr = s.o.Acceptor.Lookup(ctx, *idem)
+		})
+	}
+	if w.content = c.ask(ctx, st.content...); w.content != nil {
+		return w
+	}
+	w.mapBody(c.req, r.Fanout)
+	return w
+}
+
+var (
+	errPanic      = fmt.Errorf("panic, see the log")
+	internalError = policies.Problem{Status: 500, Type: "internal", Detail: "The request could not be handled."}
+)
+
+// recovered keeps a panic in a goroutine from ending the process.
+func (s *Server) recovered(then func()) {
+	if value := recover(); value != nil {
+		s.o.Log.Error("panic", "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
+		then()
+	}
+}
+
+// mapBody makes each target's payload. A target without a mapping gets the body's very
+// bytes, which must be JSON even when no policy of the route has looked at them.
+func (w *wave) mapBody(r *policies.Request, f *dispatch.Fanout) {
+	body := json.RawMessage(r.Body)
+	if len(body) == 0 {
+		body = emptyBody
+	}
+	w.mapped, w.faults = f.Map(Scope(r), body)
+	if r.HasJSON {
+		return
+	}
+	for _, b := range f.Bindings {
+		if b.Transform == nil && !w.mapped.Skipped[b.Plan.Name] && !json.Valid(body) {
+			w.notJSON = true
+			return
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"headgate/config/yamlsrc"
+	"headgate/dispatch"
+	"headgate/gateway"
+	"headgate/gateway/admin"
+	"headgate/internal/queue"
+	"headgate/policies"
+	"headgate/routes"
+)
+
+func (a *App) listen() string {
+	if a.o.Listen != "" {
+		return a.o.Listen
+	}
+	return a.config.Listen
+}
+
+func (a *App) adminListen() string {
+	if a.o.AdminListen != "" {
+		return a.o.AdminListen
+	}
+	return a.config.Admin.Listen
+}
+
+// Table gives the routes in force.
+func (a *App) Table() *routes.Table { return a.table.Load() }
+
+func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit policies.Policy) gateway.Options {
+	c := a.config
+	proxies := make([]netip.Prefix, 0, len(c.TrustedProxies))
+	for _, p := range c.TrustedProxies {
+		proxies = append(proxies, p.Prefix)
+	}
+	return gateway.Options{
+		Table: func() gateway.Table { return a.table.Load() }, Acceptor: acceptor, Log: a.log,
+		PublicURL: c.PublicURL, TrustedProxies: proxies,
+		MaxBody: int64(c.Limits.MaxBody), MaxHeader: int(c.Limits.HeaderSize),
+		ReadTimeout: c.Limits.ReadTimeout.D(), WriteTimeout: c.Limits.WriteTimeout.D(), IdleTimeout: c.Limits.IdleTimeout.D(),
+		MaxWait: c.Limits.MaxWait.D(), MaxWaiters: c.Tracking.MaxWaiters, Retention: c.Tracking.Retention.D(),
+		TrackingLimit: limit, Observe: a.metrics.Request,
+	}
+}
+
+// trackingLimit builds the rate limit of GET /tracking; nil when there is none.
+func (a *App) trackingLimit() (policies.Policy, error) {
+	node := a.config.Tracking.RateLimit
+	if node == nil {
+		return nil, nil
+	}
+	var report yamlsrc.Report
+	p := Builtin().BuildPolicy("rate_limit", node.Pos, policies.Build{
+		Name: "tracking", Node: node, Report: &report, Dir: a.config.Dir, Deps: a.deps,
+	})
+	return p, report.Err()
+}
+
+func (a *App) buildAdmin() error {
+	token, err := a.config.Admin.Token.Read()
+	if err != nil {
+		return fmt.Errorf("admin.token: %w", err)
+	}
+	dashboard, closeDashboard := queue.Dashboard(a.conn.Base, "/asynqmon")
+	a.onStop("dashboard", func(context.Context) error { return closeDashboard() })
+	a.admin = admin.New(admin.Options{
+		Token: token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Asynqmon: dashboard,
+	})
+	return nil
+}
+
+// ready tells what requests need and how it stands.
+func (a *App) ready(ctx context.Context) []admin.Check {
+	redis := admin.Check{Name: "redis", State: admin.OK}
+	if err := a.conn.Base.Ping(ctx).Err(); err != nil {
+		redis.State, redis.Detail = admin.Failed, "redis does not answer"
+		a.log.WarnContext(ctx, "redis does not answer", "error", err)
+	}
+	checks := []admin.Check{redis}
+	if a.redis != nil && !a.redis.Durable {
+		checks = append(checks, admin.Check{Name: "persistence", State: admin.Warning, Detail: "redis is emulated in memory; nothing survives this process"})
+	}
+	health := a.table.Load().Health()
+	names := make([]string, 0, len(health))
+	for name := range health {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		check := admin.Check{Name: "auth " + name, State: admin.OK}
+		if err := health[name]; err != nil {
+			// Other authenticators go on working, so the process stays in service.
+			check.State, check.Detail = admin.Warning, err.Error()
+		}
+		checks = append(checks, check)
+	}
+	return checks
+}
