@@ -15,7 +15,7 @@ func Load(path string, deps policies.Deps, report *yamlsrc.Report) (*config.Conf
 	registry := Builtin()
 	deps.CompileText = compileText
 	table := routes.Load(c.RouteFiles, routes.Options{
-		Registry: registry, Access: c.RoutesMayRead, Deps: deps, TrackingAuth: c.Tracking.Auth,
+		Registry: registry, Access: c.RoutesMayRead, Deps: deps, TrackingAuth: c.Tracking.Auth, TrackingAuthPos: c.Tracking.AuthPos,
 	}, report)
 	if report.Len() > 0 && table != nil {
 		table.Close()
