@@ -137,6 +137,9 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 		return nil, &fault.Fault{Reason: fault.Internal, Message: "the call cannot be made: its URL is not valid"}
 	}
 	hr.Header = req.header
+	// A request with an Idempotency-Key the transport would send again by itself when a
+	// reused connection breaks. Each sending is an attempt, and those are counted by us.
+	hr.GetBody = nil
 	got, err := r.engine.transport.RoundTrip(hr)
 	var resp *response
 	if err == nil {

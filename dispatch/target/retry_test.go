@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,5 +195,31 @@ func TestRunRetryAfterDate(t *testing.T) {
 	got := eventOf[tracking.AttemptFailed](t, newEngine(t).Run(t.Context(), p, input()))
 	if got.After < 2*time.Minute || got.After > 2*time.Minute+12*time.Second || got.Fault.RetryAfter != 2*time.Minute {
 		t.Errorf("%+v %+v", got, got.Fault)
+	}
+}
+
+// The transport repeats requests that carry an Idempotency-Key by itself when a reused
+// connection breaks; an attempt is one sending all the same.
+func TestOneSendingForAnAttempt(t *testing.T) {
+	var calls atomic.Int32
+	b := newBackend(t, func(w http.ResponseWriter, _ *http.Request) {
+		if calls.Add(1) == 1 {
+			return // leaves a connection to be reused
+		}
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.Close()
+	})
+	e := NewEngine(nil, nil)
+	defer e.Close()
+	p := mustCompile(t, b.URL, `{url: "${URL}", post: /x}`)
+	for range 2 {
+		e.Run(t.Context(), p, Input{Tracking: "trk_1", Payload: []byte(`{}`), Now: time.Now(), AcceptedAt: time.Now()})
+	}
+	if n := calls.Load(); n != 2 {
+		t.Fatalf("two attempts sent %d requests", n)
 	}
 }
