@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"headgate/config/yamlsrc"
+	"headgate/dispatch/transform/jq"
 )
 
 // Bool is a compiled condition: exactly one expression that gives true or false.
@@ -36,7 +37,7 @@ func (b *Bool) Eval(scope Scope) (bool, error) {
 	}
 	answer, ok := v.(bool)
 	if !ok {
-		return false, b.text.whole.fault("expected true or false, got " + describe(v))
+		return false, b.text.whole.fault("expected true or false, got " + jq.Describe(v))
 	}
 	return answer, nil
 }

@@ -3,9 +3,8 @@ package transform
 import (
 	"strings"
 
-	"github.com/itchyny/gojq"
-
 	"headgate/config/yamlsrc"
+	"headgate/dispatch/transform/jq"
 )
 
 const (
@@ -22,8 +21,8 @@ const (
 
 // segment is a stretch of a scalar: literal text, or an expression.
 type segment struct {
-	text  string      // literal text with escapes undone, or the expression's source
-	query *gojq.Query // nil for text
+	text  string    // literal text with escapes undone, or the expression's source
+	query *jq.Query // nil for text
 }
 
 // split cuts a scalar into text and expressions. What is wrong goes into report; the
@@ -83,7 +82,7 @@ func expression(n *yamlsrc.Node, s string, report *yamlsrc.Report) (seg segment,
 			report.Addf(n.Pos, n.Path, "write what it should give, such as ${{ .body.email }}", "the expression is empty")
 			return segment{}, s[end+len(closing):]
 		}
-		query, err := parse(source)
+		query, err := jq.Parse(source)
 		if err == nil {
 			return segment{text: source, query: query}, s[end+len(closing):]
 		}
@@ -93,25 +92,15 @@ func expression(n *yamlsrc.Node, s string, report *yamlsrc.Report) (seg segment,
 	}
 	switch {
 	case firstErr == nil && end < 0:
-		report.Addf(n.Pos, n.Path, "end it with }}, or write $${{ for a literal ${{", "the expression %s has no end", quoted(s))
+		report.Addf(n.Pos, n.Path, "end it with }}, or write $${{ for a literal ${{", "the expression %s has no end", jq.Quote(s))
 		return segment{}, ""
 	case firstErr == nil:
 		report.Addf(n.Pos, n.Path, "let the backend, or several shorter expressions, do it", "an expression is longer than %d characters", maxSource)
 		return segment{}, ""
 	}
 	source := strings.TrimSpace(s[:guess])
-	report.Addf(n.Pos, n.Path, "an expression is jq: https://jqlang.org/manual/", "the expression %s is not valid: %v", quoted(source), firstErr)
+	report.Addf(n.Pos, n.Path, jq.Manual, "the expression %s is not valid: %v", jq.Quote(source), firstErr)
 	return segment{}, s[guess+len(closing):]
-}
-
-// parse shields the load from a panic in the parser, which is fed whatever was typed.
-func parse(source string) (q *gojq.Query, err error) {
-	defer func() {
-		if recover() != nil {
-			q, err = nil, errUnparsable
-		}
-	}()
-	return gojq.Parse(source)
 }
 
 // likelyEnd guesses where an expression that does not parse was meant to end: the first

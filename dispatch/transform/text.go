@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"headgate/config/yamlsrc"
+	"headgate/dispatch/transform/jq"
 )
 
 // Text is a compiled string: a URL, a header value.
@@ -16,7 +17,7 @@ type Text struct {
 	literal string // when there is no expression
 	whole   *expr  // when the text is exactly one expression
 	parts   []part // otherwise
-	uses    usage
+	uses    jq.Usage
 }
 
 // part is literal text or an expression whose value is inserted.
@@ -47,7 +48,7 @@ func newText(n *yamlsrc.Node, roots []string, report *yamlsrc.Report) *Text {
 		if e == nil {
 			continue
 		}
-		t.uses.add(e.uses)
+		t.uses.Add(e.prog.Uses())
 		t.parts = append(t.parts, part{expr: e})
 	}
 	switch {
@@ -139,13 +140,13 @@ func (e *expr) text(v any) (string, error) {
 	case *big.Int:
 		return v.String(), nil
 	case float64:
-		n, err := number(v)
+		n, err := jq.Number(v)
 		if err != nil {
 			return "", e.fault(err.Error())
 		}
 		return string(n), nil
 	}
-	return "", e.fault("expected a string, a number or a boolean, got " + describe(v))
+	return "", e.fault("expected a string, a number or a boolean, got " + jq.Describe(v))
 }
 
 // Source is the text as written.
@@ -155,4 +156,4 @@ func (t *Text) Source() string { return t.source }
 func (t *Text) IsLiteral() bool { return t.whole == nil && t.parts == nil }
 
 // Fields is as for Value.
-func (t *Text) Fields(root string) (fields []string, all bool) { return t.uses.of(root) }
+func (t *Text) Fields(root string) (fields []string, all bool) { return t.uses.Of(root) }

@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -131,5 +132,26 @@ func TestBool(t *testing.T) {
 	b := CompileBool(quotedNode("${{ .saved.job == 1 }}"), allRoots, &report)
 	if fields, all := b.Fields("saved"); all || len(fields) != 1 || fields[0] != "job" {
 		t.Errorf("fields %v, %v", fields, all)
+	}
+}
+
+// TestGoNumbers: a scope from elsewhere than a JSON decoder, such as a status code.
+func TestGoNumbers(t *testing.T) {
+	scope := Scope{"body": map[string]any{"i": 202, "f": 2.50, "b": false}}
+	got, err := text(t, "${{ .body.i }} ${{ .body.f }} ${{ .body.b }}").Eval(scope)
+	if err != nil || got != "202 2.5 false" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	out, err := compiled(t, quotedNode("${{ [.body.i, .body.i + 1] }}")).JSON(scope)
+	if err != nil || string(out) != "[202,203]" {
+		t.Errorf("got %s, %v", out, err)
+	}
+}
+
+func TestWhatJSONCannotHold(t *testing.T) {
+	scope := Scope{"body": map[string]any{"n": json.Number("1 2")}}
+	var fault *Error
+	if out, err := compiled(t, quotedNode("${{ .body.n }}")).JSON(scope); !errors.As(err, &fault) {
+		t.Errorf("got %s, %v", out, err)
 	}
 }

@@ -1,6 +1,10 @@
 package transform
 
-import "strings"
+import (
+	"strings"
+
+	"headgate/dispatch/transform/jq"
+)
 
 // URL is Eval with each interpolated value percent-encoded (path segment and query
 // safe), unless the whole text is one expression. A value that would change the path is
@@ -79,7 +83,7 @@ func (g *segmentGuard) end() error {
 	case "":
 		return by.fault("is empty, which would change the path of the URL: a segment of a path needs a value")
 	case ".", "..":
-		return by.fault("makes " + quoted(segment) + " of a segment of the URL's path, which would change the path")
+		return by.fault("makes " + jq.Quote(segment) + " of a segment of the URL's path, which would change the path")
 	}
 	return nil
 }

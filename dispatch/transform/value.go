@@ -8,12 +8,13 @@ import (
 
 	"headgate/config/yamlsrc"
 	"headgate/dispatch/encode"
+	"headgate/dispatch/transform/jq"
 )
 
 // Value is a compiled YAML value: literals, mappings and lists with expressions inside.
 type Value struct {
 	root valueNode
-	uses usage
+	uses jq.Usage
 }
 
 // valueNode is one node of a Value. Exactly one of text, keys and items is used beside
@@ -44,7 +45,7 @@ func (v *Value) compile(n *yamlsrc.Node, roots []string, report *yamlsrc.Report)
 			break
 		}
 		out.text = newText(n, roots, report)
-		v.uses.add(&out.text.uses)
+		v.uses.Add(&out.text.uses)
 		if out.text.IsLiteral() {
 			out.literal, out.text = out.text.literal, nil
 		}
@@ -170,9 +171,9 @@ func (n *valueNode) unwritable(err error) error {
 	if n.text == nil || n.text.whole == nil {
 		return fmt.Errorf("encode a literal: %w", err)
 	}
-	return n.text.whole.fault("gives something that JSON cannot hold: " + shortenMessage(err.Error()))
+	return n.text.whole.fault("gives something that JSON cannot hold: " + jq.Shorten(err.Error()))
 }
 
 // Fields lists, sorted, the first-level fields used below root: {"job"} for
 // .saved.job; all reports that the whole root is used in a way that cannot be listed.
-func (v *Value) Fields(root string) (fields []string, all bool) { return v.uses.of(root) }
+func (v *Value) Fields(root string) (fields []string, all bool) { return v.uses.Of(root) }

@@ -1,4 +1,4 @@
-package transform
+package jq
 
 import (
 	"slices"
@@ -7,15 +7,15 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// usage is what expressions take from the scope, as far as it can be told at load: by
+// Usage is what expressions take from the scope, as far as it can be told at load: by
 // root the fields, or that all of it is needed.
-type usage struct {
+type Usage struct {
 	fields     map[string]map[string]bool
 	whole      map[string]bool
 	everything bool // the scope itself is used as a value
 }
 
-func (u *usage) field(root, name string) {
+func (u *Usage) field(root, name string) {
 	if u.fields == nil {
 		u.fields = map[string]map[string]bool{}
 	}
@@ -25,14 +25,15 @@ func (u *usage) field(root, name string) {
 	u.fields[root][name] = true
 }
 
-func (u *usage) take(root string) {
+func (u *Usage) take(root string) {
 	if u.whole == nil {
 		u.whole = map[string]bool{}
 	}
 	u.whole[root] = true
 }
 
-func (u *usage) add(other *usage) {
+// Add joins what other takes to it.
+func (u *Usage) Add(other *Usage) {
 	for root, names := range other.fields {
 		for name := range names {
 			u.field(root, name)
@@ -44,8 +45,8 @@ func (u *usage) add(other *usage) {
 	u.everything = u.everything || other.everything
 }
 
-// of lists the fields of one root, sorted.
-func (u *usage) of(root string) (fields []string, all bool) {
+// Of lists the fields of one root, sorted.
+func (u *Usage) Of(root string) (fields []string, all bool) {
 	if u.everything || u.whole[root] {
 		return nil, true
 	}
@@ -75,7 +76,7 @@ const maxAnalysis = 10_000
 
 // analyser follows the data through a query.
 type analyser struct {
-	usage
+	Usage
 	roots   []string
 	unknown func(name string)
 	fuel    int
@@ -84,10 +85,10 @@ type analyser struct {
 
 // analyse tells what q takes from the scope. unknown is called for each name at the
 // first level that is not among the roots.
-func analyse(q *gojq.Query, roots []string, unknown func(name string)) *usage {
+func analyse(q *gojq.Query, roots []string, unknown func(name string)) *Usage {
 	a := &analyser{roots: roots, unknown: unknown, fuel: maxAnalysis}
 	a.use(a.query(q, origin{""}, nil))
-	return &a.usage
+	return &a.Usage
 }
 
 // binding is a variable ("$x"), a function or a closure ("f/0") of the query, innermost

@@ -1,4 +1,4 @@
-package transform
+package jq
 
 import (
 	"fmt"
@@ -96,7 +96,7 @@ func (w *rewriter) query(q *gojq.Query, in *scope) {
 
 func (w *rewriter) definition(def *gojq.FuncDef, in *scope) {
 	if strings.HasPrefix(def.Name, "_") {
-		w.fault("choose another name", "the name of a function must not begin with _: %s", quoted(def.Name))
+		w.fault("choose another name", "the name of a function must not begin with _: %s", Quote(def.Name))
 	}
 	for _, arg := range def.Args {
 		w.variable(arg)
@@ -215,7 +215,7 @@ func (w *rewriter) pattern(p *gojq.Pattern, in *scope) {
 // variable refuses the names that belong to the interpreter and to the rewriter.
 func (w *rewriter) variable(name string) {
 	if strings.HasPrefix(name, "$__") || strings.Contains(name, "::") {
-		w.fault("choose another name", "%s cannot be used here", quoted(name))
+		w.fault("choose another name", "%s cannot be used here", Quote(name))
 	}
 }
 
@@ -246,7 +246,7 @@ func (w *rewriter) text(s *gojq.String, in *scope) {
 
 func (w *rewriter) format(t *gojq.Term, in *scope) {
 	if name := strings.TrimPrefix(t.Format, "@"); !slices.Contains(formats, name) {
-		w.fault(yamlsrc.UnknownHint(name, formats), "unknown format @%s", shorten(name))
+		w.fault(yamlsrc.UnknownHint(name, formats), "unknown format @%s", Shorten(name))
 		return
 	}
 	if t.Str != nil {
@@ -271,7 +271,7 @@ func (w *rewriter) index(x *gojq.Index, in *scope) {
 	}
 	if text, ok := literalNumber(x.Start); ok {
 		if f, err := strconv.ParseFloat(text, 64); err != nil || f > maxIndex {
-			w.fault(fmt.Sprintf("use an index up to %d", maxIndex), "the index %s is too large", shorten(text))
+			w.fault(fmt.Sprintf("use an index up to %d", maxIndex), "the index %s is too large", Shorten(text))
 		}
 		return
 	}

@@ -1,4 +1,4 @@
-package transform
+package jq
 
 import (
 	"encoding/json"
@@ -19,7 +19,7 @@ const (
 	workPerNode = 20
 	// bytesPerUnit says how many bytes are read and written in the time of one unit, by
 	// the slower functions: those that escape.
-	bytesPerUnit = 8
+	bytesPerUnit = 4
 
 	// maxOutput bounds one result in bytes, unless the input is already a quarter of it.
 	maxOutput     = 1 << 20
@@ -164,7 +164,7 @@ func (b *budget) flat(v any) error {
 	case string:
 		return b.charge(len(v) / bytesPerUnit)
 	case []any:
-		return b.charge(len(v) / 2)
+		return b.charge(len(v))
 	case map[string]any:
 		return b.charge(3 * len(v)) // measured: a map is far dearer to copy than a list
 	}

@@ -1,4 +1,4 @@
-package transform
+package jq
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 // maxIdle bounds how many machines of one expression are kept.
 const maxIdle = 8
 
-// program is a compiled jq expression. The interpreter offers its functions no state of
+// program is a query compiled for the interpreter. The interpreter offers its functions no state of
 // the evaluation they run in, and the guards need one; so each evaluation takes a machine
 // of its own, compiled on demand and kept for the next.
 type program struct {
@@ -51,7 +51,7 @@ func (p *program) machine() (m *machine, err error) {
 }
 
 // eval gives the one output of the expression. The scope is only read.
-func (p *program) eval(scope Scope) (out any, err error) {
+func (p *program) eval(scope map[string]any) (out any, err error) {
 	var m *machine
 	select {
 	case m = <-p.idle:
@@ -71,7 +71,7 @@ func (p *program) eval(scope Scope) (out any, err error) {
 	return out, err
 }
 
-func (m *machine) eval(scope Scope) (out any, err error) {
+func (m *machine) eval(scope map[string]any) (out any, err error) {
 	defer func() {
 		if recover() != nil {
 			out, err = nil, errInternal
@@ -90,7 +90,7 @@ func (m *machine) eval(scope Scope) (out any, err error) {
 		if err, failed := second.(error); failed {
 			return nil, err
 		}
-		return nil, fmt.Errorf("gives more than one value, %s and %s: put it into […], or take first(…)", describe(v), describe(second))
+		return nil, fmt.Errorf("gives more than one value, %s and %s: put it into […], or take first(…)", Describe(v), Describe(second))
 	}
 	out, _, err = m.budget.clean(v, 0)
 	return out, err

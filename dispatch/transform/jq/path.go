@@ -1,4 +1,4 @@
-package transform
+package jq
 
 import (
 	"encoding/json"
@@ -132,7 +132,7 @@ func item(list []any, i int) any {
 
 func (s *step) mismatch(v any) error {
 	if s.isKey {
-		return fmt.Errorf("expected an object with %q in it, got %s", shorten(s.key), describe(v))
+		return fmt.Errorf("expected an object with %q in it, got %s", Shorten(s.key), Describe(v))
 	}
-	return fmt.Errorf("expected a list to take item %d of, got %s", s.index, describe(v))
+	return fmt.Errorf("expected a list to take item %d of, got %s", s.index, Describe(v))
 }

@@ -1,4 +1,4 @@
-package transform
+package jq
 
 import (
 	"fmt"
@@ -23,7 +23,7 @@ var functions = func() map[string]rule {
 	add := func(r rule, names string) {
 		for _, name := range strings.Fields(names) {
 			if _, dup := out[name]; dup {
-				panic("transform: " + name + " is listed twice")
+				panic("jq: " + name + " is listed twice")
 			}
 			out[name] = r
 		}
@@ -121,7 +121,7 @@ var library = sync.OnceValue(func() []*gojq.FuncDef {
 		.`
 	query, err := gojq.Parse(source)
 	if err != nil {
-		panic(fmt.Sprintf("transform: the library does not parse: %v", err))
+		panic(fmt.Sprintf("jq: the library does not parse: %v", err))
 	}
 	return query.FuncDefs
 })

@@ -1,4 +1,4 @@
-package transform
+package jq
 
 import (
 	"encoding/json"
@@ -84,7 +84,7 @@ func whole(n *big.Int) any {
 }
 
 func mismatch(verb string, l, r any) error {
-	return fmt.Errorf("cannot %s %s and %s", verb, describe(l), describe(r))
+	return fmt.Errorf("cannot %s %s and %s", verb, Describe(l), Describe(r))
 }
 
 func (b *budget) plus(l, r any) any {
@@ -104,7 +104,7 @@ func (b *budget) plus(l, r any) any {
 		}
 	case []any:
 		if y, ok := r.([]any); ok {
-			if err := b.charge((len(x) + len(y)) / 2); err != nil {
+			if err := b.charge(len(x) + len(y)); err != nil {
 				return err
 			}
 			return append(append(make([]any, 0, len(x)+len(y)), x...), y...)
@@ -183,18 +183,15 @@ func (b *budget) repeat(s string, l, r any) any {
 	if !ok {
 		return mismatch("multiply", l, r)
 	}
-	count := toFloat(n)
-	if math.IsNaN(count) || count < 0 {
+	f := toFloat(n)
+	if math.IsNaN(f) || f < 0 {
 		return nil
 	}
-	if count*float64(len(s)) > math.MaxInt32 {
-		b.stopped = errWork
-		return errWork
-	}
-	if err := b.charge(len(s) * int(count) / bytesPerUnit); err != nil {
+	count := int(min(f, math.MaxInt32))
+	if err := b.charge(area(len(s), count) / bytesPerUnit); err != nil {
 		return err
 	}
-	return strings.Repeat(s, int(count))
+	return strings.Repeat(s, count)
 }
 
 func merge(x, y map[string]any) map[string]any {
@@ -226,7 +223,9 @@ func (b *budget) divide(l, r any) any {
 			switch {
 			case y == 0:
 				return errZero
-			case y != -1 && x%y == 0: // MinInt / -1 does not fit
+			case y == -1: // the smallest int has no counterpart
+				return whole(new(big.Int).Neg(toBig(x)))
+			case x%y == 0:
 				return x / y
 			}
 			return float64(x) / float64(y)

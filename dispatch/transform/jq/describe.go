@@ -1,4 +1,4 @@
-package transform
+package jq
 
 import (
 	"encoding/json"
@@ -16,15 +16,19 @@ import (
 // logs and in answers.
 const maxQuoted = 100
 
+// Manual is where to look up the language.
+const Manual = "an expression is jq: https://jqlang.org/manual/"
+
 var (
 	errUnparsable = errors.New("it cannot be parsed")
 	errInternal   = errors.New("the interpreter met something it cannot handle")
 )
 
-// quoted gives text for a message, in quotes and shortened.
-func quoted(text string) string { return strconv.Quote(shorten(text)) }
+// Quote gives text for a message, in quotes and shortened.
+func Quote(text string) string { return strconv.Quote(Shorten(text)) }
 
-func shorten(text string) string {
+// Shorten cuts text to what a message may repeat.
+func Shorten(text string) string {
 	if len(text) <= maxQuoted {
 		return text
 	}
@@ -35,8 +39,8 @@ func shorten(text string) string {
 	return text[:cut] + "…"
 }
 
-// describe names data in a message: its type and the beginning of it.
-func describe(v any) string {
+// Describe names data in a message: its type and the beginning of it.
+func Describe(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return "null"
@@ -74,7 +78,7 @@ func message(err error) string {
 	if errors.As(err, &raised) {
 		// The text of such an error holds the whole value: it must not be asked for.
 		if s, ok := raised.Value().(string); ok {
-			return shorten(s)
+			return Shorten(s)
 		}
 		return preview(raised.Value())
 	}
@@ -89,4 +93,18 @@ func shortenMessage(text string) string {
 		return text
 	}
 	return strings.ToValidUTF8(text[:2*maxQuoted], "") + "…"
+}
+
+// checker tells each fault once, however often it is in an expression.
+type checker struct {
+	told  map[string]bool
+	fault Fault
+}
+
+func (c *checker) faultf(hint, format string, args ...any) {
+	message := fmt.Sprintf(format, args...)
+	if !c.told[message] {
+		c.told[message] = true
+		c.fault(hint, message)
+	}
 }

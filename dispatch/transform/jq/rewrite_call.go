@@ -1,4 +1,4 @@
-package transform
+package jq
 
 import (
 	"fmt"
@@ -78,7 +78,7 @@ func (w *rewriter) unknown(f *gojq.Func) {
 		w.fault(fmt.Sprintf("%s takes %s", f.Name, arguments(counts)), "%s cannot be called with %s", f.Name, arguments([]int{len(f.Args)}))
 		return
 	}
-	w.fault(functionHint(f.Name), "unknown function %s", quoted(f.Name))
+	w.fault(functionHint(f.Name), "unknown function %s", Quote(f.Name))
 }
 
 func functionHint(name string) string {

@@ -1,4 +1,4 @@
-package transform
+package jq
 
 import (
 	"fmt"
@@ -63,11 +63,11 @@ func (m *machine) pattern(re, flags any) (*pattern, error) {
 	}
 	source, ok := re.(string)
 	if !ok {
-		return nil, fmt.Errorf("expected a regular expression in a string, got %s", describe(re))
+		return nil, fmt.Errorf("expected a regular expression in a string, got %s", Describe(re))
 	}
 	options, ok := flags.(string)
 	if !ok && flags != nil {
-		return nil, fmt.Errorf("expected the flags of a regular expression in a string, got %s", describe(flags))
+		return nil, fmt.Errorf("expected the flags of a regular expression in a string, got %s", Describe(flags))
 	}
 	key := options + "/" + source
 	if p, known := m.regexps[key]; known {
@@ -91,7 +91,7 @@ func (m *machine) pattern(re, flags any) (*pattern, error) {
 func (m *machine) prepare(v, re, flags any) (string, *pattern, error) {
 	s, ok := v.(string)
 	if !ok {
-		return "", nil, fmt.Errorf("expected a string to match, got %s", describe(v))
+		return "", nil, fmt.Errorf("expected a string to match, got %s", Describe(v))
 	}
 	p, err := m.pattern(re, flags)
 	if err != nil {

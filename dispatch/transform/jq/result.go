@@ -1,4 +1,4 @@
-package transform
+package jq
 
 import (
 	"encoding/json"
@@ -38,7 +38,7 @@ func (b *budget) clean(v any, depth int) (out any, changed bool, err error) {
 		}
 		return json.Number(v.String()), true, nil
 	case float64:
-		n, err := number(v)
+		n, err := Number(v)
 		return n, true, err
 	case []any:
 		return b.cleanList(v, depth)
@@ -92,8 +92,8 @@ func (b *budget) cleanObject(object map[string]any, depth int) (any, bool, error
 	return object, false, nil
 }
 
-// number writes a float as JavaScript does, so that 3.0 is 3 and 1e21 stays short.
-func number(f float64) (json.Number, error) {
+// Number writes a float as JavaScript does, so that 3.0 is 3 and 1e21 stays short.
+func Number(f float64) (json.Number, error) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return "", errNoNumber
 	}
