@@ -117,7 +117,7 @@ type Acceptor interface {
 	Track(ctx context.Context, id, tenant string, wait time.Duration) (*tracking.Dispatch, error)
 }
 
-// OutcomeUnknownError: whether the dispatch was recorded could not be learnt. Repeating
+// OutcomeUnknownError says that whether the dispatch was recorded could not be learnt. Repeating
 // the request with the same Idempotency-Key is safe.
 type OutcomeUnknownError struct {
 	ID  string

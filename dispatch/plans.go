@@ -28,7 +28,7 @@ func NewPlans(live func() map[string]*target.Plan, store tracking.Store) *Plans 
 // maxKept bounds the compiled plans of targets that have left the files.
 const maxKept = 1000
 
-// ErrPlanGone: no process has the plan and the store does not know it either.
+// ErrPlanGone means that no process has the plan and the store does not know it either.
 var ErrPlanGone = errors.New("the plan is no longer known")
 
 // Live gives the plan the files have for a target now; nil when there is none.

@@ -32,7 +32,7 @@ func BenchmarkPost(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() { _ = s.Stop(context.Background()) }()
-	conn, err := net.Dial("tcp", s.Addr()) //nolint:noctx // loopback
+	conn, err := net.Dial("tcp", s.Addr())
 	if err != nil {
 		b.Fatal(err)
 	}

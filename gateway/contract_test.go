@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -156,6 +157,38 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("%d dispatches were accepted", n)
 			}
 		})
+	}
+}
+
+// TestOneWave: the look-up and every limit are under way at the same time, while the
+// body is checked, and what the body policy writes is not seen by them.
+func TestOneWave(t *testing.T) {
+	var all sync.WaitGroup
+	all.Add(4)
+	meet := func() { all.Done(); all.Wait() } // hangs unless all four are there at once
+	admit := func(name string) policies.Policy {
+		return fakePolicy{name, policies.Admit, func(_ context.Context, r *policies.Request) policies.Decision {
+			meet()
+			if r.HasJSON || r.Principal.Tenant != "acme" {
+				return policies.Deny(policies.Problem{Status: 500}, "sees what it must not, or not what it must")
+			}
+			return policies.Pass()
+		}}
+	}
+	content := fakePolicy{"after body", policies.Content, func(_ context.Context, r *policies.Request) policies.Decision {
+		meet()
+		return policies.Decision{Allow: r.HasJSON}
+	}}
+	r := start(t, func(r *rig, _ *Options) {
+		route := r.table.routes[0]
+		route.Policies = append(route.Policies, content, admit("a"), admit("b"))
+		r.acceptor.onLookup = func(context.Context, dispatch.Idem) (dispatch.Receipt, bool, error) {
+			meet()
+			return dispatch.Receipt{}, false, nil
+		}
+	})
+	if res := r.do("POST", "/profiles/42", body, "Idempotency-Key", "k"); res.status != 202 {
+		t.Fatalf("got %d %s", res.status, res.body)
 	}
 }
 

@@ -264,7 +264,7 @@ func (r *rig) do(method, path, body string, header ...string) response {
 // send is do for goroutines other than the test's. header lists names and values; the
 // name may be repeated.
 func (r *rig) send(method, path, body string, header ...string) (response, error) {
-	req, err := http.NewRequest(method, r.url+path, strings.NewReader(body)) //nolint:noctx // the client has a timeout
+	req, err := http.NewRequest(method, r.url+path, strings.NewReader(body))
 	if err != nil {
 		return response{}, err
 	}
@@ -302,7 +302,7 @@ func readResponse(res *http.Response) (response, error) {
 // the server closed the connection.
 func (r *rig) raw(request string) (res response, more string) {
 	r.t.Helper()
-	conn, err := net.Dial("tcp", r.server.Addr()) //nolint:noctx // loopback
+	conn, err := net.Dial("tcp", r.server.Addr())
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -172,7 +172,7 @@ func TestSlowBody(t *testing.T) {
 func TestRefusalArrivesWhileTheClientStillSends(t *testing.T) {
 	r := start(t, nil)
 	for range 20 {
-		conn, err := net.Dial("tcp", r.server.Addr()) //nolint:noctx // loopback
+		conn, err := net.Dial("tcp", r.server.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestConcurrentRequestsDoNotMix(t *testing.T) {
 func TestExpectContinue(t *testing.T) {
 	r := start(t, nil)
 	for length, want := range map[string]string{"2": "HTTP/1.1 100 Continue", "999999": "HTTP/1.1 413 Request Entity Too Large"} {
-		conn, err := net.Dial("tcp", r.server.Addr()) //nolint:noctx // loopback
+		conn, err := net.Dial("tcp", r.server.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -256,7 +256,7 @@ func TestKeepAliveAndPipelining(t *testing.T) {
 	r := start(t, nil)
 	one := "POST /profiles/42 HTTP/1.1\r\n" + head + "Content-Length: 2\r\n\r\n{}"
 	last := "POST /profiles/42 HTTP/1.1\r\n" + head + "Connection: close\r\nContent-Length: 2\r\n\r\n{}"
-	conn, err := net.Dial("tcp", r.server.Addr()) //nolint:noctx // loopback
+	conn, err := net.Dial("tcp", r.server.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}

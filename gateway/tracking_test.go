@@ -83,6 +83,12 @@ func TestUnknownAndForeignLookTheSame(t *testing.T) {
 	r.do("POST", "/profiles/42", body)
 	foreign := r.do("GET", "/tracking/trk_1", "", "X-API-Key", "other")
 	wantProblem(t, foreign, 404, "not-found")
+	r.acceptor.onTrack = func(_ context.Context, id, _ string, _ time.Duration) (*tracking.Dispatch, error) {
+		if id != "trk_2" {
+			t.Errorf("the store is asked for %q", id)
+		}
+		return nil, tracking.ErrNotFound
+	}
 	for _, path := range []string{"/tracking/trk_2", "/tracking/", "/tracking/a/b", "/tracking/%74rk_1", "/tracking/" + strings.Repeat("x", 65)} {
 		unknown := r.do("GET", path, "", "X-API-Key", "other")
 		if unknown.status != 404 || unknown.body != foreign.body {

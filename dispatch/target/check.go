@@ -17,9 +17,9 @@ const maxMaxResponse unit.Size = 64 << 20
 // numbers checks what is parsed and has to make sense.
 func (c *compiler) numbers() {
 	s, n := &c.spec, c.target
-	c.atLeast(s.Retry.Attempts, 1, n, "retry", "attempts")
+	c.atLeastOne(s.Retry.Attempts, n, "retry", "attempts")
 	c.between(s.Limits.Concurrency, 1, 10_000, n, "limits", "concurrency")
-	c.atLeast(s.Breaker.Failures, 1, n, "breaker", "failures")
+	c.atLeastOne(s.Breaker.Failures, n, "breaker", "failures")
 	c.positive(s.Retry.First, n, "retry", "first")
 	c.positive(s.Retry.Within, n, "retry", "within")
 	c.positive(s.Limits.Timeout, n, "limits", "timeout")
@@ -59,9 +59,9 @@ func (c *compiler) problem(n *yamlsrc.Node, hint, format string, args ...any) {
 	c.report.Addf(n.Pos, n.Path, hint, format, args...)
 }
 
-func (c *compiler) atLeast(value, least int, n *yamlsrc.Node, keys ...string) {
-	if value < least {
-		c.problem(find(n, keys...), fmt.Sprintf("write %d or more", least), "%s should be at least %d", keys[len(keys)-1], least)
+func (c *compiler) atLeastOne(value int, n *yamlsrc.Node, keys ...string) {
+	if value < 1 {
+		c.problem(find(n, keys...), "write 1 or more", "%s should be at least 1", keys[len(keys)-1])
 	}
 }
 

@@ -33,7 +33,7 @@ func (p *Page) DecodeYAML(n *yamlsrc.Node, report *yamlsrc.Report) {
 func (c *compiler) poll(step *yamlsrc.Node, spec *Call) *poll {
 	n := step.Get("until")
 	p := &poll{Until: *spec.Until, words: map[string]ending{}}
-	c.atLeast(p.Attempts, 1, n, "attempts")
+	c.atLeastOne(p.Attempts, n, "attempts")
 	c.positive(p.Deadline, n, "deadline")
 	c.positive(p.Every.First, n, "every", "first")
 	if p.Every.Factor < 1 {
@@ -99,14 +99,14 @@ func (c *compiler) rejects(n *yamlsrc.Node, spec *Rejects) *rejects {
 	r.match = c.condition(n.Get("match"), itemRoots)
 	if spec.Page != nil {
 		r.more = c.condition(find(n, "page").Get("more"), answerRoots)
-		c.atLeast(spec.Page.Limit, 1, n, "page", "limit")
+		c.atLeastOne(spec.Page.Limit, n, "page", "limit")
 		for key, name := range map[string]string{"limit_param": spec.Page.LimitParam, "offset_param": spec.Page.OffsetParam} {
 			if name == "" {
 				c.problem(find(n, "page", key), fmt.Sprintf("leave it out for %q", key[:len(key)-len("_param")]), "%s is empty", key)
 			}
 		}
 	}
-	c.atLeast(spec.MaxPages, 1, n, "max_pages")
+	c.atLeastOne(spec.MaxPages, n, "max_pages")
 	if list := n.Get("warnings"); list != nil {
 		for _, item := range list.Items {
 			code, ok := textOf(item.Value())

@@ -34,7 +34,6 @@ func NewEngine(transport http.RoundTripper, log *slog.Logger) *Engine {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	//nolint:gosec // jitter is no secret
 	return &Engine{transport: transport, log: log, random: rand.Float64}
 }
 
@@ -140,7 +139,7 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	// A request with an Idempotency-Key the transport would send again by itself when a
 	// reused connection breaks. Each sending is an attempt, and those are counted by us.
 	hr.GetBody = nil
-	got, err := r.engine.transport.RoundTrip(hr)
+	got, err := r.engine.transport.RoundTrip(hr) //nolint:bodyclose // read closes it
 	var resp *response
 	if err == nil {
 		resp, err = read(got, r.plan.maxResponse)

@@ -72,7 +72,7 @@ func decodeJSON(raw []byte) (any, error) {
 	if err := dec.Decode(&v); err != nil {
 		return nil, err
 	}
-	if _, err := dec.Token(); err != io.EOF { //nolint:errorlint // io.EOF comes bare
+	if _, err := dec.Token(); err != io.EOF {
 		return nil, fmt.Errorf("something follows the JSON value")
 	}
 	return v, nil

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// ErrInvalid: the call would break an invariant of the record. It is a fault of the
+// ErrInvalid means that the call would break an invariant of the record. It is a fault of the
 // caller; nothing was written.
 var ErrInvalid = errors.New("not a valid record")
 

@@ -19,14 +19,14 @@ type Answer struct {
 	JobState   string
 }
 
-// Advanced: the step worked and another one follows at once.
+// Advanced says that the step worked and another one follows at once.
 type Advanced struct {
 	Answer
 	Next  string // name of the step that follows
 	Saved map[string]json.RawMessage
 }
 
-// Concluded: the delivery has a final outcome that the backend gave: Succeeded, Warned,
+// Concluded says that the delivery has a final outcome that the backend gave: Succeeded, Warned,
 // Rejected, Failed or Unknown.
 type Concluded struct {
 	Answer
@@ -38,7 +38,7 @@ type Concluded struct {
 	Poll bool
 }
 
-// NotYet: the backend's job still runs (or is in a state that nobody mapped); ask again.
+// NotYet says that the backend's job still runs (or is in a state that nobody mapped); ask again.
 // It is no attempt.
 type NotYet struct {
 	Answer
@@ -46,7 +46,7 @@ type NotYet struct {
 	Message string // why we wait when it is not plain, such as an unknown job state
 }
 
-// AttemptFailed: a try of a step failed. After is when the next may start; Final says
+// AttemptFailed says that a try of a step failed. After is when the next may start; Final says
 // that the budget is spent or that no further try can help.
 type AttemptFailed struct {
 	Fault *fault.Fault
@@ -54,7 +54,7 @@ type AttemptFailed struct {
 	Final bool
 }
 
-// PollFailed: a poll call itself failed. It has a budget of its own and never leads to
+// PollFailed says that a poll call itself failed. It has a budget of its own and never leads to
 // another upload. Final ends the delivery as Unknown: the job may well have worked.
 type PollFailed struct {
 	Fault *fault.Fault

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"headgate/dispatch/fault"
-	. "headgate/dispatch/tracking" //nolint:revive,staticcheck // the table below reads like the document it checks
+	. "headgate/dispatch/tracking" //nolint:revive // the table below reads like the document it checks
 )
 
 var (

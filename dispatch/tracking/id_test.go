@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	. "headgate/dispatch/tracking" //nolint:revive,staticcheck // as the other tests of the package
+	. "headgate/dispatch/tracking" //nolint:revive // as the other tests of the package
 )
 
 func TestNewIDIsUniqueAndSpread(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	. "headgate/dispatch/tracking" //nolint:revive,staticcheck // the tables read like the document they check
+	. "headgate/dispatch/tracking" //nolint:revive // the tables read like the document they check
 )
 
 // of builds a dispatch with one target for each state; optional ones come after "opt".

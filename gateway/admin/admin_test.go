@@ -54,10 +54,17 @@ func start(t *testing.T, change func(*Options)) *Server {
 	return s
 }
 
+// reply is an answer without its body.
+type reply struct {
+	status  int
+	header  http.Header
+	cookies []*http.Cookie
+}
+
 // ask sends one request whose target is written as given; header lists lines.
-func ask(t *testing.T, s *Server, method, target, body string, header ...string) (*http.Response, string) {
+func ask(t *testing.T, s *Server, method, target, body string, header ...string) (reply, string) {
 	t.Helper()
-	conn, err := net.Dial("tcp", s.Addr()) //nolint:noctx // loopback
+	conn, err := net.Dial("tcp", s.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +83,7 @@ func ask(t *testing.T, s *Server, method, target, body string, header ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, string(text)
+	return reply{res.StatusCode, res.Header, res.Cookies()}, string(text)
 }
 
 const bearer = "Authorization: Bearer " + token
@@ -100,10 +107,10 @@ func TestNothingWithoutTheToken(t *testing.T) {
 			for _, credential := range credentials {
 				res, text := ask(t, s, method, target, "", credential)
 				// A target that is no URL is refused before anyone looks at credentials.
-				if res.StatusCode != 401 && res.StatusCode != 400 {
-					t.Errorf("%s %s with %q: %d %s", method, target, credential, res.StatusCode, text)
+				if res.status != 401 && res.status != 400 {
+					t.Errorf("%s %s with %q: %d %s", method, target, credential, res.status, text)
 				}
-				if res.StatusCode == 401 && !strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Bearer ") {
+				if res.status == 401 && !strings.HasPrefix(res.header.Get("WWW-Authenticate"), "Bearer ") {
 					t.Errorf("%s %s: no challenge", method, target)
 				}
 				if strings.Contains(text, "metrics GET") || strings.Contains(text, "asynqmon GET") {
@@ -116,8 +123,8 @@ func TestNothingWithoutTheToken(t *testing.T) {
 		}
 	}
 	for _, target := range targets[:9] {
-		if res, _ := ask(t, s, "GET", target, ""); res.StatusCode != 401 {
-			t.Errorf("%s: %d, want 401", target, res.StatusCode)
+		if res, _ := ask(t, s, "GET", target, ""); res.status != 401 {
+			t.Errorf("%s: %d, want 401", target, res.status)
 		}
 	}
 }
@@ -125,12 +132,12 @@ func TestNothingWithoutTheToken(t *testing.T) {
 func TestEmptyTokenOpensNothing(t *testing.T) {
 	s := start(t, func(o *Options) { o.Token = secret.Value{} })
 	for _, header := range []string{"Authorization: Bearer ", "Authorization: Bearer", "Cookie: headgate_admin=."} {
-		if res, _ := ask(t, s, "GET", "/metrics", "", header); res.StatusCode != 401 {
-			t.Errorf("%q: %d", header, res.StatusCode)
+		if res, _ := ask(t, s, "GET", "/metrics", "", header); res.status != 401 {
+			t.Errorf("%q: %d", header, res.status)
 		}
 	}
-	if res, _ := ask(t, s, "POST", "/login", "token=", "Content-Type: application/x-www-form-urlencoded"); res.StatusCode != 401 {
-		t.Errorf("login: %d", res.StatusCode)
+	if res, _ := ask(t, s, "POST", "/login", "token=", "Content-Type: application/x-www-form-urlencoded"); res.status != 401 {
+		t.Errorf("login: %d", res.status)
 	}
 }
 
@@ -161,8 +168,8 @@ func TestWithTheToken(t *testing.T) {
 	}
 	for _, tt := range tests {
 		res, text := ask(t, s, tt.method, tt.target, "", bearer)
-		if res.StatusCode != tt.status || !strings.Contains(text, tt.text) {
-			t.Errorf("%s %s: %d %s, want %d %s", tt.method, tt.target, res.StatusCode, text, tt.status, tt.text)
+		if res.status != tt.status || !strings.Contains(text, tt.text) {
+			t.Errorf("%s %s: %d %s, want %d %s", tt.method, tt.target, res.status, text, tt.status, tt.text)
 		}
 	}
 }
@@ -170,16 +177,16 @@ func TestWithTheToken(t *testing.T) {
 func TestLogin(t *testing.T) {
 	s := start(t, nil)
 	res, _ := ask(t, s, "GET", "/asynqmon", "", "Accept: text/html,*/*")
-	if res.StatusCode != 303 || res.Header.Get("Location") != "/login" {
-		t.Fatalf("a browser got %d to %q", res.StatusCode, res.Header.Get("Location"))
+	if res.status != 303 || res.header.Get("Location") != "/login" {
+		t.Fatalf("a browser got %d to %q", res.status, res.header.Get("Location"))
 	}
-	if res, text := ask(t, s, "GET", "/login", ""); res.StatusCode != 200 || !strings.Contains(text, "<form") {
-		t.Fatalf("the form: %d", res.StatusCode)
+	if res, text := ask(t, s, "GET", "/login", ""); res.status != 200 || !strings.Contains(text, "<form") {
+		t.Fatalf("the form: %d", res.status)
 	}
 	form := "Content-Type: application/x-www-form-urlencoded"
 	res, text := ask(t, s, "POST", "/login", "token=wrong", form)
-	if res.StatusCode != 401 || len(res.Cookies()) != 0 || strings.Contains(text, "wrong") {
-		t.Fatalf("a wrong token got %d %v", res.StatusCode, res.Cookies())
+	if res.status != 401 || len(res.cookies) != 0 || strings.Contains(text, "wrong") {
+		t.Fatalf("a wrong token got %d %v", res.status, res.cookies)
 	}
 	for name, tt := range map[string]struct {
 		header string
@@ -187,19 +194,19 @@ func TestLogin(t *testing.T) {
 	}{"plain": {"X-Nothing: 1", false}, "behind TLS": {"X-Forwarded-Proto: https", true}} {
 		t.Run(name, func(t *testing.T) {
 			res, _ := ask(t, s, "POST", "/login", "token="+token, form, tt.header)
-			if res.StatusCode != 303 || res.Header.Get("Location") != "/" || len(res.Cookies()) != 1 {
-				t.Fatalf("got %d %v", res.StatusCode, res.Header)
+			if res.status != 303 || res.header.Get("Location") != "/" || len(res.cookies) != 1 {
+				t.Fatalf("got %d %v", res.status, res.header)
 			}
-			c := res.Cookies()[0]
+			c := res.cookies[0]
 			if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Secure != tt.secure || c.Path != "/" || strings.Contains(c.Value, token) {
 				t.Errorf("the cookie is %v", c)
 			}
-			if res, _ := ask(t, s, "GET", "/metrics", "", "Cookie: "+c.Name+"="+c.Value); res.StatusCode != 200 {
-				t.Errorf("the cookie got %d", res.StatusCode)
+			if res, _ := ask(t, s, "GET", "/metrics", "", "Cookie: "+c.Name+"="+c.Value); res.status != 200 {
+				t.Errorf("the cookie got %d", res.status)
 			}
 			out, _ := ask(t, s, "POST", "/logout", "", "Cookie: "+c.Name+"="+c.Value)
-			if out.StatusCode != 303 || len(out.Cookies()) != 1 || out.Cookies()[0].MaxAge >= 0 {
-				t.Errorf("logout got %d %v", out.StatusCode, out.Cookies())
+			if out.status != 303 || len(out.cookies) != 1 || out.cookies[0].MaxAge >= 0 {
+				t.Errorf("logout got %d %v", out.status, out.cookies)
 			}
 		})
 	}
@@ -238,20 +245,20 @@ func TestHealth(t *testing.T) {
 		"/readyz":         "ok\n",
 		"/readyz?verbose": "[ok] redis\n[warning] persistence: appendonly is off\nready\n",
 	} {
-		if res, text := ask(t, s, "GET", target, ""); res.StatusCode != 200 || text != want {
-			t.Errorf("%s: %d %q", target, res.StatusCode, text)
+		if res, text := ask(t, s, "GET", target, ""); res.status != 200 || text != want {
+			t.Errorf("%s: %d %q", target, res.status, text)
 		}
 	}
 	checks = append(checks, Check{Name: "keys", State: Failed, Detail: "not fetched"}, Check{Name: "forgotten"})
 	res, text := ask(t, s, "GET", "/readyz", "")
-	if res.StatusCode != 503 || res.Header.Get("Content-Type") != "application/problem+json" ||
+	if res.status != 503 || res.header.Get("Content-Type") != "application/problem+json" ||
 		!strings.Contains(text, `"checks":[{"name":"keys","state":"failed","detail":"not fetched"},{"name":"forgotten","state":""}]`) {
-		t.Errorf("got %d %s", res.StatusCode, text)
+		t.Errorf("got %d %s", res.status, text)
 	}
 	if _, text := ask(t, s, "GET", "/readyz?verbose", ""); !strings.Contains(text, `"redis"`) {
 		t.Errorf("verbose leaves good ones out: %s", text)
 	}
-	if res, _ := ask(t, s, "GET", "/livez", ""); res.StatusCode != 200 {
+	if res, _ := ask(t, s, "GET", "/livez", ""); res.status != 200 {
 		t.Error("not ready is not dead")
 	}
 }
@@ -272,16 +279,16 @@ func TestDashboardPolicy(t *testing.T) {
 	})
 	sum := sha256.Sum256([]byte(script))
 	res, _ := ask(t, s, "GET", "/asynqmon", "", bearer)
-	policy := res.Header.Get("Content-Security-Policy")
+	policy := res.header.Get("Content-Security-Policy")
 	if !strings.Contains(policy, "script-src 'self' 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") ||
-		!strings.Contains(policy, "frame-ancestors 'none'") || len(res.Header.Values("Content-Security-Policy")) != 1 {
-		t.Errorf("the policy is %q", res.Header.Values("Content-Security-Policy"))
+		!strings.Contains(policy, "frame-ancestors 'none'") || len(res.header.Values("Content-Security-Policy")) != 1 {
+		t.Errorf("the policy is %q", res.header.Values("Content-Security-Policy"))
 	}
 	for target, kind := range map[string]string{
 		"/asynqmon/api/queues": "application/json", "/asynqmon/static/logo.svg": "image/svg+xml", "/asynqmon/queues/a.svg": "text/html; charset=utf-8",
 	} {
-		if res, _ := ask(t, s, "GET", target, "", bearer); res.Header.Get("Content-Type") != kind {
-			t.Errorf("%s is %q", target, res.Header.Get("Content-Type"))
+		if res, _ := ask(t, s, "GET", target, "", bearer); res.header.Get("Content-Type") != kind {
+			t.Errorf("%s is %q", target, res.header.Get("Content-Type"))
 		}
 	}
 }
@@ -291,8 +298,8 @@ func TestPanicIsAnsweredAndContained(t *testing.T) {
 		o.Metrics = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret") })
 	})
 	for range 2 {
-		if res, text := ask(t, s, "GET", "/metrics", "", bearer); res.StatusCode != 500 || strings.Contains(text, "secret") {
-			t.Fatalf("got %d %s", res.StatusCode, text)
+		if res, text := ask(t, s, "GET", "/metrics", "", bearer); res.status != 500 || strings.Contains(text, "secret") {
+			t.Fatalf("got %d %s", res.status, text)
 		}
 	}
 }
@@ -306,7 +313,7 @@ func TestStopEndsProfiles(t *testing.T) {
 			<-r.Context().Done()
 		})
 	})
-	conn, err := net.Dial("tcp", s.Addr()) //nolint:noctx // loopback
+	conn, err := net.Dial("tcp", s.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // pages are the few of our own: no scripts, nothing from outside.
@@ -38,7 +39,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		value, ends := s.session.cookie()
-		setCookie(w, r, &http.Cookie{Value: value, Expires: ends})
+		setCookie(w, r, value, ends)
 		redirect(w, "/")
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST")
@@ -53,16 +54,22 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "Logging out takes POST."))
 		return
 	}
-	setCookie(w, r, &http.Cookie{MaxAge: -1})
+	setCookie(w, r, "", time.Time{})
 	redirect(w, "/login")
 }
 
-func setCookie(w http.ResponseWriter, r *http.Request, c *http.Cookie) {
-	c.Name, c.Path = cookieName, "/"
-	c.HttpOnly, c.SameSite = true, http.SameSiteStrictMode
+// setCookie sets the session's cookie; an empty value deletes it.
+func setCookie(w http.ResponseWriter, r *http.Request, value string, ends time.Time) {
 	// Behind a proxy that ends TLS the browser's side is what counts. A client that lies
 	// here only hurts its own cookie.
-	c.Secure = r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+	overTLS := r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+	c := &http.Cookie{ //nolint:gosec // G124: a browser on loopback without TLS would drop a Secure cookie
+		Name: cookieName, Value: value, Path: "/", Expires: ends,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: overTLS,
+	}
+	if value == "" {
+		c.MaxAge = -1
+	}
 	http.SetCookie(w, c)
 }
 
@@ -79,5 +86,5 @@ func (s *Server) index(w http.ResponseWriter) {
 func page(w http.ResponseWriter, status int, name string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_ = pages.ExecuteTemplate(w, name, data) //nolint:errcheck // the client may have gone
+	_ = pages.ExecuteTemplate(w, name, data)
 }

@@ -38,7 +38,7 @@ func (p Problem) JSON() []byte {
 	body, err := Encode(p)
 	if err != nil {
 		p.Errors, p.Checks = nil, nil
-		body, _ = Encode(p) //nolint:errcheck // only strings and a number are left
+		body, _ = Encode(p) // only strings and a number are left
 	}
 	return body
 }
@@ -73,7 +73,7 @@ var (
 	internalProblem = refusal{"internal", "internal", http.StatusInternalServerError, "Internal error", "The request could not be handled."}
 )
 
-// Built-in problems as slug, title and status, for the reference documentation.
+// Built is a problem of BuiltIn, for the reference documentation.
 type Built struct {
 	Slug, Title string
 	Status      int

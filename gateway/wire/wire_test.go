@@ -44,7 +44,7 @@ func run(t *testing.T, cfg Config) *Runner {
 // exchange sends a request as it is and reads until the server closes.
 func exchange(t *testing.T, r *Runner, request string) string {
 	t.Helper()
-	conn, err := net.Dial("tcp", r.Addr()) //nolint:noctx // loopback
+	conn, err := net.Dial("tcp", r.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}

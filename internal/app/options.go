@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"headgate/config/yamlsrc"
 	"headgate/dispatch"
@@ -43,9 +44,18 @@ func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit policies.Policy) 
 		PublicURL: c.PublicURL, TrustedProxies: proxies,
 		MaxBody: int64(c.Limits.MaxBody), MaxHeader: int(c.Limits.HeaderSize),
 		ReadTimeout: c.Limits.ReadTimeout.D(), WriteTimeout: c.Limits.WriteTimeout.D(), IdleTimeout: c.Limits.IdleTimeout.D(),
-		MaxWait: c.Limits.MaxWait.D(), MaxWaiters: c.Tracking.MaxWaiters, Retention: c.Tracking.Retention.D(),
+		MaxWait: orOff(c.Limits.MaxWait.D()), MaxWaiters: orOff(c.Tracking.MaxWaiters), Retention: c.Tracking.Retention.D(),
 		TrackingLimit: limit, Observe: a.metrics.Request,
 	}
+}
+
+// orOff gives what the gateway takes for none: a zero in the file is meant, there it
+// stands for the default.
+func orOff[T int | time.Duration](n T) T {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 // trackingLimit builds the rate limit of GET /tracking; nil when there is none.

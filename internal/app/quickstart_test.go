@@ -115,10 +115,10 @@ func (r *rig) start(t *testing.T) {
 	}
 }
 
-func (r *rig) do(ctx context.Context, method, path, body string, header ...string) (*http.Response, []byte, error) {
+func (r *rig) do(ctx context.Context, method, path, body string, header ...string) (status int, text []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.Addr()+path, strings.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+r.token)
 	if body != "" {
@@ -129,25 +129,25 @@ func (r *rig) do(ctx context.Context, method, path, body string, header ...strin
 	}
 	resp, err := r.client.Do(req)
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	return resp, text, err
+	text, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, text, err
 }
 
 // post sends a profile and gives its tracking ID.
 func (r *rig) post(ctx context.Context, id int) (string, error) {
 	body := fmt.Sprintf(`{"email":"User%d@Example.com","first":"A","last":"B","consent":true,"balance":1.10}`, id)
-	resp, text, err := r.do(ctx, http.MethodPost, fmt.Sprintf("/profiles/%d", id), body, "Idempotency-Key", fmt.Sprint("key-", id))
+	status, text, err := r.do(ctx, http.MethodPost, fmt.Sprintf("/profiles/%d", id), body, "Idempotency-Key", fmt.Sprint("key-", id))
 	if err != nil {
 		return "", err
 	}
 	var accepted struct {
 		ID string `json:"tracking_id"`
 	}
-	if err := json.Unmarshal(text, &accepted); err != nil || resp.StatusCode != http.StatusAccepted {
-		return "", fmt.Errorf("%s: %s", resp.Status, text)
+	if err := json.Unmarshal(text, &accepted); err != nil || status != http.StatusAccepted {
+		return "", fmt.Errorf("%d: %s", status, text)
 	}
 	return accepted.ID, nil
 }
@@ -155,13 +155,13 @@ func (r *rig) post(ctx context.Context, id int) (string, error) {
 // await follows a dispatch to its end.
 func (r *rig) await(ctx context.Context, id string) (*gateway.TrackingView, error) {
 	for {
-		resp, text, err := r.do(ctx, http.MethodGet, "/tracking/"+id, "", "Prefer", "wait=20")
+		status, text, err := r.do(ctx, http.MethodGet, "/tracking/"+id, "", "Prefer", "wait=20")
 		if err != nil {
 			return nil, err
 		}
 		view := new(gateway.TrackingView)
-		if err := json.Unmarshal(text, view); err != nil || resp.StatusCode != http.StatusOK {
-			return nil, fmt.Errorf("%s: %s", resp.Status, text)
+		if err := json.Unmarshal(text, view); err != nil || status != http.StatusOK {
+			return nil, fmt.Errorf("%d: %s", status, text)
 		}
 		if view.Status != tracking.InProgress {
 			return view, nil

@@ -115,14 +115,14 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if d.token, err = mint(a.Table(), "mobile", "alice", []string{"org=acme"}, []string{"profiles:write"}, 24*time.Hour); err != nil {
 		return err
 	}
-	view, err := d.request(ctx, a)
+	view, err := d.request(ctx, a.Addr())
 	if err != nil {
 		return err
 	}
 	if d.once {
 		return d.judge(view)
 	}
-	d.farewell(a)
+	d.farewell(a, view.TrackingID)
 	<-ctx.Done()
 	fmt.Fprintln(d.out, "\nstopping")
 	return nil
@@ -170,34 +170,34 @@ func free(wanted, example string) string {
 }
 
 // request sends the example's request and follows it to its end.
-func (d *demo) request(ctx context.Context, a *app.App) (*gateway.TrackingView, error) {
+func (d *demo) request(ctx context.Context, addr string) (*gateway.TrackingView, error) {
 	body, err := quickstart.Files.ReadFile("profile.json")
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
-	c := newClient("http://"+a.Addr(), d.token)
+	c := newClient("http://"+addr, d.token)
 	body = bytes.TrimSpace(body)
 	fmt.Fprintf(d.out, "POST /profiles/42\n%s\n\n", body)
 	began := time.Now()
-	resp, text, err := c.do(ctx, http.MethodPost, "/profiles/42", bytes.NewReader(body), map[string]string{"Content-Type": "application/json"})
+	a, err := c.do(ctx, http.MethodPost, "/profiles/42", bytes.NewReader(body), map[string]string{"Content-Type": "application/json"})
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(d.out, "%s  in %.1f ms\nLocation: %s\n", resp.Status, float64(time.Since(began).Microseconds())/1000, resp.Header.Get("Location"))
-	if resp.StatusCode != http.StatusAccepted {
-		return nil, problemOf(resp, text)
+	fmt.Fprintf(d.out, "%s  in %.1f ms\nLocation: %s\n", a.line, float64(time.Since(began).Microseconds())/1000, a.location)
+	if a.status != http.StatusAccepted {
+		return nil, a.problem()
 	}
 	var pretty bytes.Buffer
-	if err := json.Indent(&pretty, text, "", "  "); err != nil {
+	if err := json.Indent(&pretty, a.body, "", "  "); err != nil {
 		return nil, fmt.Errorf("decode answer: %w", err)
 	}
 	fmt.Fprintf(d.out, "%s\n\n", pretty.String())
 	var accepted struct {
 		TrackingID string `json:"tracking_id"`
 	}
-	if err := json.Unmarshal(text, &accepted); err != nil {
+	if err := json.Unmarshal(a.body, &accepted); err != nil {
 		return nil, fmt.Errorf("decode answer: %w", err)
 	}
 	live := isTerminal(d.out)
@@ -224,7 +224,7 @@ func (d *demo) judge(view *gateway.TrackingView) error {
 	return nil
 }
 
-func (d *demo) farewell(a *app.App) {
+func (d *demo) farewell(a *app.App, id string) {
 	fmt.Fprintf(d.out, `
 Repeat it by hand:
 
@@ -232,11 +232,11 @@ Repeat it by hand:
   curl -si http://%s/profiles/42 -H "Authorization: Bearer $TOKEN" \
     -H 'Content-Type: application/json' -H 'Idempotency-Key: my-key-1' \
     -d '{"email":"Ada@Example.com","first":"Ada","last":"Lovelace","consent":true}'
-  curl -s http://%s/tracking/TRACKING_ID -H "Authorization: Bearer $TOKEN" -H 'Prefer: wait=20'
+  curl -s http://%s/tracking/%s -H "Authorization: Bearer $TOKEN" -H 'Prefer: wait=20'
 
 Look into the queues (Asynqmon):  http://%s/asynqmon   the token is: %s
 See the files this runs:          headgate demo --show
 
 Ctrl-C ends it.
-`, d.token, a.Addr(), a.Addr(), a.AdminAddr(), os.Getenv("HEADGATE_ADMIN_TOKEN"))
+`, d.token, a.Addr(), a.Addr(), id, a.AdminAddr(), os.Getenv("HEADGATE_ADMIN_TOKEN"))
 }

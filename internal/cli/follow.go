@@ -26,10 +26,11 @@ func newClient(base, token string) *client {
 	return &client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Timeout: time.Minute}}
 }
 
-func (c *client) do(ctx context.Context, method, path string, body io.Reader, header map[string]string) (*http.Response, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+// do sends one request and reads the answer whole.
+func (c *client) do(ctx context.Context, method, path string, body io.Reader, header map[string]string) (*answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body) //nolint:gosec // the address is the user's own
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
@@ -37,16 +38,24 @@ func (c *client) do(ctx context.Context, method, path string, body io.Reader, he
 	for name, value := range header {
 		req.Header.Set(name, value)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.http.Do(req) //nolint:gosec // the address is the user's own
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, nil, fmt.Errorf("read answer: %w", err)
+		return nil, fmt.Errorf("read answer: %w", err)
 	}
-	return resp, text, nil
+	return &answer{status: resp.StatusCode, line: resp.Status, location: resp.Header.Get("Location"), body: text}, nil
+}
+
+// answer is what of an HTTP answer is looked at.
+type answer struct {
+	status   int
+	line     string // 202 Accepted
+	location string
+	body     []byte
 }
 
 // maxAnswer bounds what is read of a gateway's answer.
@@ -59,30 +68,30 @@ func (c *client) track(ctx context.Context, id string, wait time.Duration) (*gat
 	if wait > 0 {
 		header["Prefer"] = "wait=" + strconv.Itoa(int(wait.Seconds()))
 	}
-	resp, text, err := c.do(ctx, http.MethodGet, "/tracking/"+id, nil, header)
+	a, err := c.do(ctx, http.MethodGet, "/tracking/"+id, nil, header)
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, problemOf(resp, text)
+	if a.status != http.StatusOK {
+		return nil, a.problem()
 	}
 	view := new(gateway.TrackingView)
-	if err := json.Unmarshal(text, view); err != nil {
+	if err := json.Unmarshal(a.body, view); err != nil {
 		return nil, fmt.Errorf("decode answer: %w", err)
 	}
 	return view, nil
 }
 
-// problemOf makes an error of a problem+json answer.
-func problemOf(resp *http.Response, text []byte) error {
+// problem makes an error of a problem+json answer.
+func (a *answer) problem() error {
 	var p struct{ Title, Detail string }
-	if json.Unmarshal(text, &p) != nil || p.Title == "" {
-		return fmt.Errorf("%s answered %s", resp.Request.URL.Host, resp.Status)
+	switch {
+	case json.Unmarshal(a.body, &p) != nil || p.Title == "":
+		return fmt.Errorf("the gateway answered %s", a.line)
+	case p.Detail != "":
+		return fmt.Errorf("%s: %s: %s", a.line, p.Title, p.Detail)
 	}
-	if p.Detail != "" {
-		return fmt.Errorf("%s: %s: %s", resp.Status, p.Title, p.Detail)
-	}
-	return fmt.Errorf("%s: %s", resp.Status, p.Title)
+	return fmt.Errorf("%s: %s", a.line, p.Title)
 }
 
 // followInterval is how often a table that is watched is drawn anew.

@@ -50,5 +50,5 @@ func newTracking() *cobra.Command {
 
 func isTerminal(out io.Writer) bool {
 	file, ok := out.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd())) //nolint:gosec // a descriptor fits an int
+	return ok && term.IsTerminal(int(file.Fd()))
 }

@@ -58,6 +58,9 @@ func (s *Server) Stop() error {
 	return err
 }
 
+// stopTimeout covers writing the rest of the append-only file.
+const stopTimeout = 10 * time.Second
+
 // startTimeout covers reading a large append-only file.
 const startTimeout = 60 * time.Second
 
@@ -88,7 +91,8 @@ func child(ctx context.Context, binary, dir string) (*Server, error) {
 		"--maxmemory-policy", "noeviction", "--daemonize", "no")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = dieWithParent()
-	started, exited := make(chan error), make(chan error, 1)
+	started, exited := make(chan error), make(chan struct{})
+	var exit error // how it ended; to be read once exited is closed
 	go func() {
 		// On Linux the child's end is bound to the thread that started it, so that thread
 		// has to live as long as the child.
@@ -97,7 +101,8 @@ func child(ctx context.Context, binary, dir string) (*Server, error) {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			exited <- cmd.Wait()
+			exit = cmd.Wait()
+			close(exited)
 		}
 	}()
 	if err := <-started; err != nil {
@@ -107,20 +112,20 @@ func child(ctx context.Context, binary, dir string) (*Server, error) {
 		_ = cmd.Process.Signal(os.Interrupt)
 		select {
 		case <-exited:
-		case <-time.After(10 * time.Second):
+		case <-time.After(stopTimeout):
 			_ = cmd.Process.Kill()
 			<-exited
 		}
 		return errors.Join(log.Close(), os.RemoveAll(sockets), lock.Close())
 	}
-	if err := answers(ctx, socket, exited); err != nil {
+	if err := answers(ctx, socket, exited, &exit); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w; see %s", err, log.Name()), stop())
 	}
 	return &Server{Network: "unix", Addr: socket, Durable: true, stop: stop}, nil
 }
 
 // answers waits until the server has loaded its data and answers.
-func answers(ctx context.Context, socket string, exited chan error) error {
+func answers(ctx context.Context, socket string, exited <-chan struct{}, exit *error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, ContextTimeoutEnabled: true, MaxRetries: -1})
@@ -130,9 +135,8 @@ func answers(ctx context.Context, socket string, exited chan error) error {
 			return nil
 		}
 		select {
-		case err := <-exited:
-			exited <- err
-			return fmt.Errorf("redis-server ended at start: %w", err)
+		case <-exited:
+			return fmt.Errorf("redis-server ended at start: %w", *exit)
 		case <-ctx.Done():
 			return fmt.Errorf("redis-server does not answer: %w", ctx.Err())
 		case <-time.After(5 * time.Millisecond):
@@ -146,7 +150,7 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor fits an int
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("data directory %s is used by another headgate: %w", dir, err), file.Close())
 	}
 	return file, nil

@@ -36,15 +36,17 @@ func TestRetention(t *testing.T) {
 	server := testenv.Redis(t)
 	s, conn := open(t, Options{Network: "tcp", Addr: server.Addr()})
 	for name, c := range map[string]struct {
-		idemTTL       time.Duration
+		idemTTL, age  time.Duration    // age is how long ago it was accepted when it ends
 		ends          []tracking.State // of crm and mail
 		rec, pay, key time.Duration    // after the end
 	}{
-		"all succeeded": {time.Hour, []tracking.State{tracking.Succeeded, tracking.Warned}, 10 * time.Minute, gone, time.Hour},
-		"one failed":    {time.Hour, []tracking.State{tracking.Succeeded, tracking.Failed}, 10 * time.Minute, 10 * time.Minute, time.Hour},
-		"failed first":  {time.Hour, []tracking.State{tracking.Rejected, tracking.Succeeded}, 10 * time.Minute, 10 * time.Minute, time.Hour},
+		"all succeeded":      {time.Hour, 0, []tracking.State{tracking.Succeeded, tracking.Warned}, 10 * time.Minute, gone, time.Hour},
+		"one failed":         {time.Hour, 0, []tracking.State{tracking.Succeeded, tracking.Failed}, 10 * time.Minute, 10 * time.Minute, time.Hour},
+		"failed first":       {time.Hour, 0, []tracking.State{tracking.Rejected, tracking.Succeeded}, 10 * time.Minute, 10 * time.Minute, time.Hour},
+		"counts from accept": {time.Hour, 40 * time.Minute, []tracking.State{tracking.Succeeded, tracking.Succeeded}, 10 * time.Minute, gone, 20 * time.Minute},
+		"took a day":         {time.Hour, 24 * time.Hour, []tracking.State{tracking.Succeeded, tracking.Succeeded}, 10 * time.Minute, gone, gone},
 		// The key's time is over before the record has ended: it goes with the end, not before.
-		"key outlived": {time.Millisecond, []tracking.State{tracking.Unknown, tracking.Canceled}, 10 * time.Minute, 10 * time.Minute, gone},
+		"key outlived": {time.Millisecond, 0, []tracking.State{tracking.Unknown, tracking.Canceled}, 10 * time.Minute, 10 * time.Minute, gone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := request(t, "hash", "crm", "mail")
@@ -67,6 +69,10 @@ func TestRetention(t *testing.T) {
 			running("one ended")
 			if row, err := s.Idem(t.Context(), "hash"); row == nil || err != nil {
 				t.Errorf("the key went before its record: %v", err)
+			}
+			accepted, err := conn.Base.HIncrBy(t.Context(), rec, "a", -c.age.Milliseconds()).Result()
+			if d, loadErr := s.Load(t.Context(), id); err != nil || loadErr != nil || d.AcceptedAt.UnixMilli() != accepted {
+				t.Fatalf("%+v: %v, %v; want it accepted at %d", d, err, loadErr, accepted)
 			}
 			finish(t, s, id, "mail", c.ends[1])
 			if got := ttl(t, conn.Base, rec); !about(got, c.rec) {

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 
@@ -62,7 +63,7 @@ func TestStoreClose(t *testing.T) {
 	s, conn := open(t, Options{Network: "tcp", Addr: server.Addr()})
 	id := newID(t, "")
 	wake, stop := s.Changed(t.Context(), id)
-	<-wake
+	woken(t, wake)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -120,12 +121,23 @@ func TestWaiterOutlivesRestart(t *testing.T) {
 	s, _ := open(t, Options{Network: "tcp", Addr: server.Addr()})
 	wake, stop := s.Changed(t.Context(), newID(t, ""))
 	defer stop()
-	<-wake
+	woken(t, wake)
 	server.Kill()
 	// While Redis is away a new waiter must not be held up.
 	other, stopOther := s.Changed(t.Context(), newID(t, ""))
 	defer stopOther()
 	server.Restart()
-	<-wake
-	<-other
+	woken(t, wake)
+	woken(t, other)
+}
+
+func woken(t *testing.T, wake <-chan struct{}) {
+	t.Helper()
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	select {
+	case <-wake:
+	case <-timeout.C:
+		t.Fatalf("not woken within %v", patience)
+	}
 }

@@ -99,6 +99,7 @@ func (e *eloqua) show(s *eloquaSync, p phase) map[string]any {
 		"createdAt": timestamp(s.started), "createdBy": "simulator",
 	}
 	switch p {
+	case queued: // as it is above
 	case running:
 		out["status"], out["syncStartedAt"] = "active", timestamp(s.started)
 	case finished:

@@ -65,7 +65,7 @@ func Start(addr string, backends ...*Backend) (*Server, error) {
 		s.backends[b.name] = b
 		s.order = append(s.order, b.name)
 	}
-	listener, err := net.Listen("tcp", addr)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("start simulators: %w", err)
 	}

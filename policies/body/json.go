@@ -217,9 +217,9 @@ func (d *decoder) fail(detail string) *syntaxError {
 func (d *decoder) pointer() string {
 	var out strings.Builder
 	for _, e := range d.path {
-		switch {
-		case e.index == -2:
-		case e.index == -1:
+		switch e.index {
+		case -2:
+		case -1:
 			out.WriteByte('/')
 			out.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(e.key))
 		default:

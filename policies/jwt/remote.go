@@ -185,7 +185,7 @@ func (r *remote) run(ctx context.Context) {
 		pause := r.timing.every
 		if err != nil {
 			// Half of it is left to chance, so that a fleet does not come back as one.
-			pause = backoff/2 + rand.N(backoff/2+1)
+			pause = backoff/2 + rand.N(backoff/2+1) //nolint:gosec // jitter is no secret
 			backoff = min(backoff*2, r.timing.most)
 			r.log.Warn("key set not fetched", "authenticator", r.name, "error", err, "next", pause, "keeps", r.set.Load() != nil)
 		} else {

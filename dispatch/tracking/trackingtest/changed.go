@@ -37,6 +37,13 @@ func changedStands(t *testing.T, s tracking.Store) {
 		wait(t, wake, "the subscription stands")
 		stop()
 	}
+	// Each of several who wait is told, the later ones too: the change may lie between
+	// their read and their subscription.
+	for range 3 {
+		wake, stop := s.Changed(t.Context(), d.ID)
+		defer stop()
+		wait(t, wake, "the subscription of another waiter stands")
+	}
 }
 
 // awaitEnd reads the record until it is final, as a request that waits does.
