@@ -66,11 +66,9 @@ func (r *Reconciler) defaults() {
 // Look looks once: at all running and scheduled deliveries that are overdue, and at the
 // queued ones of one target.
 func (r *Reconciler) Look(ctx context.Context) error {
+	// One row or shard that cannot be read does not keep the others from being repaired.
 	rows, err := r.Store.Overdue(ctx, 0, rowsPerLook)
-	if err != nil {
-		return err
-	}
-	var errs []error
+	errs := []error{err}
 	for _, row := range rows {
 		errs = append(errs, r.overdue(ctx, row))
 	}
@@ -98,9 +96,10 @@ func (r *Reconciler) lookAtQueued(ctx context.Context) error {
 	target := targets[r.next%len(targets)]
 	r.next++
 	rows, err := r.Store.QueuedSince(ctx, target, r.QueuedAge, rowsPerLook)
-	if err != nil || len(rows) == 0 {
+	if len(rows) == 0 {
 		return err
 	}
+	errs := []error{err}
 	oldest := map[bool]time.Duration{}
 	for _, begun := range []bool{false, true} {
 		probe := Task{Ref: tracking.Ref{Target: target}, Seq: firstSeq}
@@ -111,7 +110,6 @@ func (r *Reconciler) lookAtQueued(ctx context.Context) error {
 			return err
 		}
 	}
-	var errs []error
 	for _, row := range rows {
 		task := taskOf(row.Ref, row.Delivery, row.Now)
 		// Lanes are first in, first out: where an older task still waits, this one may too.

@@ -98,10 +98,11 @@ func TestTraceParent(t *testing.T) {
 
 func TestScopeLeavesCredentialsOut(t *testing.T) {
 	s := Scope(&policies.Request{
-		Route:  "r",
-		Header: policies.Header{"Authorization": {"x"}, "Cookie": {"x"}, "X-Api-Key": {"x"}, "Proxy-Authorization": {"x"}, "X-Region": {"eu", "us"}},
-		Query:  map[string][]string{"one": {"1"}, "two": {"1", "2"}},
-		Params: map[string]string{"id": "42"},
+		Route:             "r",
+		Header:            policies.Header{"Authorization": {"x"}, "Cookie": {"x"}, "X-Api-Key": {"x"}, "Proxy-Authorization": {"x"}, "X-Region": {"eu", "us"}, "X-Partner": {"x"}},
+		CredentialHeaders: []string{"X-Partner"},
+		Query:             map[string][]string{"one": {"1"}, "two": {"1", "2"}},
+		Params:            map[string]string{"id": "42"},
 	})
 	header, _ := s["headers"].(map[string]any)
 	if len(header) != 1 || header["x-region"] != "eu" {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"strings"
 
 	"headgate/dispatch/transform"
@@ -34,7 +35,7 @@ func Scope(r *policies.Request) transform.Scope {
 	}
 	header := make(map[string]any, len(r.Header))
 	for name, values := range r.Header {
-		if !credentialHeaders[name] {
+		if !credentialHeaders[name] && !slices.Contains(r.CredentialHeaders, name) {
 			header[strings.ToLower(name)] = values[0]
 		}
 	}

@@ -29,6 +29,9 @@ type Request struct {
 	HasJSON bool
 
 	Principal Principal
+	// CredentialHeaders are headers of the route's authenticators, by canonical name:
+	// expressions do not see them, whatever they are called. Authentication sets them.
+	CredentialHeaders []string
 }
 
 // Header gives request headers by canonical name (textproto.CanonicalMIMEHeaderKey).
@@ -145,6 +148,10 @@ type Authenticator interface {
 	// Close ends what the authenticator does in the background.
 	Close()
 }
+
+// CredentialHeader is implemented by authenticators that look for credentials in a
+// header; it gives the header's canonical name.
+type CredentialHeader interface{ CredentialHeader() string }
 
 // AuthResult is how an attempt to authenticate ended.
 type AuthResult struct {

@@ -19,17 +19,22 @@ type named struct {
 // decides. It implements policies.Policy in the stage Identify.
 type Auth struct {
 	list      []named
-	challenge string // for WWW-Authenticate: every way to prove who one is
+	headers   []string // where credentials are looked for
+	challenge string   // for WWW-Authenticate: every way to prove who one is
 }
 
 func newAuth(list []named) *Auth {
 	challenges := make([]string, 0, len(list))
+	var headers []string
 	for _, a := range list {
+		if h, ok := a.Authenticator.(policies.CredentialHeader); ok {
+			headers = append(headers, h.CredentialHeader())
+		}
 		if c := a.Challenge(); c != "" && !slices.Contains(challenges, c) {
 			challenges = append(challenges, c)
 		}
 	}
-	return &Auth{list: list, challenge: strings.Join(challenges, ", ")}
+	return &Auth{list: list, headers: headers, challenge: strings.Join(challenges, ", ")}
 }
 
 // Name implements policies.Policy.
@@ -51,6 +56,7 @@ func (a *Auth) Authenticators() []string {
 // authenticator, joined by ", ") or 403 when there is no tenant.
 func (a *Auth) Check(ctx context.Context, r *policies.Request) policies.Decision {
 	var asked []string
+	r.CredentialHeaders = a.headers
 	for _, n := range a.list {
 		principal, result := n.Authenticate(ctx, r)
 		why := n.name + ": " + result.Log

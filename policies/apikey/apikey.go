@@ -63,6 +63,9 @@ func (a *Authenticator) Authenticate(_ context.Context, r *policies.Request) (po
 	return a.keys[found].principal, policies.AuthResult{Outcome: policies.Accepted}
 }
 
+// CredentialHeader implements policies.CredentialHeader.
+func (a *Authenticator) CredentialHeader() string { return a.header }
+
 // Challenge implements policies.Authenticator.
 func (a *Authenticator) Challenge() string {
 	return policies.Challenge("ApiKey", a.name)

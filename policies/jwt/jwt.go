@@ -162,6 +162,9 @@ func (a *Authenticator) remember(sum [sha256.Size]byte, p policies.Principal, ke
 	a.cache.put(sum, v)
 }
 
+// CredentialHeader implements policies.CredentialHeader.
+func (a *Authenticator) CredentialHeader() string { return a.cfg.Header }
+
 // Challenge implements policies.Authenticator.
 func (a *Authenticator) Challenge() string { return policies.Challenge("Bearer", a.name) }
 
