@@ -112,18 +112,23 @@ func newWorld(t *testing.T, events ...tracking.Event) *world {
 	w.store = memory.New(w.clock.Now)
 	plan := compile(t, "crm", `{url: "https://crm.example", post: /contacts}`)
 	w.live = map[string]*target.Plan{"crm": plan}
+	w.rewire()
+	w.fanout = &dispatch.Fanout{Route: "contacts", Rule: tracking.DoneAll, Bindings: []dispatch.Binding{{Plan: plan}}}
+	return w
+}
+
+// rewire makes the parts anew, on the world's store.
+func (w *world) rewire() {
 	log := slog.New(slog.DiscardHandler)
 	w.dispatcher = dispatch.NewDispatcher(w.store, w.queue, log)
 	w.runner = &dispatch.Runner{
-		Store: w.store, Queue: w.queue, Engine: w.steps, Log: log,
+		Store: w.store, Queue: w.queue, Engine: w.steps, Log: log, Owner: dispatch.NewOwner(w.store, log),
 		Plans: dispatch.NewPlans(func() map[string]*target.Plan { return w.live }, w.store),
 	}
 	w.reconciler = &dispatch.Reconciler{
 		Store: w.store, Queue: w.queue, Log: log, Targets: func() []string { return []string{"crm"} },
-		Grace: 5 * time.Second, QueuedAge: 10 * time.Second,
+		Interval: time.Second, Grace: 5 * time.Second, QueuedAge: 10 * time.Second,
 	}
-	w.fanout = &dispatch.Fanout{Route: "contacts", Rule: tracking.DoneAll, Bindings: []dispatch.Binding{{Plan: plan}}}
-	return w
 }
 
 func compile(t *testing.T, name, text string) *target.Plan {

@@ -28,7 +28,9 @@ type Reconciler struct {
 	// Repaired is told of every repair, with what kind it was; may be nil.
 	Repaired func(target, kind string)
 
-	next int // the target whose queued deliveries come next
+	next   int // the target whose queued deliveries come next
+	census census
+	late   map[tracking.Ref]lateRun // runs of living processes that are over their time
 }
 
 // rowsPerLook bounds one look, so that a mass of overdue rows is worked off in waves.
@@ -63,39 +65,104 @@ func (r *Reconciler) defaults() {
 	}
 }
 
-// Look looks once: at all running and scheduled deliveries that are overdue, and at the
-// queued ones of one target.
+// Look looks once: at what dead processes left behind, at all running and scheduled
+// deliveries that are overdue, and at the queued ones of one target.
 func (r *Reconciler) Look(ctx context.Context) error {
+	targets := r.Targets()
+	stalled, dead, err := r.takeOver(ctx)
+	if stalled {
+		return err // nothing that was seen before counts any longer
+	}
+	errs := []error{err}
+	if dead {
+		// What the dead had dequeued but not claimed stands among the queued ones.
+		for _, target := range targets {
+			errs = append(errs, r.lookAtQueued(ctx, target, ownerTimeout/2))
+		}
+	} else if len(targets) > 0 {
+		errs = append(errs, r.lookAtQueued(ctx, targets[r.next%len(targets)], r.QueuedAge))
+		r.next++
+	}
 	// One row or shard that cannot be read does not keep the others from being repaired.
 	rows, err := r.Store.Overdue(ctx, 0, rowsPerLook)
-	errs := []error{err}
+	errs = append(errs, err)
+	before := r.late
+	r.late = map[tracking.Ref]lateRun{}
 	for _, row := range rows {
-		errs = append(errs, r.overdue(ctx, row))
+		errs = append(errs, r.overdue(ctx, row, before))
 	}
-	return errors.Join(append(errs, r.lookAtQueued(ctx))...)
+	return errors.Join(errs...)
 }
 
-func (r *Reconciler) overdue(ctx context.Context, row tracking.Row) error {
+func (r *Reconciler) overdue(ctx context.Context, row tracking.Row, before map[tracking.Ref]lateRun) error {
 	switch {
 	case row.Delivery.Phase == tracking.Running:
-		return r.requeue(ctx, row, "run_lost")
+		if r.lingering(row, before, time.Now()) {
+			return r.requeue(ctx, row, "run_lost")
+		}
+		return nil
 	case row.Since < r.Grace:
 		return nil
 	}
 	return r.ensure(ctx, row, "timer_lost")
 }
 
-// lookAtQueued goes through the targets one by one, one each time, and asks the store
-// only about a target whose oldest waiting task is younger than a queued delivery can
-// be: a backlog of a million costs one question.
-func (r *Reconciler) lookAtQueued(ctx context.Context) error {
-	targets := r.Targets()
-	if len(targets) == 0 {
-		return nil
+// lateRun is when, by this process's own clock, a run was first seen to be over its time.
+type lateRun struct {
+	fence tracking.Fence
+	since time.Time
+}
+
+// lingerTime is how long a run of a living process may be over its time while the store
+// answers: writing down an outcome takes a moment after a stall.
+const lingerTime = 30 * time.Second
+
+// lingering reports whether a run that is over its time has had its chance. A process
+// that lives ends its runs itself and writes down what they came to, also long after a
+// stall of the store; so a run of one is given up only when it stays overdue although the
+// store answers. What belongs to no process on the list is given up at once.
+func (r *Reconciler) lingering(row tracking.Row, before map[tracking.Ref]lateRun, now time.Time) bool {
+	if !r.census.alive(tracking.OwnerOf(row.Delivery.Token)) {
+		return true
 	}
-	target := targets[r.next%len(targets)]
-	r.next++
-	rows, err := r.Store.QueuedSince(ctx, target, r.QueuedAge, rowsPerLook)
+	run, known := before[row.Ref]
+	if !known || run.fence != row.Delivery.Fence {
+		run = lateRun{fence: row.Delivery.Fence, since: now}
+	}
+	r.late[row.Ref] = run
+	return now.Sub(run.since) > lingerTime
+}
+
+// takeOver takes back what dead processes hold, and reports whether there was one.
+// stalled says that the store does not answer.
+func (r *Reconciler) takeOver(ctx context.Context) (stalled, dead bool, err error) {
+	counts, err := r.Store.Owners(ctx)
+	if err != nil {
+		r.census.reset()
+		r.late = nil
+		return true, false, err
+	}
+	var errs []error
+	for _, owner := range r.census.dead(counts, time.Now(), max(3*r.Interval, beatInterval)) {
+		dead = true
+		rows, err := r.Store.Abandoned(ctx, owner, rowsPerLook)
+		errs = append(errs, err)
+		for _, row := range rows {
+			errs = append(errs, r.requeue(ctx, row, "owner_lost"))
+		}
+		if err == nil && len(rows) == 0 {
+			r.Log.WarnContext(ctx, "a worker process is gone; its deliveries were taken over", "owner", owner)
+			errs = append(errs, r.Store.Forget(ctx, owner))
+		}
+	}
+	return false, dead, errors.Join(errs...)
+}
+
+// lookAtQueued looks at deliveries of one target that were queued longer than age ago,
+// and makes sure only of those that are older than the oldest waiting task: a backlog of
+// a million costs one question.
+func (r *Reconciler) lookAtQueued(ctx context.Context, target string, age time.Duration) error {
+	rows, err := r.Store.QueuedSince(ctx, target, age, rowsPerLook)
 	if len(rows) == 0 {
 		return err
 	}

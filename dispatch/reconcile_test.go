@@ -1,12 +1,15 @@
 package dispatch_test
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"headgate/dispatch"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
+	"headgate/dispatch/tracking/memory"
 )
 
 func TestReconcileRunning(t *testing.T) {
@@ -104,4 +107,47 @@ func TestReconcileQueued(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A process that is gone leaves its claims; nobody waits for their time to run out.
+func TestReconcileOwnerLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, succeeded())
+		w.store = memory.New(nil) // on the bubble's clock, as the census is
+		w.rewire()
+		task := w.one(t)
+		ctx, kill := context.WithCancel(t.Context())
+		defer kill()
+		lost, living := tracking.NewOwner(), dispatch.NewOwner(w.store, w.runner.Log)
+		go living.Run(ctx)
+		if err := w.store.Beat(t.Context(), lost); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.store.Claim(t.Context(), task.Ref, task.Seq, tracking.NewToken(lost), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		other := w.one(t)
+		if _, err := w.store.Claim(t.Context(), other.Ref, other.Seq, tracking.NewToken(living.ID), 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		for len(w.queue.queued) == 0 && time.Since(began) < time.Minute {
+			time.Sleep(time.Second)
+			w.look(t)
+		}
+		if took := time.Since(began); took > 15*time.Second {
+			t.Fatalf("taken over after %v", took)
+		}
+		if next := w.only(t); next.Tracking != task.Tracking || next.Seq != task.Seq+1 {
+			t.Fatalf("taken over %+v, the lost one was %+v", next, task)
+		}
+		for range 3 {
+			time.Sleep(time.Second)
+			w.look(t)
+		}
+		if owners, err := w.store.Owners(t.Context()); err != nil || len(owners) != 1 {
+			t.Fatalf("owners %v, %v; want the living one", owners, err)
+		}
+		kill()
+	})
 }

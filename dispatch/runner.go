@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"time"
@@ -34,6 +33,7 @@ type Runner struct {
 	Queue  Queue
 	Plans  *Plans
 	Engine Stepper
+	Owner  *Owner
 	Log    *slog.Logger
 	// Observe is told of every run; may be nil.
 	Observe func(Attempt)
@@ -53,7 +53,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	if plan := r.Plans.Live(t.Target); plan != nil {
 		hold = plan.Hold("") + applyGrace
 	}
-	run := rand.Text()[:12]
+	run := tracking.NewToken(r.Owner.ID)
 	claimed, err := r.Store.Claim(ctx, t.Ref, t.Seq, run, hold)
 	switch {
 	case errors.Is(err, tracking.ErrNotFound), errors.Is(err, tracking.ErrHeld):
@@ -77,7 +77,6 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 			if _, err := r.Store.Claim(ctx, t.Ref, t.Seq, run, need); err != nil {
 				return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 			}
-			hold = need
 		}
 		event = r.step(ctx, plan, claimed, clock())
 	}
@@ -90,7 +89,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	}
 	next := tracking.Apply(claimed.Delivery, event, clock())
 	r.report(ctx, t, claimed, event, next, clock())
-	if err := r.apply(ctx, t.Ref, claimed, next, started.Add(hold)); err != nil {
+	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
 		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
 	}
 	if !next.State.Final() {
@@ -101,6 +100,8 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 
 func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, now time.Time) tracking.Event {
 	d := claimed.Dispatch
+	ctx, release := r.Owner.bind(ctx)
+	defer release()
 	ctx, cancel := context.WithTimeout(ctx, plan.Hold(claimed.Delivery.Step))
 	defer cancel()
 	return r.Engine.Run(ctx, plan, target.Input{
@@ -109,22 +110,27 @@ func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.
 	})
 }
 
-// apply writes down what a step came to. As long as the claim lasts it tries again: the
-// backend's answer is known only here.
-func (r *Runner) apply(ctx context.Context, ref tracking.Ref, claimed *tracking.Claimed, next tracking.Delivery, until time.Time) error {
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
+// apply writes down what a step came to: the backend's answer is known only here, so it
+// tries until the store answers, however long that takes. It gives up when somebody else
+// changed the delivery, or a moment after the worker is stopped.
+func (r *Runner) apply(ctx context.Context, ref tracking.Ref, claimed *tracking.Claimed, next tracking.Delivery) error {
+	stopping, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(applyGrace, cancel) })()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		err := r.Store.Apply(ctx, ref, claimed.Delivery.Fence, next)
+		err := r.Store.Apply(stopping, ref, claimed.Delivery.Fence, next)
 		switch {
 		case err == nil:
 			return nil
 		case errors.Is(err, tracking.ErrFenced), errors.Is(err, tracking.ErrNotFound):
 			r.Log.WarnContext(ctx, "a run came too late", "tracking_id", ref.Tracking, "target", ref.Target, "error", err)
 			return err
+		case errors.Is(err, tracking.ErrInvalid):
+			r.Log.ErrorContext(ctx, "an outcome breaks the rules of the record", "tracking_id", ref.Tracking, "target", ref.Target, "error", err)
+			return err
 		}
 		select {
-		case <-ctx.Done():
+		case <-stopping.Done():
 			r.Log.ErrorContext(ctx, "the outcome of a step could not be recorded; it will be run again",
 				"tracking_id", ref.Tracking, "target", ref.Target, "error", err)
 			return err

@@ -76,8 +76,9 @@ type Store interface {
 	Accept(ctx context.Context, a *Acceptance) (taken *IdemRow, err error)
 	// Idem looks an idempotency row up; nil when there is none.
 	Idem(ctx context.Context, idemHash string) (*IdemRow, error)
-	// Claim gives the run that holds token the delivery for the time hold, provided
-	// that seq is the recorded one and no live run holds it. The holder may claim again
+	// Claim gives the run that holds token the delivery, provided that seq is the recorded
+	// one and no other run holds it. A run that has not applied anything after hold is
+	// overdue; its claim is taken away by raising the sequence number, never by a claim. The holder may claim again
 	// to extend its hold.
 	Claim(ctx context.Context, ref Ref, seq int, token string, hold time.Duration) (*Claimed, error)
 	// Apply replaces the delivery by next, provided that its fence is still expect; else
@@ -97,6 +98,14 @@ type Store interface {
 	// the listed ones oldest first, at most limit. Beyond the limit any may be left out, but
 	// none each time.
 	QueuedSince(ctx context.Context, target string, age time.Duration, limit int) ([]Row, error)
+	// Beat is a sign of life of a worker process: it counts Owners()[owner] up.
+	Beat(ctx context.Context, owner string) error
+	// Owners gives the count of each process that has not been forgotten.
+	Owners(ctx context.Context) (map[string]int64, error)
+	// Abandoned lists the deliveries that runs of owner hold, at most limit.
+	Abandoned(ctx context.Context, owner string, limit int) ([]Row, error)
+	// Forget takes the process off the list: it has ended and holds nothing.
+	Forget(ctx context.Context, owner string) error
 	// Touch counts a row of Overdue or QueuedSince as due only from now on, so that it is
 	// not looked at again at once. A row that has gone or changed stays as it is.
 	Touch(ctx context.Context, row Row) error
@@ -106,6 +115,9 @@ type Store interface {
 	PlanSource(ctx context.Context, hash string) ([]byte, error)
 	// OpenPlans counts deliveries that are not final, by target and plan.
 	OpenPlans(ctx context.Context) (map[PlanRef]int, error)
+
+	// Interventions are canceling and dead letters.
+	Interventions
 }
 
 // PlanRef names a plan of a target.

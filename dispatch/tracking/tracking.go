@@ -83,10 +83,16 @@ type Delivery struct {
 	StepAttempts int `json:"step_attempts,omitempty"` // failed tries of the step to run next
 	Polls        int `json:"polls,omitempty"`         // polls answered by the backend
 	PollFaults   int `json:"poll_faults,omitempty"`   // failed poll calls in a row
+	Replays      int `json:"replays,omitempty"`       // how often it was taken up again after its end
+	PastAttempts int `json:"past_attempts,omitempty"` // tries before the last replay
 
 	NextAt    time.Time `json:"next_at,omitzero"`    // when the next task is due
 	StepSince time.Time `json:"step_since,omitzero"` // when the step to run next was first run: a poll's deadline counts from it
 	EndedAt   time.Time `json:"ended_at,omitzero"`
+	// ReplayedAt is when it was last taken up again: retry.within counts from it.
+	ReplayedAt time.Time `json:"replayed_at,omitzero"`
+	// KeySuffix ends the idempotency keys that the backend sees, after a replay with new ones.
+	KeySuffix string `json:"key_suffix,omitempty"`
 
 	Reason     fault.Reason               `json:"reason,omitempty"` // of the end, or of the last failed try
 	Message    string                     `json:"message,omitempty"`

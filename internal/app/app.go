@@ -63,10 +63,15 @@ type App struct {
 	metrics *obs.Metrics
 
 	gateway *gateway.Server
+	serving atomic.Bool // the gateway's listener takes requests
 	admin   *admin.Server
 	engine  *target.Engine
 	worker  *queue.Worker
-	plans   *dispatch.Plans
+	owner   *dispatch.Owner
+	// living is the owner's life, lifetime the goroutine that shows it.
+	living   context.Context //nolint:containedctx // made before, ended after what it covers
+	lifetime sync.WaitGroup
+	plans    *dispatch.Plans
 
 	reloading sync.Mutex
 	cancel    context.CancelFunc // ends what runs in the background
@@ -140,9 +145,15 @@ func (a *App) build() error {
 	if a.o.Role != RoleGateway {
 		a.engine = target.NewEngine(nil, a.log)
 		a.onStop("outgoing connections", func(context.Context) error { a.engine.Close(); return nil })
+		a.owner = dispatch.NewOwner(a.store, a.log)
 		runner := &dispatch.Runner{
-			Store: a.store, Queue: client, Plans: a.plans, Engine: a.engine, Log: a.log, Observe: a.metrics.Run,
+			Store: a.store, Queue: client, Plans: a.plans, Engine: a.engine, Owner: a.owner, Log: a.log, Observe: a.metrics.Run,
 		}
+		// Signs of life go on until the worker has stopped: nobody may take over what it
+		// is still finishing.
+		living, die := context.WithCancel(context.Background())
+		a.living = living
+		a.onStop("signs of life", func(context.Context) error { die(); a.lifetime.Wait(); return nil })
 		a.worker = queue.NewWorker(queue.Options{
 			Redis: a.conn.Base, Handler: runner.Run, Log: a.log, Grace: a.config.Limits.Shutdown.D(),
 		})
@@ -175,7 +186,12 @@ func (a *App) Start(ctx context.Context) error {
 		if err := a.gateway.Start(ctx, a.listen()); err != nil {
 			return fmt.Errorf("listener: %w", err)
 		}
-		a.onStop("listener", func(ctx context.Context) error { a.gateway.Drain(); return a.gateway.Stop(ctx) })
+		a.serving.Store(true)
+		a.onStop("listener", func(ctx context.Context) error {
+			a.serving.Store(false)
+			a.gateway.Drain()
+			return a.gateway.Stop(ctx)
+		})
 	}
 	a.log.InfoContext(ctx, "headgate is up", "role", a.o.Role, "listen", a.Addr(), "admin", a.AdminAddr(),
 		"routes", len(a.table.Load().Routes()), "targets", len(a.table.Load().Plans()))
@@ -187,6 +203,7 @@ func (a *App) Start(ctx context.Context) error {
 const orphanInterval = 30 * time.Second
 
 func (a *App) startWorking(ctx context.Context) {
+	a.lifetime.Go(func() { a.owner.Run(a.living) })
 	a.serveTargets(ctx)
 	reconciler := &dispatch.Reconciler{
 		Store: a.store, Queue: queue.NewClient(a.conn.Shared, a.conn.Base), Log: a.log,

@@ -92,6 +92,9 @@ func (a *App) ready(ctx context.Context) []admin.Check {
 		a.log.WarnContext(ctx, "redis does not answer", "error", err)
 	}
 	checks := []admin.Check{redis}
+	if a.gateway != nil && !a.serving.Load() {
+		checks = append(checks, admin.Check{Name: "listener", State: admin.Failed, Detail: "clients are not answered yet, or not any longer"})
+	}
 	if a.redis != nil && !a.redis.Durable {
 		checks = append(checks, admin.Check{Name: "persistence", State: admin.Warning, Detail: "redis is emulated in memory; nothing survives this process"})
 	}

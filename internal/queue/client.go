@@ -121,6 +121,12 @@ func (c *Client) Ensure(ctx context.Context, t dispatch.Task) (dispatch.Presence
 	return dispatch.Lost, nil
 }
 
+// leaseLeft is what a lease has left at least while its worker lives: asynq grants 30 s
+// and extends every 5 s, so less than this means that two extensions were missed. A
+// clock that is off only makes this wrong for tasks that nobody has claimed, and then a
+// second task for the same delivery finds it claimed or claims it first.
+const leaseLeft = 18 * time.Second
+
 // leased reports whether somebody runs an active task: asynq extends its lease while
 // the worker lives. A task without one is never recovered by asynq itself.
 func (c *Client) leased(ctx context.Context, t dispatch.Task) (bool, error) {
@@ -132,7 +138,7 @@ func (c *Client) leased(ctx context.Context, t dispatch.Task) (bool, error) {
 		return false, fmt.Errorf("look at lease of %s: %w", taskID(t), err)
 	}
 	now, err := c.rdb.Time(ctx).Result()
-	return time.Unix(int64(score), 0).After(now), err
+	return time.Unix(int64(score), 0).After(now.Add(leaseLeft)), err
 }
 
 // OldestPending implements dispatch.Queue.

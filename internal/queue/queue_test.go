@@ -126,8 +126,11 @@ func TestEnsure(t *testing.T) {
 			}
 		}, dispatch.Lost},
 		"active with a lease": {func(t *testing.T, rdb *redis.Client, c *Client) {
-			active(t, rdb, c, time.Now().Add(time.Minute))
+			active(t, rdb, c, time.Now().Add(30*time.Second))
 		}, dispatch.Present},
+		"active, lease not extended": {func(t *testing.T, rdb *redis.Client, c *Client) {
+			active(t, rdb, c, time.Now().Add(10*time.Second))
+		}, dispatch.Lost},
 		"active, lease over": {func(t *testing.T, rdb *redis.Client, c *Client) {
 			active(t, rdb, c, time.Now().Add(-time.Minute))
 		}, dispatch.Lost},

@@ -18,6 +18,9 @@ local member = ARGV[1] .. ':' .. ARGV[2]
 -- so the first write is one that needs none.
 redis.call('ZREM', KEYS[3], member)
 redis.call('ZREM', KEYS[4], ARGV[1])
+-- The key of the run's owner lies in the same slot; only the record names it.
+local owner = string.match(token, '^(.-)%.')
+if owner then redis.call('ZREM', string.match(KEYS[1], '^(.-)rec:') .. 'run:' .. owner, member) end
 redis.call('HSET', KEYS[1], field, ARGV[5])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,10 +1,12 @@
 -- Gives one run the delivery: loading is claiming.
--- KEYS  1 rec  2 pay  3 due  4 queued:<target>
+-- KEYS  1 rec  2 pay  3 due  4 queued:<target>  5 run:<owner of the token>
 -- ARGV  1 id  2 target  3 seq of the task  4 token of the run  5 hold, ms
 -- Returns {'gone'} | {'stale', value} | {'held'}
 --         | {'claimed', now ms, value, meta, accepted at ms, payload or ''}
 -- Invariant: at most one token can change the delivery, and while it may, the due row
--- says until when. A claim repeated with the same token succeeds again.
+-- says until when it should have ended and run:<owner> says who. A claim that is over its
+-- time is still held: only raising the sequence number takes it away, which fences the
+-- old run. A claim repeated with the same token succeeds again.
 local value = redis.call('HGET', KEYS[1], 't:' .. ARGV[2])
 if not value then return {'gone'} end
 local _, head, seq, phase, token = string.find(value, '^(%d+) (%a) (%S+) ')
@@ -18,13 +20,11 @@ if phase == 'r' and token == ARGV[4] then
   -- new claim is refused, so that no backend is called while nothing can be recorded.
   redis.call('ZREM', KEYS[4], ARGV[1])
 else
-  if phase == 'r' then
-    local till = redis.call('ZSCORE', KEYS[3], member)
-    if till and tonumber(till) > now then return {'held'} end
-  end
+  if phase == 'r' then return {'held'} end
   value = seq .. ' r ' .. ARGV[4] .. ' ' .. string.sub(value, head + 1)
   redis.call('HSET', KEYS[1], 't:' .. ARGV[2], value)
   redis.call('ZREM', KEYS[4], ARGV[1])
+  if string.find(ARGV[4], '.', 1, true) then redis.call('ZADD', KEYS[5], now, member) end
 end
 redis.call('ZADD', KEYS[3], now + ARGV[5], member)
 local fixed = redis.call('HMGET', KEYS[1], 'm', 'a')

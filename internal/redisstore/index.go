@@ -82,6 +82,34 @@ func (s *Store) rowsOf(cmd *redis.Cmd) ([]tracking.Row, error) {
 	return out, errors.Join(errs...)
 }
 
+// Abandoned implements tracking.Store.
+func (s *Store) Abandoned(ctx context.Context, owner string, limit int) ([]tracking.Row, error) {
+	return s.rows(ctx, func(shard string) string { return runKey(shard, owner) }, 0, limit, "")
+}
+
+// Beat implements tracking.Store.
+func (s *Store) Beat(ctx context.Context, owner string) error {
+	return unavailable("give a sign of life", s.base.HIncrBy(ctx, ownersKey, owner, 1).Err())
+}
+
+// Owners implements tracking.Store.
+func (s *Store) Owners(ctx context.Context) (map[string]int64, error) {
+	counts, err := s.base.HGetAll(ctx, ownersKey).Result()
+	if err != nil {
+		return nil, unavailable("list worker processes", err)
+	}
+	out := make(map[string]int64, len(counts))
+	for owner, n := range counts {
+		out[owner] = atoi64(n)
+	}
+	return out, nil
+}
+
+// Forget implements tracking.Store.
+func (s *Store) Forget(ctx context.Context, owner string) error {
+	return unavailable("forget a worker process", s.base.HDel(ctx, ownersKey, owner).Err())
+}
+
 // SavePlan implements tracking.Store.
 func (s *Store) SavePlan(ctx context.Context, hash string, source []byte) error {
 	return unavailable("save plan", s.rdb.Set(ctx, planKey(hash), source, planTTL).Err())

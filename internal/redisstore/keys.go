@@ -22,10 +22,12 @@ import (
 //	                                  t:<target>: "<seq> <phase> <token or -> <delivery as JSON>"
 //	hg:{07}:pay:<id>          hash    <target>: what the gateway mapped
 //	hg:{07}:due               zset    <id>:<target> by ms: claimed until (running) or next at (scheduled)
+//	hg:{07}:run:<owner>       zset    <id>:<target> by ms: claimed by a run of this process, since when
 //	hg:{07}:queued:<target>   zset    <id> by ms: since when its task should be in the queue
 //	hg:{07}:open              hash    <target>:<plan>: deliveries that are not final
 //	hg:{07}:idem:<hash>       string  the row of an idempotency key as JSON
 //	hg:{07}:done:<id>         channel a delivery of the record became final
+//	hg:owners                 hash    <owner>: signs of life of a worker process so far
 //	hg:plan:<hash>            string  a plan's source
 const prefix = "hg:"
 
@@ -48,11 +50,15 @@ func keysOf(id string) (string, error) {
 func recordKey(shard, id string) string     { return shard + "rec:" + id }
 func payloadKey(shard, id string) string    { return shard + "pay:" + id }
 func dueKey(shard string) string            { return shard + "due" }
+func runKey(shard, owner string) string     { return shard + "run:" + owner }
 func openKey(shard string) string           { return shard + "open" }
 func queuedKey(shard, target string) string { return shard + "queued:" + target }
 func idemKey(shard, hash string) string     { return shard + "idem:" + hash }
 func doneChannel(shard, id string) string   { return shard + "done:" + id }
-func planKey(hash string) string            { return prefix + "plan:" + hash }
+
+const ownersKey = prefix + "owners"
+
+func planKey(hash string) string { return prefix + "plan:" + hash }
 
 func member(ref tracking.Ref) string { return ref.Tracking + ":" + ref.Target }
 

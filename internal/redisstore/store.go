@@ -176,7 +176,7 @@ func (s *Store) Claim(ctx context.Context, ref tracking.Ref, seq int, run string
 		return nil, err
 	}
 	id := ref.Tracking
-	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target)}
+	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), runKey(shard, tracking.OwnerOf(run))}
 	answer, err := claimScript.Run(ctx, s.rdb, keys, id, ref.Target, seq, run, millis(hold)).StringSlice()
 	if err != nil {
 		return nil, unavailable("claim delivery", err)

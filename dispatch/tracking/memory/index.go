@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,6 +23,39 @@ func (s *Store) QueuedSince(_ context.Context, target string, age time.Duration,
 	return s.list(age, limit, func(name string, w *row) bool {
 		return w.phase == tracking.Queued && name == target
 	})
+}
+
+// Abandoned implements tracking.Store.
+func (s *Store) Abandoned(_ context.Context, owner string, limit int) ([]tracking.Row, error) {
+	return s.list(-forever, limit, func(_ string, w *row) bool {
+		return w.phase == tracking.Running && tracking.OwnerOf(w.fence.Token) == owner
+	})
+}
+
+// forever is longer than any claim.
+const forever = 1000 * time.Hour
+
+// Beat implements tracking.Store.
+func (s *Store) Beat(_ context.Context, owner string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owners[owner]++
+	return nil
+}
+
+// Owners implements tracking.Store.
+func (s *Store) Owners(context.Context) (map[string]int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.owners), nil
+}
+
+// Forget implements tracking.Store.
+func (s *Store) Forget(_ context.Context, owner string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.owners, owner)
+	return nil
 }
 
 func (s *Store) list(age time.Duration, limit int, wanted func(target string, w *row) bool) ([]tracking.Row, error) {

@@ -23,6 +23,7 @@ type Store struct {
 	idem    map[string]*idemEntry
 	plans   map[string][]byte
 	waiters map[string]map[chan struct{}]struct{}
+	owners  map[string]int64
 }
 
 var _ tracking.Store = (*Store)(nil)
@@ -61,7 +62,7 @@ func New(now func() time.Time) *Store {
 	}
 	return &Store{
 		now: now, records: map[string]*record{}, idem: map[string]*idemEntry{},
-		plans: map[string][]byte{}, waiters: map[string]map[chan struct{}]struct{}{},
+		plans: map[string][]byte{}, waiters: map[string]map[chan struct{}]struct{}{}, owners: map[string]int64{},
 	}
 }
 

@@ -107,7 +107,7 @@ func (s *Store) Claim(_ context.Context, ref tracking.Ref, seq int, token string
 		}
 		return &tracking.Claimed{Delivery: d}, tracking.ErrStale
 	}
-	if w.phase == tracking.Running && w.fence.Token != token && w.at.After(now) {
+	if w.phase == tracking.Running && w.fence.Token != token {
 		return nil, tracking.ErrHeld
 	}
 	w.phase, w.fence.Token, w.at = tracking.Running, token, now.Add(hold)

@@ -1,0 +1,155 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"headgate/dispatch/tracking"
+)
+
+// The clock of take-over. A process that showed no sign of life for ownerTimeout is
+// taken for dead; one that could not show any for ownerTerm ends its own calls before
+// that, so that no two processes talk to a backend for the same delivery.
+const (
+	beatInterval = 2 * time.Second
+	ownerTerm    = 6 * time.Second
+	ownerTimeout = 9 * time.Second
+)
+
+// Owner is this process as the holder of claims. It shows signs of life in the store;
+// when it cannot, its calls end in time.
+type Owner struct {
+	ID    string
+	store tracking.Store
+	log   *slog.Logger
+
+	mu   sync.Mutex
+	term context.Context //nolint:containedctx // the term is what runs share: it ends when they must
+	end  context.CancelFunc
+}
+
+// errTermOver is the cause with which calls end when no sign of life could be given.
+var errTermOver = errors.New("no sign of life could be given in time")
+
+// NewOwner makes an owner whose first term has begun. Run keeps it alive.
+func NewOwner(store tracking.Store, log *slog.Logger) *Owner {
+	o := &Owner{ID: tracking.NewOwner(), store: store, log: log}
+	o.begin()
+	return o
+}
+
+// begin starts a term; those of the last one have ended.
+func (o *Owner) begin() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.term != nil && o.term.Err() == nil {
+		return
+	}
+	term, end := context.WithCancelCause(context.Background())
+	o.term, o.end = term, func() { end(errTermOver) }
+}
+
+func (o *Owner) over() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.end()
+}
+
+// bind gives a context that also ends when the owner's term does. cancel releases it.
+func (o *Owner) bind(ctx context.Context) (bound context.Context, cancel context.CancelFunc) {
+	o.mu.Lock()
+	term := o.term
+	o.mu.Unlock()
+	bound, end := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(term, func() { end(errTermOver) })
+	return bound, func() { stop(); end(nil) }
+}
+
+// Run shows signs of life until ctx ends, and then takes this process off the list.
+func (o *Owner) Run(ctx context.Context) {
+	ticker := time.NewTicker(beatInterval)
+	defer ticker.Stop()
+	last := time.Now()
+	for {
+		if err := o.beat(ctx); err == nil {
+			last = time.Now()
+			o.begin()
+		} else if since := time.Since(last); since > ownerTerm-beatInterval && ctx.Err() == nil {
+			o.log.WarnContext(ctx, "no sign of life can be given; ending calls before others take over", "for", since.Round(time.Millisecond), "error", err)
+			o.over()
+		}
+		select {
+		case <-ctx.Done():
+			o.leave(ctx)
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (o *Owner) beat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, beatInterval)
+	defer cancel()
+	return o.store.Beat(ctx, o.ID)
+}
+
+// leave spares the others the wait, provided that nothing is held any longer.
+func (o *Owner) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatInterval)
+	defer cancel()
+	if rows, err := o.store.Abandoned(ctx, o.ID, 1); err == nil && len(rows) == 0 {
+		_ = o.store.Forget(ctx, o.ID) // otherwise the others find out that it is gone
+	}
+	o.over()
+}
+
+// census tells which owners are dead. Time is this process's own monotonic clock and
+// counts only while the store answers: after a stall everybody looks dead, so everybody
+// is seen anew.
+type census struct {
+	seen map[string]sighting
+	last time.Time // of the last look that worked
+}
+
+type sighting struct {
+	count int64
+	at    time.Time
+}
+
+// dead gives the owners that showed no sign of life for ownerTimeout, given the counts
+// of now. gap is the longest time between two looks that is no stall.
+func (c *census) dead(counts map[string]int64, now time.Time, gap time.Duration) []string {
+	if c.seen == nil || now.Sub(c.last) > gap {
+		c.seen = map[string]sighting{}
+	}
+	c.last = now
+	var out []string
+	for owner, count := range counts {
+		s, known := c.seen[owner]
+		if !known || s.count != count {
+			c.seen[owner] = sighting{count: count, at: now}
+			continue
+		}
+		if now.Sub(s.at) > ownerTimeout {
+			out = append(out, owner)
+		}
+	}
+	for owner := range c.seen {
+		if _, ok := counts[owner]; !ok {
+			delete(c.seen, owner)
+		}
+	}
+	return out
+}
+
+// alive reports whether the owner is on the list and not dead, as of the last look.
+func (c *census) alive(owner string) bool {
+	s, ok := c.seen[owner]
+	return ok && c.last.Sub(s.at) <= ownerTimeout
+}
+
+// reset forgets what was seen: the store did not answer.
+func (c *census) reset() { c.seen = nil }

@@ -1,0 +1,89 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"headgate/dispatch/tracking"
+	"headgate/dispatch/tracking/memory"
+)
+
+// flaky is a store that can be made to refuse signs of life.
+type flaky struct {
+	tracking.Store
+	down atomic.Bool
+}
+
+func (f *flaky) Beat(ctx context.Context, owner string) error {
+	if f.down.Load() {
+		return tracking.ErrUnavailable
+	}
+	return f.Store.Beat(ctx, owner)
+}
+
+// An owner that cannot show life ends its calls before anybody may take it for dead,
+// and goes on when it can again.
+func TestOwnerEndsItsCallsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &flaky{Store: memory.New(nil)}
+		o := NewOwner(store, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { o.Run(ctx); close(ended) }()
+		call, release := o.bind(t.Context())
+		defer release()
+		time.Sleep(time.Minute) // of the bubble's clock: no time passes outside
+		if call.Err() != nil {
+			t.Fatal("a call ended although its owner shows life")
+		}
+		store.down.Store(true)
+		began := time.Now()
+		<-call.Done()
+		if took := time.Since(began); took >= ownerTimeout || !errors.Is(context.Cause(call), errTermOver) {
+			t.Fatalf("the call ended after %v: %v", took, context.Cause(call))
+		}
+		store.down.Store(false)
+		time.Sleep(2 * beatInterval)
+		again, release := o.bind(t.Context())
+		defer release()
+		if again.Err() != nil {
+			t.Fatal("no new term began")
+		}
+		cancel()
+		<-ended
+		if owners, err := store.Owners(t.Context()); err != nil || len(owners) != 0 {
+			t.Fatalf("an owner that left is on the list: %v %v", owners, err)
+		}
+	})
+}
+
+func TestCensus(t *testing.T) {
+	var c census
+	start := time.Now()
+	at := func(s float64) time.Time { return start.Add(time.Duration(s * float64(time.Second))) }
+	const gap = 3 * time.Second
+	beating := int64(0)
+	for s := 0.0; s <= 20; s++ {
+		beating++
+		dead := c.dead(map[string]int64{"lives": beating, "killed": 7}, at(s), gap)
+		if killed := s > ownerTimeout.Seconds(); killed != (len(dead) == 1) || (killed && dead[0] != "killed") {
+			t.Fatalf("after %v s: dead are %v", s, dead)
+		}
+		if !c.alive("lives") || c.alive("nobody") || c.alive("killed") != (s <= ownerTimeout.Seconds()) {
+			t.Fatalf("after %v s: who lives is wrong", s)
+		}
+	}
+	// After a stall everybody looks dead; nobody may be taken for it.
+	if dead := c.dead(map[string]int64{"lives": beating, "killed": 7}, at(60), gap); len(dead) != 0 {
+		t.Fatalf("right after a stall: %v", dead)
+	}
+	c.reset()
+	if dead := c.dead(map[string]int64{"killed": 7}, at(61), gap); len(dead) != 0 || !c.alive("killed") {
+		t.Fatalf("right after the store was away: %v", dead)
+	}
+}
