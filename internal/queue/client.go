@@ -96,8 +96,16 @@ func (c *Client) wake(ctx context.Context, tasks []dispatch.Task) error {
 	return nil
 }
 
-// Ensure implements dispatch.Queue.
+// Ensure implements dispatch.Queue. A Lost task is removed as far as it can be.
 func (c *Client) Ensure(ctx context.Context, t dispatch.Task) (dispatch.Presence, error) {
+	found, err := c.find(ctx, t)
+	if err == nil && found == dispatch.Lost {
+		_ = c.inspector.DeleteTask(lane(t), taskID(t)) // asynq may refuse; the ID is never used again
+	}
+	return found, err
+}
+
+func (c *Client) find(ctx context.Context, t dispatch.Task) (dispatch.Presence, error) {
 	info, err := c.inspector.GetTaskInfo(lane(t), taskID(t))
 	if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
 		return dispatch.Enqueued, c.Enqueue(ctx, t)
@@ -106,18 +114,27 @@ func (c *Client) Ensure(ctx context.Context, t dispatch.Task) (dispatch.Presence
 		return dispatch.Present, fmt.Errorf("look at task %s: %w", taskID(t), err)
 	}
 	switch info.State {
-	case asynq.TaskStatePending, asynq.TaskStateScheduled, asynq.TaskStateRetry, asynq.TaskStateAggregating:
-		return dispatch.Present, nil
+	case asynq.TaskStatePending:
+		return c.presence(c.listed(ctx, t))
+	case asynq.TaskStateScheduled:
+		return c.presence(c.member(ctx, t, "scheduled"))
+	case asynq.TaskStateRetry:
+		return c.presence(c.member(ctx, t, "retry"))
+	case asynq.TaskStateAggregating:
+		return dispatch.Present, nil // not one of ours: we never aggregate
 	case asynq.TaskStateActive:
-		alive, err := c.leased(ctx, t)
-		if err != nil || alive {
-			return dispatch.Present, err
-		}
-		return dispatch.Lost, nil
+		return c.presence(c.leased(ctx, t))
 	case asynq.TaskStateArchived, asynq.TaskStateCompleted:
 	}
-	// It will never run and only takes the ID. That it cannot be removed does no harm.
-	_ = c.inspector.DeleteTask(lane(t), taskID(t))
+	return c.presence(false, nil)
+}
+
+// presence is Present for a task that is where its state says, Lost for another: it will
+// never run and only takes the ID.
+func (c *Client) presence(there bool, err error) (dispatch.Presence, error) {
+	if there || err != nil {
+		return dispatch.Present, err
+	}
 	return dispatch.Lost, nil
 }
 
@@ -130,7 +147,7 @@ const leaseLeft = 18 * time.Second
 // leased reports whether somebody runs an active task: asynq extends its lease while
 // the worker lives. A task without one is never recovered by asynq itself.
 func (c *Client) leased(ctx context.Context, t dispatch.Task) (bool, error) {
-	score, err := c.rdb.ZScore(ctx, "asynq:{"+lane(t)+"}:lease", taskID(t)).Result()
+	score, err := c.rdb.ZScore(ctx, asynqKey(t, "lease"), taskID(t)).Result()
 	if errors.Is(err, redis.Nil) {
 		return false, nil
 	}
@@ -141,14 +158,81 @@ func (c *Client) leased(ctx context.Context, t dispatch.Task) (bool, error) {
 	return time.Unix(int64(score), 0).After(now.Add(leaseLeft)), err
 }
 
-// OldestPending implements dispatch.Queue.
-func (c *Client) OldestPending(_ context.Context, t dispatch.Task) (time.Duration, error) {
-	info, err := c.inspector.GetQueueInfo(lane(t))
-	if errors.Is(err, asynq.ErrQueueNotFound) || (err != nil && strings.Contains(err.Error(), "NOT_FOUND")) {
-		return 0, nil // asynq wraps the sentinel in some calls and not in others
+// member reports whether a scheduled or retried task stands in the set its state names.
+func (c *Client) member(ctx context.Context, t dispatch.Task, set string) (bool, error) {
+	err := c.rdb.ZScore(ctx, asynqKey(t, set), taskID(t)).Err()
+	if errors.Is(err, redis.Nil) {
+		return false, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("look at queue %s: %w", lane(t), err)
+		return false, fmt.Errorf("look for %s: %w", taskID(t), err)
 	}
-	return info.Latency, nil
+	return true, nil
+}
+
+// nearTail is how many of the oldest waiting tasks are searched for one: a task that is
+// made sure of is older than the oldest that waits, so it is among these or nowhere.
+const nearTail = 1000
+
+// listed reports whether a pending task stands in its queue's list.
+func (c *Client) listed(ctx context.Context, t dispatch.Task) (bool, error) {
+	err := c.rdb.LPos(ctx, asynqKey(t, "pending"), taskID(t), redis.LPosArgs{Rank: -1, MaxLen: nearTail}).Err()
+	if err == nil {
+		return true, nil
+	}
+	if !errors.Is(err, redis.Nil) {
+		return false, fmt.Errorf("look for %s: %w", taskID(t), err)
+	}
+	// Not among the oldest. It may have been queued anew a moment ago: younger than the
+	// oldest, it is somewhere in a long list.
+	since, err := c.pendingSince(ctx, t, taskID(t))
+	if err != nil {
+		return false, err
+	}
+	oldest, err := c.oldestSince(ctx, t)
+	return !oldest.IsZero() && since.After(oldest), err
+}
+
+// pendingSince gives when a task began to wait; zero when that is not known.
+func (c *Client) pendingSince(ctx context.Context, t dispatch.Task, id string) (time.Time, error) {
+	nanos, err := c.rdb.HGet(ctx, asynqKey(t, "t:"+id), "pending_since").Int64()
+	if errors.Is(err, redis.Nil) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look at %s: %w", id, err)
+	}
+	return time.Unix(0, nanos), nil
+}
+
+// oldestSince gives when the oldest task in the lane of t began to wait; zero when the
+// lane is empty. An entry without a task, which asynq will drop, does not count.
+func (c *Client) oldestSince(ctx context.Context, t dispatch.Task) (time.Time, error) {
+	ids, err := c.rdb.LRange(ctx, asynqKey(t, "pending"), -fewOldest, -1).Result()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look at queue %s: %w", lane(t), err)
+	}
+	for _, id := range slices.Backward(ids) {
+		if since, err := c.pendingSince(ctx, t, id); err != nil || !since.IsZero() {
+			return since, err
+		}
+	}
+	return time.Time{}, nil
+}
+
+// fewOldest is how many entries without a task may stand before one that has one.
+const fewOldest = 20
+
+// asynqKey is a key of asynq's own for the lane of a task. What is read here of its
+// layout is tested against the library, and a change fails there.
+func asynqKey(t dispatch.Task, suffix string) string { return "asynq:{" + lane(t) + "}:" + suffix }
+
+// OldestPending implements dispatch.Queue. asynq's own answer to this question also
+// estimates memory, and fails on an entry without a task.
+func (c *Client) OldestPending(ctx context.Context, t dispatch.Task) (time.Duration, error) {
+	since, err := c.oldestSince(ctx, t)
+	if err != nil || since.IsZero() {
+		return 0, err
+	}
+	return max(time.Since(since), 0), nil
 }

@@ -16,21 +16,27 @@ import (
 // empty queue costs hundreds of commands a second, with a long one a task waits half a
 // second. The gate is a hook on the Redis client given to the server; it recognises the
 // dequeue script by its first two keys and, once every lane was found empty, holds the
-// next look until a task was queued or idleLook has passed.
+// next look until a task was queued or idleLook has passed. It also holds every look for
+// as long as the target's valve is shut.
 //
 // It sits before the dequeue, so that nothing is taken out and no slot is held.
 type gate struct {
-	lanes  int64
-	signal chan struct{} // capacity 1: a signal that comes during a look is kept
-	open   chan struct{} // closed for good when the server is to stop
+	lanes  int
+	valve  Valve
+	signal chan struct{}      // capacity 1: a signal that comes during a look is kept
+	over   context.Context    // ends for good when the server is to stop
+	end    context.CancelFunc // ends over
+
+	staleAfter time.Duration // staleLook; tests wait for less
 
 	holds   atomic.Int64 // empty looks held so far
 	signals atomic.Int64 // holds ended by a signal
 
-	// looks left before the next hold. asynq looks from one goroutine, but nothing says
-	// that it always will.
-	looks atomic.Int64
-	once  sync.Once
+	// asynq looks from one goroutine, but nothing says that it always will.
+	mu    sync.Mutex
+	round int // lanes that asynq has been through in this round
+	empty int // lanes found empty in a row
+	stale int // lanes of this round that are passed over
 }
 
 // idleLook is how long an empty queue is left alone without a signal: what bounds the
@@ -40,9 +46,14 @@ const idleLook = time.Second
 // errorPause keeps asynq from spinning while Redis is away.
 const errorPause = 200 * time.Millisecond
 
-func newGate(lanes int) *gate {
-	g := &gate{lanes: int64(lanes), signal: make(chan struct{}, 1), open: make(chan struct{})}
-	g.looks.Store(g.lanes)
+// staleLook is how long a look may be held and still be made. asynq fixes the lease of
+// what it will find before it looks (30 s), so that a task found by a look that was held
+// for longer would be taken for one of a dead worker.
+const staleLook = 10 * time.Second
+
+func newGate(lanes int, valve Valve) *gate {
+	g := &gate{lanes: lanes, valve: valve, signal: make(chan struct{}, 1), staleAfter: staleLook}
+	g.over, g.end = context.WithCancel(context.Background())
 	return g
 }
 
@@ -54,8 +65,9 @@ func (g *gate) wake() {
 	}
 }
 
-// release opens the gate for good, so that stopping does not wait for it.
-func (g *gate) release() { g.once.Do(func() { close(g.open) }) }
+// release ends all holding, so that stopping does not wait for it. From then on the
+// queues look empty: what is shut stays shut.
+func (g *gate) release() { g.end() }
 
 // isDequeue recognises asynq's dequeue script: EVALSHA sha numkeys pending paused ….
 func isDequeue(cmd redis.Cmder) bool {
@@ -68,17 +80,28 @@ func isDequeue(cmd redis.Cmder) bool {
 	return strings.HasSuffix(first, ":pending") && strings.HasSuffix(second, ":paused")
 }
 
+// holdsBegun tells whether a dequeue is for the lane of deliveries that have begun.
+func holdsBegun(cmd redis.Cmder) bool {
+	first, _ := cmd.Args()[3].(string)
+	return strings.HasSuffix(first, resumeSuffix+"}:pending")
+}
+
 // ProcessHook implements redis.Hook.
 func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if !isDequeue(cmd) {
 			return next(ctx, cmd)
 		}
-		g.hold()
+		if v := g.enter(holdsBegun(cmd)); v != look {
+			g.passedOver(v)
+			cmd.SetErr(redis.Nil) // asynq goes on to the next lane
+			return redis.Nil
+		}
 		err := next(ctx, cmd)
+		g.looked(err)
 		switch {
 		case err == nil:
-			g.looks.Store(g.lanes) // there was work: look on
+			g.valve.Took()
 		case !errors.Is(err, redis.Nil) && !isNoScript(err):
 			g.pause(errorPause)
 		}
@@ -88,13 +111,77 @@ func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func isNoScript(err error) bool { return redis.HasErrorPrefix(err, "NOSCRIPT") }
 
-func (g *gate) hold() {
-	if g.looks.Add(-1) >= 0 {
-		return
+// verdict is what the gate makes of a look.
+type verdict int
+
+const (
+	look   verdict = iota
+	barred         // there is nothing for us in this lane now
+	stale          // the look was held for too long; the next will be a fresh one
+)
+
+// enter waits until a lane may be looked at.
+func (g *gate) enter(begun bool) verdict {
+	g.mu.Lock()
+	idle, passOver := g.empty >= g.lanes, g.stale > 0
+	g.mu.Unlock()
+	if passOver {
+		return stale
 	}
-	g.holds.Add(1)
-	g.pause(idleLook)
-	g.looks.Store(g.lanes - 1)
+	if idle {
+		g.valve.Empty(g.over)
+		g.holds.Add(1)
+		g.pause(idleLook)
+		g.mu.Lock()
+		g.empty = 0
+		g.mu.Unlock()
+	}
+	since := time.Now()
+	switch {
+	case !g.valve.Enter(g.over, begun) || g.over.Err() != nil:
+		return barred
+	case time.Since(since) < g.staleAfter:
+		return look
+	}
+	// The rest of the round goes with it: otherwise the lane that asynq wanted first,
+	// mostly that of what has begun, would be the one that always loses.
+	g.mu.Lock()
+	g.stale = g.lanes - g.round
+	g.mu.Unlock()
+	return stale
+}
+
+func (g *gate) passedOver(v verdict) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if v == barred {
+		g.empty++
+	} else {
+		g.empty = 0
+		g.stale--
+	}
+	g.next()
+}
+
+// looked counts a look and what it came to: redis.Nil is an empty lane.
+func (g *gate) looked(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case isNoScript(err): // asynq sends the same look again, with the script
+	case errors.Is(err, redis.Nil):
+		g.empty++
+		g.next()
+	default: // a task, or an error: asynq begins anew with the lane it likes best
+		g.round, g.empty = 0, 0
+	}
+}
+
+// next is called with mu held.
+func (g *gate) next() {
+	if g.round++; g.round >= g.lanes {
+		g.round, g.stale = 0, 0
+	}
 }
 
 func (g *gate) pause(d time.Duration) {
@@ -103,7 +190,7 @@ func (g *gate) pause(d time.Duration) {
 	select {
 	case <-g.signal:
 		g.signals.Add(1)
-	case <-g.open:
+	case <-g.over.Done():
 	case <-timer.C:
 	}
 }

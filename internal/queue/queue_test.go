@@ -135,6 +135,23 @@ func TestEnsure(t *testing.T) {
 			active(t, rdb, c, time.Now().Add(-time.Minute))
 		}, dispatch.Lost},
 		"active without lease": {func(t *testing.T, rdb *redis.Client, c *Client) { active(t, rdb, c, time.Time{}) }, dispatch.Lost},
+		"pending, but not in the list": {func(t *testing.T, rdb *redis.Client, c *Client) {
+			enqueue(t, c, task(1))
+			rdb.LRem(t.Context(), "asynq:{crm}:pending", 0, taskID(task(1)))
+		}, dispatch.Lost},
+		"pending, not in the list, others wait": {func(t *testing.T, rdb *redis.Client, c *Client) {
+			enqueue(t, c, task(1))
+			rdb.LRem(t.Context(), "asynq:{crm}:pending", 0, taskID(task(1)))
+			other := task(1)
+			other.Tracking = "trk_0187654321"
+			enqueue(t, c, other)
+		}, dispatch.Lost},
+		"scheduled, but not in the set": {func(t *testing.T, rdb *redis.Client, c *Client) {
+			later := task(1)
+			later.After = time.Hour
+			enqueue(t, c, later)
+			rdb.ZRem(t.Context(), "asynq:{crm}:scheduled", taskID(task(1)))
+		}, dispatch.Lost},
 		"deleted by hand": {func(t *testing.T, _ *redis.Client, c *Client) {
 			enqueue(t, c, task(1))
 			if err := c.inspector.DeleteTask("crm", taskID(task(1))); err != nil {
@@ -187,6 +204,10 @@ func TestOldestPending(t *testing.T) {
 	}
 	enqueue(t, client, task(1))
 	if err := rdb.HSet(t.Context(), "asynq:{crm}:t:"+taskID(task(1)), "pending_since", time.Now().Add(-time.Minute).UnixNano()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	// An entry whose task somebody deleted must not hide the others.
+	if err := rdb.RPush(t.Context(), "asynq:{crm}:pending", "gone").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if age, err := client.OldestPending(t.Context(), task(1)); err != nil || age < 59*time.Second || age > 2*time.Minute {

@@ -23,6 +23,8 @@ type Options struct {
 	Redis   *redis.Client // plain: the gates hook onto copies of it
 	Handler Handler
 	Log     *slog.Logger
+	// Valve gives what holds a target back; nil: nothing holds any.
+	Valve func(target string) Valve
 	// Grace is how long steps in flight may go on when the worker stops.
 	Grace time.Duration
 }
@@ -88,7 +90,7 @@ func (w *Worker) Serve(target string, concurrency int) error {
 		return nil
 	}
 	s := w.newServer(target, concurrency)
-	if err := s.asynq.Start(asynq.HandlerFunc(w.handle)); err != nil {
+	if err := s.asynq.Start(s.handle(w)); err != nil {
 		return fmt.Errorf("serve target %s: %w", target, err)
 	}
 	w.servers[target] = s
@@ -100,7 +102,11 @@ func (w *Worker) Serve(target string, concurrency int) error {
 
 func (w *Worker) newServer(target string, concurrency int) *server {
 	queues := lanes(target)
-	g := newGate(len(queues))
+	valve := Valve(open{})
+	if w.o.Valve != nil {
+		valve = w.o.Valve(target)
+	}
+	g := newGate(len(queues), valve)
 	client := w.o.Redis.WithTimeout(w.o.Redis.Options().ReadTimeout) // a copy that shares the pool, not the hooks
 	client.AddHook(g)
 	log := w.o.Log.With("target", target)
@@ -120,6 +126,14 @@ func (w *Worker) newServer(target string, concurrency int) *server {
 		Logger:   asynqLog{log},
 		LogLevel: asynq.WarnLevel,
 	})}
+}
+
+// handle lets the target's valve count the run.
+func (s *server) handle(w *Worker) asynq.HandlerFunc {
+	return func(ctx context.Context, task *asynq.Task) error {
+		defer s.gate.valve.Begin()()
+		return w.handle(ctx, task)
+	}
 }
 
 func (w *Worker) handle(ctx context.Context, _ *asynq.Task) error {

@@ -1,0 +1,27 @@
+package queue
+
+import "context"
+
+// Valve holds a target back: an open breaker, a rate that is used up, a pause. The gate
+// asks it before each look into a queue of the target, so that nothing is taken out and
+// no slot is held meanwhile. It is shared by all servers of a target in this process.
+type Valve interface {
+	// Enter waits until something may be taken out, however long that is. It returns
+	// false when this queue is to be passed over for now: deliveries that have begun may go
+	// on while new ones wait (begun tells which the queue holds), or ctx has ended.
+	Enter(ctx context.Context, begun bool) bool
+	// Took says that a task was taken out; its run begins soon.
+	Took()
+	// Begin says that a run has begun. The returned function says that it is over.
+	Begin() (end func())
+	// Empty says that all queues of the target were found empty.
+	Empty(ctx context.Context)
+}
+
+// open is the valve of a target that nothing holds back.
+type open struct{}
+
+func (open) Enter(context.Context, bool) bool { return true }
+func (open) Took()                            {}
+func (open) Begin() func()                    { return func() {} }
+func (open) Empty(context.Context)            {}
