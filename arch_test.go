@@ -35,12 +35,13 @@ var importTable = []folder{
 	{"routes/...", []string{"config/...", "dispatch/...", "policies", "routes/..."}, "routes knows policies and targets, and names no single policy"},
 	{"gateway/...", []string{"config/...", "dispatch/...", "gateway/...", "internal/obs/...", "policies", "routes"}, "the gateway reaches storage and queue through interfaces only"},
 	{"internal/queue/...", []string{"config/...", "dispatch/...", "internal/obs/...", "internal/queue/..."}, "the queue carries deliveries and knows no HTTP"},
-	{"internal/redisstore/...", []string{"config/...", "dispatch/...", "internal/redisstore/..."}, "the store implements interfaces that are declared elsewhere"},
+	{"internal/flow/...", []string{"config/...", "dispatch/...", "internal/flow/..."}, "what holds targets back knows neither queue nor Redis"},
+	{"internal/redisstore/...", []string{"config/...", "dispatch/...", "internal/flow", "internal/redisstore/..."}, "the store implements interfaces that are declared elsewhere"},
 	{"internal/obs/...", []string{"config/...", "dispatch/...", "internal/obs/..."}, "what is observed does not depend on who serves it"},
 	{"internal/simulate/...", []string{"config/...", "dispatch/...", "internal/simulate/..."}, "simulated backends do not know the gateway"},
 	{"internal/embedded/...", []string{"config/...", "internal/embedded/..."}, "the private Redis is a process and nothing more"},
 	{"internal/testenv", nil, "every package's tests can use it only if it uses none"},
-	{"internal/app/...", []string{"config/...", "dispatch/...", "gateway/...", "internal/app/...", "internal/embedded/...", "internal/obs/...", "internal/queue/...", "internal/redisstore/...", "internal/simulate/...", "policies/...", "routes/..."}, "the wiring may use all but the command line"},
+	{"internal/app/...", []string{"config/...", "dispatch/...", "gateway/...", "internal/app/...", "internal/embedded/...", "internal/flow/...", "internal/obs/...", "internal/queue/...", "internal/redisstore/...", "internal/simulate/...", "policies/...", "routes/..."}, "the wiring may use all but the command line"},
 	{"internal/cli/...", []string{anything}, "commands may use everything"},
 }
 
@@ -74,6 +75,7 @@ var ownerTable = []owner{
 	{"github.com/itchyny/gojq", []string{"dispatch/transform/..."}, false, "one package bounds what expressions may do"},
 	{"github.com/golang-jwt/jwt", []string{"policies/jwt"}, true, "tokens are checked in one place"},
 	{"github.com/MicahParks/keyfunc", []string{"policies/jwt"}, false, "keys are fetched in one place"},
+	{"github.com/failsafe-go/failsafe-go", []string{"internal/flow"}, false, "there is one breaker for each target"},
 	{"github.com/spf13/cobra", []string{"internal/cli/..."}, false, "only the command line has flags"},
 	{"go.uber.org/goleak", nil, true, "it is for tests"},
 	{"pgregory.net/rapid", nil, true, "it is for tests"},

@@ -149,6 +149,7 @@ func (k checker) limits(c *Config) {
 		d  unit.Duration
 	}{
 		{"tracking.retention", c.Tracking.Retention},
+		{"dead_letters.retention", c.DeadLetters.Retention},
 		{"limits.read_timeout", l.ReadTimeout},
 		{"limits.write_timeout", l.WriteTimeout},
 		{"limits.idle_timeout", l.IdleTimeout},

@@ -23,6 +23,7 @@ type Config struct {
 	Routes         []string      `yaml:"routes" json:"routes" jsonschema_description:"Route files as globs, relative to this file. Default: routes/*.yaml."`
 	RoutesMayRead  secret.Access `yaml:"routes_may_read" json:"routes_may_read" jsonschema_description:"Which of the operator's variables and files the authors of routes may name. Default: none."`
 	Tracking       Tracking      `yaml:"tracking" json:"tracking" jsonschema_description:"The tracking API and how long it remembers."`
+	DeadLetters    DeadLetters   `yaml:"dead_letters" json:"dead_letters" jsonschema_description:"Deliveries that gave up, and how long they can be replayed."`
 	Limits         Limits        `yaml:"limits" json:"limits" jsonschema_description:"Bounds of the client listener."`
 	Telemetry      Telemetry     `yaml:"telemetry" json:"telemetry" jsonschema_description:"What the process tells about itself."`
 	Strict         bool          `yaml:"strict" json:"strict" jsonschema_description:"Refuse to start where otherwise there would be a warning, such as Redis without persistence."`
@@ -77,6 +78,11 @@ type Tracking struct {
 	AuthPos yamlsrc.Pos `yaml:"-" json:"-"`
 }
 
+// DeadLetters configures what is kept of deliveries that gave up.
+type DeadLetters struct {
+	Retention unit.Duration `yaml:"retention" json:"retention" jsonschema_description:"How long a dead letter is kept with its payload; its dispatch can be looked up as long. Default 30d."`
+}
+
 // Limits bound the client listener.
 type Limits struct {
 	MaxBody      unit.Size     `yaml:"max_body" json:"max_body" jsonschema_description:"Largest body that any route may allow. Default 10MB."`
@@ -112,6 +118,7 @@ func Default() *Config {
 			Retention:  unit.Duration(72 * time.Hour),
 			MaxWaiters: 1000,
 		},
+		DeadLetters: DeadLetters{Retention: unit.Duration(30 * 24 * time.Hour)},
 		Limits: Limits{
 			MaxBody:      10 << 20,
 			ReadTimeout:  unit.Duration(10 * time.Second),

@@ -47,6 +47,7 @@ data_dir: state
 routes: [a/*.yaml, b/one.yaml, a/x.yaml]
 routes_may_read: {env: [CRM_*, "${EXTRA}"], files: [/run/secrets, keys]}
 tracking: {retention: 7d, auth: [mobile], rate_limit: [{limit: 5, per: 1s}], max_waiters: 5}
+dead_letters: {retention: 14d}
 limits: {max_body: 2MB, read_timeout: 1s, write_timeout: 90s, idle_timeout: 2s, header_size: 32KB, shutdown: 5s, max_wait: 80s}
 telemetry: {log: {level: debug, format: text}}
 strict: true
@@ -76,6 +77,7 @@ func TestLoad(t *testing.T) {
 		"env":        {c.RoutesMayRead.Env, []string{"CRM_*", "ESP_TOKEN"}},
 		"files":      {c.RoutesMayRead.Files, []string{"/run/secrets", in("keys")}},
 		"retention":  {c.Tracking.Retention, unit.Duration(7 * 24 * time.Hour)},
+		"dead":       {c.DeadLetters.Retention, unit.Duration(14 * 24 * time.Hour)},
 		"rate limit": {len(c.Tracking.RateLimit.Items), 1},
 		"proxies":    {c.Proxies()[1].String(), "192.0.2.1/32"},
 		"log":        {c.Telemetry.Log, Log{"debug", "text"}},
@@ -96,7 +98,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	if !reflect.DeepEqual(got.Limits, want.Limits) || !reflect.DeepEqual(got.Tracking, want.Tracking) || got.Listen != ":8080" || !got.Redis.AutoPipeline {
+	if !reflect.DeepEqual(got.Limits, want.Limits) || !reflect.DeepEqual(got.Tracking, want.Tracking) || got.DeadLetters.Retention.D() != 30*24*time.Hour || got.Listen != ":8080" || !got.Redis.AutoPipeline {
 		t.Errorf("got %s", got)
 	}
 }

@@ -15,6 +15,7 @@ import (
 // that, so that no two processes talk to a backend for the same delivery.
 const (
 	beatInterval = 2 * time.Second
+	beatRetry    = 250 * time.Millisecond // after one that failed
 	ownerTerm    = 6 * time.Second
 	ownerTimeout = 9 * time.Second
 )
@@ -26,9 +27,10 @@ type Owner struct {
 	store tracking.Store
 	log   *slog.Logger
 
-	mu   sync.Mutex
-	term context.Context //nolint:containedctx // the term is what runs share: it ends when they must
-	end  context.CancelFunc
+	mu    sync.Mutex
+	term  context.Context //nolint:containedctx // the term is what runs share: it ends when they must
+	end   context.CancelFunc
+	begun chan struct{} // closed when a term begins; made anew when it ends
 }
 
 // errTermOver is the cause with which calls end when no sign of life could be given.
@@ -50,42 +52,70 @@ func (o *Owner) begin() {
 	}
 	term, end := context.WithCancelCause(context.Background())
 	o.term, o.end = term, func() { end(errTermOver) }
+	if o.begun == nil {
+		o.begun = make(chan struct{})
+	}
+	close(o.begun)
 }
 
-func (o *Owner) over() {
+// over ends the term; false when it had ended before.
+func (o *Owner) over() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.term.Err() != nil {
+		return false
+	}
+	o.begun = make(chan struct{})
 	o.end()
+	return true
 }
 
-// bind gives a context that also ends when the owner's term does. cancel releases it.
-func (o *Owner) bind(ctx context.Context) (bound context.Context, cancel context.CancelFunc) {
+// await waits until a term is in force: while none is, nothing may be claimed.
+func (o *Owner) await(ctx context.Context) error {
+	o.mu.Lock()
+	begun := o.begun
+	o.mu.Unlock()
+	select {
+	case <-begun:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// bind gives a context that also ends when the owner's term does; cancel releases it.
+// When the term is over already it gives an error: a call that would be cut short at
+// once must not begin, for the backend might see it all the same.
+func (o *Owner) bind(ctx context.Context) (bound context.Context, cancel context.CancelFunc, err error) {
 	o.mu.Lock()
 	term := o.term
 	o.mu.Unlock()
+	if term.Err() != nil {
+		return nil, nil, errTermOver
+	}
 	bound, end := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(term, func() { end(errTermOver) })
-	return bound, func() { stop(); end(nil) }
+	return bound, func() { stop(); end(nil) }, nil
 }
 
 // Run shows signs of life until ctx ends, and then takes this process off the list.
 func (o *Owner) Run(ctx context.Context) {
-	ticker := time.NewTicker(beatInterval)
-	defer ticker.Stop()
 	last := time.Now()
 	for {
+		pause := beatInterval
 		if err := o.beat(ctx); err == nil {
 			last = time.Now()
 			o.begin()
-		} else if since := time.Since(last); since > ownerTerm-beatInterval && ctx.Err() == nil {
-			o.log.WarnContext(ctx, "no sign of life can be given; ending calls before others take over", "for", since.Round(time.Millisecond), "error", err)
-			o.over()
+		} else if pause = beatRetry; ctx.Err() != nil {
+			// Stopping; see below.
+		} else if since := time.Since(last); since > ownerTerm-beatInterval && o.over() {
+			o.log.WarnContext(ctx, "no sign of life can be given; calls are ended before others take over", "for_ms", since.Milliseconds(), "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			o.leave(ctx)
 			return
-		case <-ticker.C:
+		case <-time.After(pause):
 		}
 	}
 }

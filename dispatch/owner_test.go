@@ -35,7 +35,10 @@ func TestOwnerEndsItsCallsInTime(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { o.Run(ctx); close(ended) }()
-		call, release := o.bind(t.Context())
+		call, release, err := o.bind(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
 		defer release()
 		time.Sleep(time.Minute) // of the bubble's clock: no time passes outside
 		if call.Err() != nil {
@@ -47,12 +50,18 @@ func TestOwnerEndsItsCallsInTime(t *testing.T) {
 		if took := time.Since(began); took >= ownerTimeout || !errors.Is(context.Cause(call), errTermOver) {
 			t.Fatalf("the call ended after %v: %v", took, context.Cause(call))
 		}
+		// No call may begin now: it would be cut short at once, and sent all the same.
+		if _, _, err := o.bind(t.Context()); !errors.Is(err, errTermOver) {
+			t.Fatalf("a call began without a term: %v", err)
+		}
 		store.down.Store(false)
-		time.Sleep(2 * beatInterval)
-		again, release := o.bind(t.Context())
-		defer release()
-		if again.Err() != nil {
-			t.Fatal("no new term began")
+		if err := o.await(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, release, err := o.bind(t.Context()); err != nil {
+			t.Fatalf("no new term began: %v", err)
+		} else {
+			release()
 		}
 		cancel()
 		<-ended

@@ -53,8 +53,11 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	if plan := r.Plans.Live(t.Target); plan != nil {
 		hold = plan.Hold("") + applyGrace
 	}
+	if err := r.Owner.await(ctx); err != nil {
+		return err
+	}
 	run := tracking.NewToken(r.Owner.ID)
-	claimed, err := r.Store.Claim(ctx, t.Ref, t.Seq, run, hold)
+	claimed, err := r.claim(ctx, t, run, hold)
 	switch {
 	case errors.Is(err, tracking.ErrNotFound), errors.Is(err, tracking.ErrHeld):
 		return nil // the record is gone, or a live run has it: nothing is left for this task
@@ -74,11 +77,13 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	})
 	if plan != nil {
 		if need := plan.Hold(claimed.Delivery.Step) + applyGrace; need > hold {
-			if _, err := r.Store.Claim(ctx, t.Ref, t.Seq, run, need); err != nil {
+			if _, err := r.claim(ctx, t, run, need); err != nil {
 				return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 			}
 		}
-		event = r.step(ctx, plan, claimed, clock())
+		if event, err = r.step(ctx, plan, claimed, clock()); err != nil {
+			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
+		}
 	}
 	if ctx.Err() != nil {
 		// The worker is being stopped and the call was cut short: somebody else goes on,
@@ -98,16 +103,36 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	return nil
 }
 
-func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, now time.Time) tracking.Event {
+// claim tries until the store answers: whether a claim whose answer was lost was made is
+// found out by making it again with the same token.
+func (r *Runner) claim(ctx context.Context, t Task, token string, hold time.Duration) (*tracking.Claimed, error) {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		claimed, err := r.Store.Claim(ctx, t.Ref, t.Seq, token, hold)
+		if !errors.Is(err, tracking.ErrUnavailable) {
+			return claimed, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// step runs the step that the delivery stands at. An error means that nothing was sent.
+func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, now time.Time) (tracking.Event, error) {
 	d := claimed.Dispatch
-	ctx, release := r.Owner.bind(ctx)
+	ctx, release, err := r.Owner.bind(ctx)
+	if err != nil {
+		return nil, err
+	}
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, plan.Hold(claimed.Delivery.Step))
 	defer cancel()
 	return r.Engine.Run(ctx, plan, target.Input{
 		Tracking: d.ID, Tenant: d.Tenant, Params: d.Params, TraceParent: d.TraceParent,
 		Payload: claimed.Payload, Delivery: claimed.Delivery, AcceptedAt: d.AcceptedAt, Now: now,
-	})
+	}), nil
 }
 
 // apply writes down what a step came to: the backend's answer is known only here, so it

@@ -148,7 +148,7 @@ func (s *Server) access(c *call, status int, took time.Duration) {
 	attrs := make([]slog.Attr, 0, 8)
 	attrs = append(attrs,
 		slog.String("method", c.req.Method), slog.String("route", c.note.route),
-		slog.Int("status", status), slog.Duration("duration", took))
+		slog.Int("status", status), slog.Float64("duration_ms", float64(took.Microseconds())/1000))
 	for _, a := range []struct{ key, value string }{
 		{"tracking_id", c.note.trackingID}, {"tenant", c.note.tenant}, {"reason", c.note.reason}, {"trace_id", c.traceID()},
 	} {

@@ -17,6 +17,8 @@ type Options struct {
 	// effect with the next one.
 	Table    func() Table
 	Acceptor dispatch.Acceptor
+	// Operator cancels and replays for owners; nil: they can only look.
+	Operator Operator
 	Log      *slog.Logger // default: none
 	// PublicURL is what clients reach this server under, such as https://api.example.com.
 	// Empty: status URLs are paths.

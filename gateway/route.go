@@ -11,6 +11,7 @@ import (
 
 	"headgate/dispatch"
 	"headgate/dispatch/tracking"
+	"headgate/dispatch/transform"
 	"headgate/policies"
 	"headgate/routes"
 )
@@ -89,6 +90,10 @@ func (s *Server) judge(c *call, r *routes.Route, w *wave) *answer {
 		return s.failed(c, fmt.Errorf("look up the idempotency key: %w", w.lookupErr), "unavailable")
 	}
 	if w.known {
+		// Replays count against the limits, and so tell where they stand; they are never refused.
+		for _, d := range w.admitted {
+			c.header.add(d.Headers)
+		}
 		return s.replay(c, r, w.receipt)
 	}
 	for i, p := range w.stages.admit {
@@ -113,11 +118,22 @@ func (c *call) mappingFailed(faults []*dispatch.MappingError) *answer {
 	list := make([]policies.FieldError, len(faults))
 	names := make([]string, len(faults))
 	for i, f := range faults {
-		list[i] = policies.FieldError{Detail: fmt.Sprintf("target %s: %v", f.Target, f.Err)}
+		list[i] = policies.FieldError{Detail: mappingDetail(f)}
 		names[i] = f.Target
 	}
 	c.note.reason = "mapping for " + strings.Join(names, ", ")
 	return fieldProblem("mapping-failed", http.StatusUnprocessableEntity, "The request does not fit what its targets need.", list)
+}
+
+// mappingDetail says which value of which target the request does not fit. The
+// expression itself is the platform team's and stays in its file.
+func mappingDetail(f *dispatch.MappingError) string {
+	var e *transform.Error
+	if !errors.As(f.Err, &e) {
+		return fmt.Sprintf("target %s: %v", f.Target, f.Err)
+	}
+	_, place, _ := strings.Cut(e.Path, "targets."+f.Target+".")
+	return fmt.Sprintf("target %s: %s: %s", f.Target, place, e.Message)
 }
 
 // replay answers a request whose idempotency key is known.

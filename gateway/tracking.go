@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"headgate/dispatch/tracking"
@@ -25,12 +26,13 @@ func trackingPath(path string) (id string, ok bool) {
 	return strings.CutPrefix(path, trackingPrefix)
 }
 
-// tracking answers GET /tracking/<id>. It also does while draining: clients that were
-// told to come back must find something.
+// tracking answers GET and DELETE /tracking/<id>, and POST /tracking/<id>/replay. It also
+// does while draining: clients that were told to come back must find something.
 func (s *Server) tracking(ctx context.Context, c *call, table Table, id string) *answer {
 	c.req.Route, c.note.route = trackingRoute, trackingRoute
-	if c.req.Method != http.MethodGet && c.req.Method != http.MethodHead {
-		return methodNotAllowed(http.MethodGet, http.MethodHead)
+	id, replay, allow := s.trackingAllow(id)
+	if !slices.Contains(allow, c.req.Method) {
+		return methodNotAllowed(allow...)
 	}
 	if a := c.ask(ctx, s.trackingAuth(table)); a != nil {
 		return a
@@ -43,6 +45,17 @@ func (s *Server) tracking(ctx context.Context, c *call, table Table, id string) 
 	if !plausible(id) {
 		return unknownID()
 	}
+	switch {
+	case replay:
+		return s.replayFailed(ctx, c, id, tenant)
+	case c.req.Method == http.MethodDelete:
+		return s.cancel(ctx, c, id, tenant)
+	}
+	return s.show(ctx, c, id, tenant)
+}
+
+// show answers GET /tracking/<id>.
+func (s *Server) show(ctx context.Context, c *call, id, tenant string) *answer {
 	p := readPrefer(c.req.Header["Prefer"], s.o.MaxWait)
 	waited := p.wait > 0 && s.enterWait()
 	if waited {

@@ -28,9 +28,12 @@ type DeliveryView struct {
 	Optional bool           `json:"optional,omitempty"` // does not count for the status
 	// Attempts counts tries of all steps. A poll that says "not yet" is not one: it
 	// counts in Polls.
-	Attempts int    `json:"attempts"`
-	Polls    int    `json:"polls,omitempty"`
-	Step     string `json:"step,omitempty"` // the step that runs next or now; absent once final
+	Attempts int `json:"attempts"`
+	Polls    int `json:"polls,omitempty"`
+	// Replays counts how often it was taken up again after it had ended; Attempts and
+	// Polls are of the last time.
+	Replays int    `json:"replays,omitempty"`
+	Step    string `json:"step,omitempty"` // the step that runs next or now; absent once final
 	// Reason and Message are of the end, or of the last failed try.
 	Reason     fault.Reason `json:"reason,omitempty"`
 	Message    string       `json:"message,omitempty"`
@@ -73,7 +76,7 @@ func trackingView(d *tracking.Dispatch) TrackingView {
 
 func deliveryView(t tracking.TargetRef, d tracking.Delivery) DeliveryView {
 	v := DeliveryView{
-		State: d.State, Optional: t.Optional, Attempts: d.Attempts, Polls: d.Polls, Step: d.Step,
+		State: d.State, Optional: t.Optional, Attempts: d.Attempts, Polls: d.Polls, Replays: d.Replays, Step: d.Step,
 		Reason: d.Reason, Message: d.Message, HTTPStatus: d.HTTPStatus, NextAt: shown(d.NextAt),
 		JobID: d.JobID, JobState: d.JobState, Result: d.Result, EndedAt: shown(d.EndedAt),
 	}

@@ -5,6 +5,7 @@ package policies
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -160,7 +161,7 @@ type AuthResult struct {
 	Detail  string // for the caller: says no more than that the credentials are not accepted
 }
 
-// AuthOutcome is closed: absent, rejected, accepted, no tenant.
+// AuthOutcome is closed: absent, rejected, accepted, no tenant, cannot tell.
 type AuthOutcome int
 
 // The outcomes. The zero value rejects.
@@ -169,7 +170,12 @@ const (
 	Absent                       // none of this kind: ask the next, 401 if there is none
 	Forbidden                    // good credentials, but no tenant: 403
 	Accepted
+	Unavailable // credentials of this kind, but nothing to check them with now: 503
 )
+
+// ErrPending is wrapped by what Authenticator.Health gives while the first fetch of keys
+// is still under way: there is no reason to worry yet.
+var ErrPending = errors.New("it has not been fetched yet")
 
 // Build is what a policy's constructor gets.
 type Build struct {

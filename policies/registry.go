@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"headgate/config/yamlsrc"
@@ -24,6 +25,10 @@ type Deps struct {
 	// used then. It keeps the policies free of the mapping language. Nil means that
 	// there are no expressions: whoever needs one denies.
 	CompileText func(n *yamlsrc.Node, roots []string, report *yamlsrc.Report) func(scope map[string]any) (string, error)
+	// Kept is what outlives a reload, by key: a policy puts there what it has learnt and
+	// the one that is built after it may begin with. A key starts with a word that is its
+	// policy's own, such as "jwks https://…"; values are immutable. Nil: nothing is kept.
+	Kept *sync.Map
 }
 
 // LimitState is where a fixed window stands after a hit.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"headgate/policies"
 )
@@ -53,7 +54,7 @@ func (a *Auth) Authenticators() []string {
 }
 
 // Check sets r.Principal, or denies: 401 with WWW-Authenticate (one challenge per
-// authenticator, joined by ", ") or 403 when there is no tenant.
+// authenticator, joined by ", "), 403 when there is no tenant, or 503 when nobody can tell now.
 func (a *Auth) Check(ctx context.Context, r *policies.Request) policies.Decision {
 	var asked []string
 	r.CredentialHeaders = a.headers
@@ -75,6 +76,11 @@ func (a *Auth) Check(ctx context.Context, r *policies.Request) policies.Decision
 		case policies.Rejected:
 			return a.unauthorized("invalid-credentials", "The credentials are not accepted",
 				orElse(result.Detail, "the credentials are not accepted"), why)
+		case policies.Unavailable:
+			return policies.Deny(policies.Problem{
+				Status: http.StatusServiceUnavailable, Type: "unavailable", Title: "Temporarily unavailable",
+				Detail: orElse(result.Detail, "the credentials cannot be checked right now"), Retry: time.Second,
+			}, why)
 		default:
 			return policies.Deny(policies.Problem{Title: "Not allowed", Type: "forbidden"}, why+": unknown outcome")
 		}

@@ -100,7 +100,7 @@ func TestAuthForms(t *testing.T) {
 	for auth, want := range map[string][]string{
 		"mobile": {"mobile"}, "[partners, mobile]": {"partners", "mobile"}, "{any: mobile}": {"mobile"}, "{any: [partners]}": {"partners"},
 	} {
-		table := mustLoad(t, options(new([]string)), shared, "routes: [{name: a, match: GET /, auth: "+auth+", targets: {crm: , events: }}]")
+		table := mustLoad(t, options(new([]string)), shared, "routes: [{name: a, match: GET /p/:id, auth: "+auth+", targets: {crm: , events: }}]")
 		if got := table.Routes()[0].Auth.Authenticators(); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v", auth, got)
 		}
@@ -124,7 +124,7 @@ func TestTrackingAuth(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	table := mustLoad(t, options(new([]string)), shared, "routes: [{name: a, match: GET /, auth: mobile, targets: {crm: }}]")
+	table := mustLoad(t, options(new([]string)), shared, "routes: [{name: a, match: GET /p/:id, auth: mobile, targets: {crm: }}]")
 	got := table.Warnings()
 	if len(got) != 2 || got[0].String() == "" || !strings.Contains(got[0].Message, `"partners"`) || !strings.Contains(got[1].Message, `"events"`) || got[1].Line != 7 {
 		t.Errorf("%v", got)
@@ -227,6 +227,7 @@ func TestNamesHoldOverAllFiles(t *testing.T) {
 		`b.yaml:4:3: the target "crm" is declared twice, first at a.yaml:6`,
 		`b.yaml:6:10: the route "open" is declared twice, first at a.yaml:24`,
 		`b.yaml:6:23: POST /profiles/:other matches the same requests as the route at a.yaml:11`,
+		`b.yaml:6:70: crm uses .params.id, which POST /profiles/:other does not have`,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -58,6 +58,7 @@ func (l *loader) route(d declared) *Route {
 	r.Policies = append(r.Policies, l.policies(s.Name, d.dir, n, own)...)
 	if s.Targets != nil {
 		r.Fanout.Bindings = l.bindings(s.Targets)
+		l.params(s.Targets, r)
 	}
 	if l.report.Len() > before {
 		return nil
@@ -165,6 +166,37 @@ func (l *loader) bindings(n *yamlsrc.Node) []dispatch.Binding {
 		out = append(out, b)
 	}
 	return out
+}
+
+// params reports path parameters that a target or a mapping asks for and the route's
+// path does not have: they would be null with every request.
+func (l *loader) params(n *yamlsrc.Node, r *Route) {
+	has := paramNames(r.Pattern)
+	for i, b := range r.Fanout.Bindings {
+		if i >= len(n.Entries) || r.Pattern == "" {
+			return
+		}
+		var asked []string
+		if b.Plan != nil {
+			asked = append(asked, b.Plan.Params...)
+		}
+		if b.Transform != nil {
+			fields, _ := b.Transform.Fields("params")
+			asked = append(asked, fields...)
+		}
+		if b.When != nil {
+			fields, _ := b.When.Fields("params")
+			asked = append(asked, fields...)
+		}
+		slices.Sort(asked)
+		for _, name := range slices.Compact(asked) {
+			if !slices.Contains(has, name) {
+				e := n.Entries[i]
+				l.report.Addf(e.KeyPos, e.Value.Path, yamlsrc.UnknownHint(name, has),
+					"%s uses .params.%s, which %s %s does not have", e.Key, name, r.Method, r.Pattern)
+			}
+		}
+	}
 }
 
 func (l *loader) plan(e yamlsrc.Entry) *target.Plan {

@@ -98,6 +98,7 @@ func (a *auth) apply(r *request, mask bool) *fault.Fault {
 				Message: fmt.Sprintf("the secret %s cannot be read", a.ref)}
 		}
 		value = v.Reveal()
+		r.secrets = append(r.secrets, value)
 	}
 	name := "Authorization"
 	switch a.kind {
@@ -106,6 +107,7 @@ func (a *auth) apply(r *request, mask bool) *fault.Fault {
 	case "basic":
 		if !mask {
 			value = base64.StdEncoding.EncodeToString([]byte(a.name + ":" + value))
+			r.secrets = append(r.secrets, value)
 		}
 		value = "Basic " + value
 	case "header":
@@ -113,6 +115,7 @@ func (a *auth) apply(r *request, mask bool) *fault.Fault {
 	case "query":
 		if !mask {
 			value = url.QueryEscape(value)
+			r.secrets = append(r.secrets, value)
 		}
 		r.url = addQuery(r.url, url.QueryEscape(a.name)+"="+value)
 		return nil

@@ -153,11 +153,12 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 		r.trace(req, f.Status, began)
 		return nil, f
 	}
+	resp.conceal(req.secrets)
 	r.trace(req, resp.status, began)
 	return resp, r.plan.classify(r.step, resp)
 }
 
 func (r *run) trace(req *request, status int, began time.Time) {
 	r.engine.log.Debug("call", "tracking_id", r.in.Tracking, "target", r.plan.Name, "step", r.step.name,
-		"method", req.method, "status", status, "duration", time.Since(began))
+		"method", req.method, "status", status, "duration_ms", time.Since(began).Milliseconds())
 }

@@ -29,6 +29,9 @@ func (r *run) failed(f *fault.Fault) tracking.Event {
 	}
 	after := r.backoff(r.in.Delivery.StepAttempts, f)
 	limit := r.in.AcceptedAt.Add(r.plan.retry.Within.D())
+	if replayed := r.in.Delivery.ReplayedAt; !replayed.IsZero() {
+		limit = replayed.Add(r.plan.retry.Within.D()) // its first time was over long ago
+	}
 	late := !r.in.AcceptedAt.IsZero() && r.now().Add(after).After(limit)
 	if late {
 		after = 0

@@ -24,6 +24,9 @@ type Plan struct {
 	Limits      Limits
 	Breaker     Breaker
 	NeedsParams bool // some expression of a step uses .params
+	// Params names, sorted, the path parameters that expressions ask for by name: a route
+	// that feeds the target must have them.
+	Params []string
 
 	base        string // url without a slash at its end
 	host        string
@@ -103,6 +106,18 @@ type rejects struct {
 
 // FirstStep names the step that a new delivery runs first.
 func (p *Plan) FirstStep() string { return p.steps[0].name }
+
+// SecretRefs lists where the secrets of its calls are kept, each place once and sorted.
+func (p *Plan) SecretRefs() []secret.Ref {
+	var out []secret.Ref
+	for _, s := range p.steps {
+		if s.auth != nil && !s.auth.ref.IsZero() {
+			out = append(out, s.auth.ref)
+		}
+	}
+	slices.SortFunc(out, func(a, b secret.Ref) int { return strings.Compare(a.String(), b.String()) })
+	return slices.Compact(out)
+}
 
 // step finds a step; the empty name is the first one, nil an unknown one.
 func (p *Plan) step(name string) *step {

@@ -30,6 +30,7 @@ type request struct {
 	method, url string
 	header      http.Header
 	body        []byte
+	secrets     []string // what must not come back in what is kept of the answer
 }
 
 // scope gives the roots that a step's expressions use, before its call.
@@ -128,13 +129,13 @@ func (p *Plan) envelope(s *step, to *transform.Text, in *Input, scope transform.
 func (r *request) set(name, value string) { r.header[name] = []string{value} }
 
 // idempotencyKey is the same for every attempt of a step, so that a backend that keeps
-// such keys does the work once.
+// such keys does the work once. Only a replay that was asked for new keys changes it.
 func (p *Plan) idempotencyKey(s *step, in *Input) string {
 	key := in.Tracking + ":" + p.Name
 	if p.flow {
 		key += ":" + s.name
 	}
-	return key
+	return key + in.Delivery.KeySuffix
 }
 
 // address gives the URL of a call. Since what is appended to the base begins with / or ?,

@@ -22,6 +22,26 @@ type response struct {
 	decoded bool
 }
 
+// minSecret is the length from which a secret is looked for in answers: a shorter one
+// would stand in them by chance.
+const minSecret = 6
+
+// conceal replaces the credentials of the call wherever the backend repeats them: what
+// it says goes into the record, the log and the client's tracking answer.
+func (r *response) conceal(secrets []string) {
+	for _, s := range secrets {
+		if len(s) < minSecret {
+			continue
+		}
+		r.body = bytes.ReplaceAll(r.body, []byte(s), []byte(masked))
+		for _, values := range r.header {
+			for i := range values {
+				values[i] = strings.ReplaceAll(values[i], s, masked)
+			}
+		}
+	}
+}
+
 // read takes in an answer and closes it. The bound counts what comes out of the
 // decompression, so that a small answer cannot fill the memory.
 func read(resp *http.Response, limit int64) (*response, error) {

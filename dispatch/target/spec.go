@@ -109,14 +109,15 @@ type RetrySpec struct {
 // Limits bound what a target is asked to do.
 type Limits struct {
 	Concurrency int           `yaml:"concurrency" jsonschema_description:"Calls at a time for each worker process. Default 16."`
-	Rate        unit.Rate     `yaml:"rate" jsonschema_description:"Calls in a span of time for all workers together, such as 100/s. Default: no limit."`
+	Rate        unit.Rate     `yaml:"rate" jsonschema_description:"Calls in a span of time for all workers together, polls included, such as 100/s. They are spread evenly over the span. Default: no limit."`
 	Timeout     unit.Duration `yaml:"timeout" jsonschema_description:"How long one call may take, the reading of its answer included. Default 10s."`
 }
 
-// Breaker says when a failing backend is left alone.
+// Breaker says when a failing backend is left alone. See ARCHITECTURE.md, "How a target
+// is held back".
 type Breaker struct {
-	Failures int           `yaml:"failures" jsonschema_description:"Failures in a row that open the breaker. Default 10."`
-	OpenFor  unit.Duration `yaml:"open_for" jsonschema_description:"How long it stays open. Default 30s."`
+	Failures int           `yaml:"failures" jsonschema_description:"Failures in a row (time-outs, no connection, 5xx), as seen by one worker, that open the breaker for all. Default 10."`
+	OpenFor  unit.Duration `yaml:"open_for" jsonschema_description:"How long it stays open before one delivery is let through as a probe; twice as long after each probe that fails, at most ten times. Meanwhile deliveries wait in their queue and use up no attempts. Default 30s."`
 }
 
 // AuthSpec is the mapping form of auth: exactly one of its keys.

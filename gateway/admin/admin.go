@@ -1,6 +1,6 @@
-// Package admin owns the operator's listener: health, metrics, profiles and the
-// dashboard of the queues. It knows no routes and no dispatch; what it shows is handed
-// to it as handlers and functions.
+// Package admin owns the operator's listener: health, metrics, profiles, the dashboard
+// of the queues and the dead letters. It knows no routes; what it shows is handed to it
+// as handlers, functions and one small interface.
 package admin
 
 import (
@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	maxBody = 4 << 10 // the login form is all that is posted
+	maxBody = 11 << 20 // a corrected payload is the largest thing that is posted
 	maxHead = 16 << 10
 )
 
@@ -32,6 +32,8 @@ type Options struct {
 	Ready func(ctx context.Context) []Check
 	// Metrics serves /metrics.
 	Metrics http.Handler
+	// DeadLetters is what /deadletters shows and changes.
+	DeadLetters DeadLetters
 	// Asynqmon serves everything under /asynqmon, which must be its root path.
 	Asynqmon http.Handler
 }

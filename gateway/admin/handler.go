@@ -19,7 +19,7 @@ func (s *Server) handler() http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Not the request's own context: that is Fiber's, which is used again afterwards.
-		r = r.WithContext(s.base)
+		r = r.WithContext(withConn(s.base, r.Context()))
 		path, _, _ := strings.Cut(r.RequestURI, "?")
 		secure(w.Header())
 		if h, ok := open[path]; ok {
@@ -38,6 +38,10 @@ func (s *Server) handler() http.Handler {
 func (s *Server) inside(w http.ResponseWriter, r *http.Request, path string) {
 	if path == "/logout" {
 		s.logout(w, r)
+		return
+	}
+	if ofDeadLetters(path) {
+		s.deadLetters(w, r, path)
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {

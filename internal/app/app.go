@@ -21,6 +21,7 @@ import (
 	"headgate/gateway"
 	"headgate/gateway/admin"
 	"headgate/internal/embedded"
+	"headgate/internal/flow"
 	"headgate/internal/obs"
 	"headgate/internal/queue"
 	"headgate/internal/redisstore"
@@ -67,11 +68,13 @@ type App struct {
 	admin   *admin.Server
 	engine  *target.Engine
 	worker  *queue.Worker
+	flow    *flow.Flow // nil in a gateway
 	owner   *dispatch.Owner
 	// living is the owner's life, lifetime the goroutine that shows it.
 	living   context.Context //nolint:containedctx // made before, ended after what it covers
 	lifetime sync.WaitGroup
 	plans    *dispatch.Plans
+	operator *dispatch.Operator
 
 	reloading sync.Mutex
 	cancel    context.CancelFunc // ends what runs in the background
@@ -128,6 +131,7 @@ func (a *App) make(ctx context.Context) (err error) {
 	a.onStop("redis connections", func(context.Context) error { return a.conn.Close() })
 	limiter.rdb = a.conn.Shared
 	a.store = redisstore.New(a.conn.Shared, a.conn.Base)
+	a.store.KeepDeadLetters(c.DeadLetters.Retention.D())
 	a.onStop("subscriptions", func(context.Context) error { return a.store.Close() })
 	return a.build()
 }
@@ -135,6 +139,13 @@ func (a *App) make(ctx context.Context) (err error) {
 func (a *App) build() error {
 	client := queue.NewClient(a.conn.Shared, a.conn.Base)
 	a.plans = dispatch.NewPlans(func() map[string]*target.Plan { return a.table.Load().Plans() }, a.store)
+	a.operator = &dispatch.Operator{Store: a.store, Queue: client, Plans: a.plans, Log: a.log}
+	// First, so that it answers until everything else has stopped.
+	if a.config.Admin.Enabled() {
+		if err := a.buildAdmin(); err != nil {
+			return err
+		}
+	}
 	if a.o.Role != RoleWorker {
 		limit, err := a.trackingLimit()
 		if err != nil {
@@ -143,11 +154,12 @@ func (a *App) build() error {
 		a.gateway = gateway.New(a.gatewayOptions(dispatch.NewDispatcher(a.store, client, a.log), limit))
 	}
 	if a.o.Role != RoleGateway {
+		a.buildFlow()
 		a.engine = target.NewEngine(nil, a.log)
 		a.onStop("outgoing connections", func(context.Context) error { a.engine.Close(); return nil })
 		a.owner = dispatch.NewOwner(a.store, a.log)
 		runner := &dispatch.Runner{
-			Store: a.store, Queue: client, Plans: a.plans, Engine: a.engine, Owner: a.owner, Log: a.log, Observe: a.metrics.Run,
+			Store: a.store, Queue: client, Plans: a.plans, Engine: a.engine, Owner: a.owner, Log: a.log, Observe: a.observe,
 		}
 		// Signs of life go on until the worker has stopped: nobody may take over what it
 		// is still finishing.
@@ -155,12 +167,9 @@ func (a *App) build() error {
 		a.living = living
 		a.onStop("signs of life", func(context.Context) error { die(); a.lifetime.Wait(); return nil })
 		a.worker = queue.NewWorker(queue.Options{
-			Redis: a.conn.Base, Handler: runner.Run, Log: a.log, Grace: a.config.Limits.Shutdown.D(),
+			Redis: a.conn.Base, Handler: runner.Run, Valve: a.valve, Log: a.log, Grace: a.config.Limits.Shutdown.D(),
 		})
 		a.onStop("worker", func(context.Context) error { a.worker.Stop(); return nil })
-	}
-	if a.config.Admin.Enabled() {
-		return a.buildAdmin()
 	}
 	return nil
 }
@@ -180,7 +189,6 @@ func (a *App) Start(ctx context.Context) error {
 		if err := a.admin.Start(ctx, a.adminListen()); err != nil {
 			return fmt.Errorf("admin listener: %w", err)
 		}
-		a.onStop("admin listener", a.admin.Stop)
 	}
 	if a.gateway != nil {
 		if err := a.gateway.Start(ctx, a.listen()); err != nil {
@@ -209,7 +217,9 @@ func (a *App) startWorking(ctx context.Context) {
 		Store: a.store, Queue: queue.NewClient(a.conn.Shared, a.conn.Base), Log: a.log,
 		Targets: func() []string { t := a.worker.Targets(); slices.Sort(t); return t }, Repaired: a.metrics.Repair,
 	}
+	a.running.Go(func() { a.flow.Run(ctx) })
 	a.running.Go(func() { reconciler.Run(ctx) })
+	a.running.Go(func() { a.operator.Run(ctx) })
 	a.running.Go(func() {
 		ticker := time.NewTicker(orphanInterval)
 		defer ticker.Stop()
@@ -229,7 +239,7 @@ func (a *App) startWorking(ctx context.Context) {
 func (a *App) serveTargets(ctx context.Context) {
 	live := a.table.Load().Plans()
 	for name, plan := range live {
-		if err := a.worker.Serve(name, plan.Limits.Concurrency); err != nil {
+		if err := a.serve(plan); err != nil {
 			a.log.ErrorContext(ctx, "target is not served; trying again", "target", name, "error", err)
 		}
 	}
@@ -246,7 +256,7 @@ func (a *App) serveTargets(ctx context.Context) {
 			continue
 		}
 		if live[ref.Target] == nil {
-			if err := a.worker.Serve(ref.Target, plan.Limits.Concurrency); err != nil {
+			if err := a.serve(plan); err != nil {
 				a.log.ErrorContext(ctx, "former target is not served; trying again", "target", ref.Target, "error", err)
 			}
 		}
@@ -259,9 +269,12 @@ func (a *App) Reload(ctx context.Context) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
 	var report yamlsrc.Report
-	_, table := Load(a.o.ConfigPath, a.deps, &report)
+	c, table := Load(a.o.ConfigPath, a.deps, &report)
 	if err := report.Err(); err != nil {
 		return fmt.Errorf("reload refused, the running configuration stays: %w", err)
+	}
+	if changed := needRestart(a.config, c); len(changed) > 0 {
+		a.log.WarnContext(ctx, "some changes of the operator's file take effect with a restart only", "keys", changed)
 	}
 	old := a.table.Swap(table)
 	old.Close()

@@ -40,7 +40,7 @@ func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit policies.Policy) 
 		proxies = append(proxies, p.Prefix)
 	}
 	return gateway.Options{
-		Table: func() gateway.Table { return a.table.Load() }, Acceptor: acceptor, Log: a.log,
+		Table: func() gateway.Table { return a.table.Load() }, Acceptor: acceptor, Operator: a.operator, Log: a.log,
 		PublicURL: c.PublicURL, TrustedProxies: proxies,
 		MaxBody: int64(c.Limits.MaxBody), MaxHeader: int(c.Limits.HeaderSize),
 		ReadTimeout: c.Limits.ReadTimeout.D(), WriteTimeout: c.Limits.WriteTimeout.D(), IdleTimeout: c.Limits.IdleTimeout.D(),
@@ -80,7 +80,9 @@ func (a *App) buildAdmin() error {
 	a.onStop("dashboard", func(context.Context) error { return closeDashboard() })
 	a.admin = admin.New(admin.Options{
 		Token: token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Asynqmon: dashboard,
+		DeadLetters: a.operator,
 	})
+	a.onStop("admin listener", a.admin.Stop)
 	return nil
 }
 
@@ -112,5 +114,5 @@ func (a *App) ready(ctx context.Context) []admin.Check {
 		}
 		checks = append(checks, check)
 	}
-	return checks
+	return append(checks, a.targetChecks()...)
 }

@@ -35,9 +35,9 @@ type rig struct {
 }
 
 // newRig starts it. edit changes the route file before it is read.
-func newRig(t *testing.T, edit func(routes string) string) *rig {
+func newRig(t *testing.T, edit func(routes string) string, options ...testenv.Option) *rig {
 	t.Helper()
-	r := &rig{dir: t.TempDir(), redis: testenv.Redis(t), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	r := &rig{dir: t.TempDir(), redis: testenv.Redis(t, options...), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 	t.Cleanup(r.client.CloseIdleConnections)
 	backends := []*simulate.Backend{
 		simulate.NewSync("crm"),

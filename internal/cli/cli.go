@@ -64,7 +64,7 @@ func newRoot() *cobra.Command {
 		return usagef("%w; see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newServe(), newCheck(), newExplain(), newToken(), newTracking(), newDemo(), newSimulate(),
+		newServe(), newCheck(), newExplain(), newToken(), newTracking(), newCancel(), newDeadLetters(), newDemo(), newSimulate(),
 		newSchema(), newVersion(),
 	)
 	return root

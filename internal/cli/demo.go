@@ -23,6 +23,7 @@ import (
 	"headgate/gateway"
 	"headgate/internal/app"
 	"headgate/internal/obs"
+	"headgate/internal/redisstore"
 	"headgate/internal/simulate"
 )
 
@@ -61,6 +62,7 @@ func newDemo() *cobra.Command {
 			}
 			d.log = log
 		}
+		redisstore.LogTo(d.log)
 		return d.run(c.Context())
 	}
 	return c
@@ -203,7 +205,7 @@ func (d *demo) request(ctx context.Context, addr string) (*gateway.TrackingView,
 	live := isTerminal(d.out)
 	view, err := c.follow(ctx, accepted.TrackingID, d.out, live)
 	if err == nil && !live {
-		fmt.Fprintf(d.out, "\n%s", table(view))
+		fmt.Fprintf(d.out, "\n%s", table(view, 0))
 	}
 	return view, err
 }

@@ -110,7 +110,7 @@ func (c *client) follow(ctx context.Context, id string, out io.Writer, live bool
 			return nil, err
 		}
 		if live {
-			text := table(view)
+			text := table(view, width(out))
 			if drawn > 0 {
 				fmt.Fprintf(out, "\x1b[%dA\x1b[J", drawn)
 			}
@@ -141,8 +141,23 @@ func changes(out io.Writer, view *gateway.TrackingView, last map[string]string) 
 	}
 }
 
-// table draws a dispatch.
-func table(view *gateway.TrackingView) string {
+// table draws a dispatch. Rows are cut to columns, so that each is one line of the
+// terminal; 0 cuts nothing.
+func table(view *gateway.TrackingView, columns int) string {
+	text := rows(view)
+	if columns <= 0 {
+		return text
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if runes := []rune(line); len(runes) > columns {
+			lines[i] = string(runes[:columns-1]) + "…"
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func rows(view *gateway.TrackingView) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s  %s  %s\n\n", view.TrackingID, view.Route, view.Status)
 	fmt.Fprintf(&out, "  %-12s %-11s %8s %6s  %s\n", "TARGET", "STATE", "ATTEMPTS", "POLLS", "")

@@ -16,6 +16,7 @@ import (
 	"headgate/config/yamlsrc"
 	"headgate/internal/app"
 	"headgate/internal/obs"
+	"headgate/internal/redisstore"
 )
 
 func newServe() *cobra.Command {
@@ -41,6 +42,7 @@ func newServe() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		redisstore.LogTo(log)
 		return serve(c.Context(), app.Options{ConfigPath: *path, Role: parsed, Log: log, Listen: *listen, AdminListen: *adminListen})
 	}
 	return c

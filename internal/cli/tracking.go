@@ -32,7 +32,7 @@ func newTracking() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprint(out, table(view))
+			fmt.Fprint(out, table(view, width(out)))
 			return nil
 		}
 		view, err := gateway.follow(c.Context(), args[0], out, isTerminal(out))
@@ -46,6 +46,19 @@ func newTracking() *cobra.Command {
 		return nil
 	}
 	return c
+}
+
+// width is how many columns a terminal has; 0 when out is none.
+func width(out io.Writer) int {
+	file, ok := out.(*os.File)
+	if !ok {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		return 0
+	}
+	return columns
 }
 
 func isTerminal(out io.Writer) bool {

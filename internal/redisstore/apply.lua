@@ -1,8 +1,9 @@
 -- Replaces a delivery, provided that nobody changed it since it was read.
--- KEYS  1 rec  2 pay  3 due  4 queued:<target>  5 open
+-- KEYS  1 rec  2 pay  3 due  4 queued:<target>  5 open  6 dead
 -- ARGV  1 id  2 target  3 expected seq  4 expected token or '-'  5 new value
 --       6 new phase: q, s or f  7 due at, ms (phase s)  8 open field
---       9 '1' when the payload is no longer needed
+--       9 '1' when the payload is no longer needed  10 '1' when it is a dead letter from now on
+--       11 how long a dead letter is kept, ms
 -- Returns 'ok' | 'fenced' | 'gone'. Repeated with the same new value it is 'ok' again.
 -- Invariant: a delivery that is not final has exactly one row, in due or in queued; one
 -- that is final has none and is no longer counted as open.
@@ -34,17 +35,10 @@ if ARGV[6] == 's' then
 end
 if redis.call('HINCRBY', KEYS[5], ARGV[8], -1) <= 0 then redis.call('HDEL', KEYS[5], ARGV[8]) end
 if ARGV[9] == '1' then redis.call('HDEL', KEYS[2], ARGV[2]) end
-if redis.call('HINCRBY', KEYS[1], 'o', -1) == 0 then
-  -- The dispatch is final: only now do the clocks of retention start. The idempotency
-  -- row lies in the same slot; its name is known to the record only.
-  local fixed = redis.call('HMGET', KEYS[1], 'x', 'a')
-  local retention, idem_for, idem = string.match(fixed[1], '^(%d+) (%d+) (%S+)$')
-  redis.call('PEXPIRE', KEYS[1], retention)
-  redis.call('PEXPIRE', KEYS[2], retention)
-  if idem ~= '-' then
-    local left = math.max(fixed[2] + idem_for - now, 1)
-    redis.call('PEXPIRE', string.match(KEYS[1], '^(.-)rec:') .. 'idem:' .. idem, string.format('%d', left))
-  end
+if ARGV[10] == '1' then
+  redis.call('ZADD', KEYS[6], now, member)
+  redis.call('HSET', KEYS[1], 'd', '1')
 end
+if redis.call('HINCRBY', KEYS[1], 'o', -1) == 0 then finish(KEYS[1], KEYS[2], KEYS[6], ARGV[1], now, tonumber(ARGV[11])) end
 redis.call('PUBLISH', string.match(KEYS[1], '^(.-)rec:') .. 'done:' .. ARGV[1], ARGV[2])
 return 'ok'

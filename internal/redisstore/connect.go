@@ -1,8 +1,10 @@
 package redisstore
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -67,3 +69,16 @@ func Connect(o Options) (*Conn, error) {
 
 // Close closes the clients.
 func (c *Conn) Close() error { return c.Base.Close() }
+
+// clientLog gives what the client says of its connections to slog. The library has one
+// logger for the process.
+type clientLog struct{ log *slog.Logger }
+
+// Printf implements the client's logger. What matters of it also comes as an error of a
+// command, so that it is for a close look only.
+func (l clientLog) Printf(ctx context.Context, format string, args ...any) {
+	l.log.DebugContext(ctx, "redis client", "text", fmt.Sprintf(format, args...))
+}
+
+// LogTo sends the messages of the Redis client, for the whole process, to log.
+func LogTo(log *slog.Logger) { redis.SetLogger(clientLog{log}) }

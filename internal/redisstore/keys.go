@@ -19,16 +19,25 @@ import (
 //	                                  a: accepted at, ms
 //	                                  o: deliveries that are not final
 //	                                  x: "<retention ms> <idem until, ms> <idem hash or ->"
+//	                                  d: there, when it has or had a dead letter
 //	                                  t:<target>: "<seq> <phase> <token or -> <delivery as JSON>"
 //	hg:{07}:pay:<id>          hash    <target>: what the gateway mapped
 //	hg:{07}:due               zset    <id>:<target> by ms: claimed until (running) or next at (scheduled)
 //	hg:{07}:run:<owner>       zset    <id>:<target> by ms: claimed by a run of this process, since when
 //	hg:{07}:queued:<target>   zset    <id> by ms: since when its task should be in the queue
+//	hg:{07}:dead              zset    <id>:<target> by ms: a dead letter, since when
 //	hg:{07}:open              hash    <target>:<plan>: deliveries that are not final
 //	hg:{07}:idem:<hash>       string  the row of an idempotency key as JSON
 //	hg:{07}:done:<id>         channel a delivery of the record became final
 //	hg:owners                 hash    <owner>: signs of life of a worker process so far
 //	hg:plan:<hash>            string  a plan's source
+//	hg:flow                   hash    what holds targets back; nothing while all goes well
+//	                                  open:<target>: "<times in a row> <until, ms>", the breaker
+//	                                  probe:<target>: "<until, ms> <worker>", the right to probe
+//	                                  hold:<target>: new deliveries wait until, ms
+//	                                  paused:<target>: the note of whoever paused it
+//	hg:flow:changed           channel a target whose row in hg:flow changed
+//	hg:rate:<target>          string  when the next token of its rate is due, µs
 const prefix = "hg:"
 
 var shardPrefix = func() (out [tracking.Shards]string) {
@@ -51,12 +60,20 @@ func recordKey(shard, id string) string     { return shard + "rec:" + id }
 func payloadKey(shard, id string) string    { return shard + "pay:" + id }
 func dueKey(shard string) string            { return shard + "due" }
 func runKey(shard, owner string) string     { return shard + "run:" + owner }
+func deadKey(shard string) string           { return shard + "dead" }
 func openKey(shard string) string           { return shard + "open" }
 func queuedKey(shard, target string) string { return shard + "queued:" + target }
 func idemKey(shard, hash string) string     { return shard + "idem:" + hash }
 func doneChannel(shard, id string) string   { return shard + "done:" + id }
 
 const ownersKey = prefix + "owners"
+
+const (
+	flowKey     = prefix + "flow"
+	flowChannel = prefix + "flow:changed"
+)
+
+func rateKey(target string) string { return prefix + "rate:" + target }
 
 func planKey(hash string) string { return prefix + "plan:" + hash }
 

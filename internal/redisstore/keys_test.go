@@ -52,7 +52,7 @@ func TestKeysOfAScriptShareOneSlot(t *testing.T) {
 			want := slot(shard)
 			slots[want] = true
 			for _, key := range []string{
-				recordKey(shard, id), payloadKey(shard, id), dueKey(shard), openKey(shard),
+				recordKey(shard, id), payloadKey(shard, id), dueKey(shard), openKey(shard), deadKey(shard),
 				queuedKey(shard, target), idemKey(shard, target), doneChannel(shard, id),
 			} {
 				if got := slot(key); got != want {
@@ -64,12 +64,13 @@ func TestKeysOfAScriptShareOneSlot(t *testing.T) {
 	if len(slots) != tracking.Shards {
 		t.Errorf("%d shards lie in %d slots", tracking.Shards, len(slots))
 	}
-	// The scripts build three keys and a channel from their first key; the names there are
+	// The scripts build some keys and a channel from their first key; the names there are
 	// those of keys.go.
 	id := "trk_07" + strings.Repeat("a", 22)
 	for key, script := range map[string][2]string{
 		recordKey(shardPrefix[7], id):   {overdueSource, "'rec:'"},
-		idemKey(shardPrefix[7], "h"):    {applySource, "'idem:'"},
+		idemKey(shardPrefix[7], "h"):    {finishSource, "'idem:'"},
+		payloadKey(shardPrefix[7], id):  {expireSource, "'pay:'"},
 		doneChannel(shardPrefix[7], id): {applySource, "'done:'"},
 	} {
 		name := strings.Trim(script[1], "'")
@@ -117,7 +118,7 @@ func TestDecodeRefusesForeignValues(t *testing.T) {
 // TestKeysAreBuiltHere keeps names of keys out of the other files.
 func TestKeysAreBuiltHere(t *testing.T) {
 	named := regexp.MustCompile(`"[^"\n]*(hg:|rec:|pay:|queued:|idem:|plan:)[^"\n]*"`)
-	for _, file := range []string{"store.go", "index.go", "waiters.go", "codec.go", "connect.go"} {
+	for _, file := range []string{"store.go", "index.go", "waiters.go", "codec.go", "connect.go", "flow.go", "intervene.go", "deadletters.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -35,13 +35,14 @@ const (
 func TestRetention(t *testing.T) {
 	server := testenv.Redis(t)
 	s, conn := open(t, Options{Network: "tcp", Addr: server.Addr()})
+	s.KeepDeadLetters(5 * time.Hour)
 	for name, c := range map[string]struct {
 		idemTTL, age  time.Duration    // age is how long ago it was accepted when it ends
 		ends          []tracking.State // of crm and mail
 		rec, pay, key time.Duration    // after the end
 	}{
 		"all succeeded":      {time.Hour, 0, []tracking.State{tracking.Succeeded, tracking.Warned}, 10 * time.Minute, gone, time.Hour},
-		"one failed":         {time.Hour, 0, []tracking.State{tracking.Succeeded, tracking.Failed}, 10 * time.Minute, 10 * time.Minute, time.Hour},
+		"one failed":         {time.Hour, 0, []tracking.State{tracking.Succeeded, tracking.Failed}, 5 * time.Hour, 5 * time.Hour, time.Hour},
 		"failed first":       {time.Hour, 0, []tracking.State{tracking.Rejected, tracking.Succeeded}, 10 * time.Minute, 10 * time.Minute, time.Hour},
 		"counts from accept": {time.Hour, 40 * time.Minute, []tracking.State{tracking.Succeeded, tracking.Succeeded}, 10 * time.Minute, gone, 20 * time.Minute},
 		"took a day":         {time.Hour, 24 * time.Hour, []tracking.State{tracking.Succeeded, tracking.Succeeded}, 10 * time.Minute, gone, gone},
@@ -120,7 +121,7 @@ func TestNothingLeaks(t *testing.T) {
 	}{
 		"succeeded":       {tracking.Succeeded, "hash", []string{"idem:HASH", "rec:ID"}},
 		"warned, no key":  {tracking.Warned, "", []string{"rec:ID"}},
-		"failed":          {tracking.Failed, "hash", []string{"idem:HASH", "pay:ID", "rec:ID"}},
+		"failed":          {tracking.Failed, "hash", []string{"dead", "idem:HASH", "pay:ID", "rec:ID"}},
 		"canceled":        {tracking.Canceled, "", []string{"pay:ID", "rec:ID"}},
 		"unknown":         {tracking.Unknown, "", []string{"pay:ID", "rec:ID"}},
 		"rejected, twice": {tracking.Rejected, "hash", []string{"idem:HASH", "pay:ID", "rec:ID"}},

@@ -27,7 +27,7 @@ var (
 
 	acceptScript  = redis.NewScript(acceptSource)
 	claimScript   = redis.NewScript(claimSource)
-	applyScript   = redis.NewScript(applySource)
+	applyScript   = redis.NewScript(finishSource + applySource)
 	overdueScript = redis.NewScript(overdueSource)
 )
 
@@ -43,12 +43,13 @@ type Store struct {
 	base    redis.UniversalClient
 	cluster bool
 	waiters *waiters
+	deadFor time.Duration // how long a dead letter is kept
 }
 
 // New makes a store. rdb may be an auto-pipelining client over base, or base itself.
 func New(rdb, base redis.UniversalClient) *Store {
 	_, cluster := base.(*redis.ClusterClient)
-	return &Store{rdb: rdb, base: base, cluster: cluster, waiters: newWaiters(base)}
+	return &Store{rdb: rdb, base: base, cluster: cluster, waiters: newWaiters(base), deadFor: tracking.DeadLetterRetention}
 }
 
 // Close ends the store's subscription. The clients stay the caller's.
@@ -216,14 +217,18 @@ func (s *Store) Apply(ctx context.Context, ref tracking.Ref, expect tracking.Fen
 	if err != nil {
 		return err
 	}
-	drop := 0
-	if next.State == tracking.Succeeded || next.State == tracking.Warned {
+	drop, dead := 0, 0
+	switch next.State {
+	case tracking.Succeeded, tracking.Warned:
 		drop = 1
+	case tracking.Failed:
+		dead = 1
+	default:
 	}
 	id := ref.Tracking
-	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard)}
+	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard), deadKey(shard)}
 	answer, err := applyScript.Run(ctx, s.rdb, keys, id, ref.Target, expect.Seq, token(expect.Token), value,
-		string(rune(next.Phase)), next.NextAt.UnixMilli(), openField(ref.Target, next.Plan), drop).Text()
+		string(rune(next.Phase)), next.NextAt.UnixMilli(), openField(ref.Target, next.Plan), drop, dead, millis(s.deadFor)).Text()
 	switch {
 	case err != nil:
 		return unavailable("apply event", err)
@@ -281,7 +286,9 @@ func (s *Store) Touch(ctx context.Context, row tracking.Row) error {
 
 // Prepare loads the scripts, so that the first request does not pay for it.
 func (s *Store) Prepare(ctx context.Context) error {
-	for _, script := range []*redis.Script{acceptScript, claimScript, applyScript, overdueScript} {
+	for _, script := range []*redis.Script{
+		acceptScript, claimScript, applyScript, overdueScript, cancelScript, reviveScript, dropScript, expireScript,
+	} {
 		if err := script.Load(ctx, s.base).Err(); err != nil {
 			return unavailable("load scripts", err)
 		}

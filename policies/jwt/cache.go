@@ -29,14 +29,17 @@ type verified struct {
 
 func newCache() *cache { return &cache{entries: map[[sha256.Size]byte]verified{}} }
 
-func (c *cache) get(sum [sha256.Size]byte, keys *keySet, now time.Time) (policies.Principal, bool) {
+// get finds a token that was verified once; holds tells whether that still counts.
+func (c *cache) get(sum [sha256.Size]byte) (verified, bool) {
 	c.mu.RLock()
+	defer c.mu.RUnlock()
 	v, ok := c.entries[sum]
-	c.mu.RUnlock()
-	if !ok || v.keys != keys || !now.Before(v.expires) || now.Before(v.notBefore) {
-		return policies.Principal{}, false
-	}
-	return v.principal, true
+	return v, ok
+}
+
+// holds reports whether the keys are those it was verified with, and now is its time.
+func (v *verified) holds(keys *keySet, now time.Time) bool {
+	return v.keys == keys && now.Before(v.expires) && !now.Before(v.notBefore)
 }
 
 func (c *cache) put(sum [sha256.Size]byte, v verified) {

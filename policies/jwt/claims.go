@@ -34,7 +34,7 @@ func checkHeader(header map[string]any) error {
 
 // principal makes of verified claims who calls.
 func (a *Authenticator) principal(claims jwt.MapClaims) (policies.Principal, error) {
-	p := policies.Principal{Authenticator: a.name, ID: text(claims["sub"]), Claims: claims}
+	p := policies.Principal{Authenticator: a.name, ID: subject(claims), Claims: claims}
 	if a.cfg.ScopesClaim != "" {
 		p.Scopes = scopes(claims[a.cfg.ScopesClaim])
 	} else if p.Scopes = scopes(claims["scope"]); p.Scopes == nil {
@@ -52,6 +52,14 @@ func (a *Authenticator) principal(claims jwt.MapClaims) (policies.Principal, err
 	}
 	p.Tenant = tenant
 	return p, nil
+}
+
+// subject is who the token is about; empty when it does not say, or says only spaces.
+func subject(claims jwt.MapClaims) string {
+	if s := text(claims["sub"]); strings.TrimSpace(s) != "" {
+		return s
+	}
+	return ""
 }
 
 func text(v any) string {

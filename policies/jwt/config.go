@@ -14,11 +14,11 @@ import (
 
 // Config is the YAML of an authenticator for JSON Web Tokens.
 type Config struct {
-	Issuer      string           `yaml:"issuer,required" jsonschema_description:"The iss that tokens must have."`
+	Issuer      string           `yaml:"issuer,required" jsonschema_description:"The iss that tokens must have. They must also have exp, and a sub that is not empty: limits are counted by it."`
 	Audience    policies.Strings `yaml:"audience,required" jsonschema_description:"The aud that tokens must have; of several, one." jsonschema:"oneof_type=string;array"`
-	JWKSURL     string           `yaml:"jwks_url" jsonschema_description:"Where the issuer publishes its keys. They are fetched in the background, never for a request."`
-	Key         secret.Ref       `yaml:"key" jsonschema_description:"Shared secret for HS256, HS384 and HS512; at least as long as the hash (32, 48, 64 bytes)."`
-	PublicKey   string           `yaml:"public_key" jsonschema_description:"Path of a PEM file with the issuer's public key (RSA, ECDSA or Ed25519), absolute or relative to this file."`
+	JWKSURL     string           `yaml:"jwks_url" jsonschema_description:"Where the issuer publishes its keys. They are fetched in the background, never for a request. A token with a kid that is not among them is refused."`
+	Key         secret.Ref       `yaml:"key" jsonschema_description:"Shared secret for HS256, HS384 and HS512; at least as long as the hash (32, 48, 64 bytes). It is the one key, so the kid of a token is ignored."`
+	PublicKey   string           `yaml:"public_key" jsonschema_description:"Path of a PEM file with the issuer's public key (RSA, ECDSA or Ed25519), absolute or relative to this file. It is the one key, so the kid of a token is ignored."`
 	Algorithms  []string         `yaml:"algorithms,required" jsonschema_description:"Accepted signature algorithms, such as [RS256]. Shared secrets (HS…) and public keys are never mixed."`
 	Tenant      *yamlsrc.Node    `yaml:"tenant" jsonschema_description:"Expression over .claims that gives the tenant, such as ${{ .claims.org }}. A token for which it gives nothing is refused with 403." jsonschema:"type=string"`
 	ScopesClaim string           `yaml:"scopes_claim" jsonschema_description:"Claim that holds the scopes, as a list or separated by spaces. Default: scope, else scp."`
@@ -135,7 +135,7 @@ func (c *checker) source() source {
 	switch cfg := c.cfg; {
 	case c.has("jwks_url"):
 		c.checkURL()
-		return newRemote(cfg.JWKSURL, c.Name, c.Deps.HTTP, c.Deps.Log, defaultTiming)
+		return newRemote(cfg.JWKSURL, c.Name, c.Deps.HTTP, c.Deps.Log, c.Deps.Kept, defaultTiming)
 	case c.has("key"):
 		if !cfg.Key.IsZero() {
 			c.Access.Check(cfg.Key, c.Node.Get("key"), c.Report)

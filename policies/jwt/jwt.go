@@ -19,7 +19,16 @@ import (
 // maxToken bounds what is parsed for a caller who is not known yet, in bytes.
 const maxToken = 8 << 10
 
-var errNoExpressions = errors.New("expressions are not available here")
+var (
+	errNoExpressions = errors.New("expressions are not available here")
+	errNoIssuer      = errors.New("iss claim is required")
+)
+
+// noKeysError says that there is nothing to check a token of this issuer with.
+type noKeysError struct{ err error }
+
+func (e *noKeysError) Error() string { return e.err.Error() }
+func (e *noKeysError) Unwrap() error { return e.err }
 
 // Register adds the authenticator to the registry, as `jwt`.
 func Register(r *policies.Registry) {
@@ -56,29 +65,32 @@ func newAuthenticator(name string, cfg *Config, source source, tenant func(map[s
 }
 
 // Authenticate implements policies.Authenticator. A token that names another issuer
-// is Absent: a route may accept several.
+// is Absent, whether there are keys or not: a route may accept several issuers, and one
+// that is away must not keep out the clients of the others.
 func (a *Authenticator) Authenticate(ctx context.Context, r *policies.Request) (policies.Principal, policies.AuthResult) {
 	text, result := a.token(r)
 	if result != nil {
 		return policies.Principal{}, *result
-	}
-	keys, err := a.source.current(ctx)
-	if err != nil {
-		return reject(err.Error())
 	}
 	now := r.Now
 	if now.IsZero() {
 		now = time.Now()
 	}
 	sum := sha256.Sum256([]byte(text))
-	if p, ok := a.cache.get(sum, keys, now); ok {
-		return p, policies.AuthResult{Outcome: policies.Accepted}
+	if known, ok := a.cache.get(sum); ok {
+		if keys, err := a.source.current(ctx); err == nil && known.holds(keys, now) {
+			return known.principal, policies.AuthResult{Outcome: policies.Accepted}
+		}
 	}
-	token, claims, err := a.verify(ctx, text, keys)
+	var keys *keySet // once they are needed
+	token, claims, err := a.verify(ctx, text, func() (have *keySet, err error) {
+		keys, err = a.source.current(ctx)
+		return keys, err
+	})
 	if unknown := (*unknownKIDError)(nil); errors.As(err, &unknown) {
 		if newer := a.source.newer(ctx, keys); newer != keys {
 			keys = newer
-			token, claims, err = a.verify(ctx, text, keys)
+			token, claims, err = a.verify(ctx, text, func() (*keySet, error) { return newer, nil })
 		}
 	}
 	if err == nil {
@@ -92,7 +104,17 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *policies.Request) (
 				Log: fmt.Sprintf("wrong issuer %.100q, this is for %q", other, a.cfg.Issuer),
 			}
 		}
+		if without := (*noKeysError)(nil); errors.As(err, &without) {
+			return policies.Principal{}, policies.AuthResult{
+				Outcome: policies.Unavailable, Detail: "the token cannot be checked right now", Log: without.Error(),
+			}
+		}
 		return reject(a.reason(err, token, claims))
+	}
+	// Whoever has no name would share one, with its limits and its records, with all
+	// others that have none.
+	if subject(claims) == "" {
+		return reject("no sub claim")
 	}
 	p, err := a.principal(claims)
 	if err != nil {
@@ -133,17 +155,27 @@ func (a *Authenticator) token(r *policies.Request) (string, *policies.AuthResult
 }
 
 // verify parses a token and checks its header and its signature. The claims are there
-// as soon as they can be read, even when the token is refused.
-func (a *Authenticator) verify(ctx context.Context, text string, keys *keySet) (*jwt.Token, jwt.MapClaims, error) {
+// as soon as they can be read, even when the token is refused. The keys are asked for
+// only when the token claims to be of this issuer, with an accepted algorithm.
+func (a *Authenticator) verify(ctx context.Context, text string, keys func() (*keySet, error)) (*jwt.Token, jwt.MapClaims, error) {
 	claims := jwt.MapClaims{}
 	token, err := a.parser.ParseWithClaims(text, claims, func(token *jwt.Token) (any, error) {
 		if err := checkHeader(token.Header); err != nil {
 			return nil, err
 		}
-		if other, ok := claims["iss"].(string); ok && other != a.cfg.Issuer {
-			return nil, jwt.ErrTokenInvalidIssuer // not worth a look at the keys
+		switch issuer, err := claims.GetIssuer(); { // what is not ours is not worth a look at the keys
+		case err != nil:
+			return nil, err
+		case issuer == "":
+			return nil, errNoIssuer
+		case issuer != a.cfg.Issuer:
+			return nil, jwt.ErrTokenInvalidIssuer
 		}
-		return keys.find(ctx, token)
+		set, err := keys()
+		if err != nil {
+			return nil, &noKeysError{err}
+		}
+		return set.find(ctx, token)
 	})
 	return token, claims, err
 }

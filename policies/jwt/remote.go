@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"headgate/policies"
 )
 
 // timing is when a remote key set is fetched.
@@ -32,12 +34,15 @@ var defaultTiming = timing{
 }
 
 // remote is a key set that an issuer publishes. One goroutine fetches it, from the
-// first use until close; requests only read what it has left, and may nudge it.
+// first use until close; requests only read what it has left, and may nudge it. It
+// begins with the keys that the one before it for the same URL had: a reload while the
+// issuer is away locks nobody out.
 type remote struct {
 	url    string
 	name   string
 	client *http.Client // nil: nothing is fetched
 	log    *slog.Logger
+	kept   *sync.Map // url → *keySet, over reloads; nil: nothing is kept
 	timing timing
 
 	set  atomic.Pointer[keySet]
@@ -53,18 +58,18 @@ type remote struct {
 	lastUnknown time.Time
 }
 
-func newRemote(url, name string, client *http.Client, log *slog.Logger, t timing) *remote {
+func newRemote(url, name string, client *http.Client, log *slog.Logger, kept *sync.Map, t timing) *remote {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &remote{
-		url: url, name: name, client: client, log: log, timing: t,
+		url: url, name: name, client: client, log: log, kept: kept, timing: t,
 		wake: make(chan struct{}, 1), done: make(chan struct{}), round: make(chan struct{}),
 	}
 }
 
 var (
-	errNotFetched = errors.New("the key set has not been fetched yet")
+	errNotFetched = fmt.Errorf("the key set: %w", policies.ErrPending)
 	errNoClient   = errors.New("key sets are not fetched here")
 )
 
@@ -132,7 +137,9 @@ func (r *remote) health() error {
 	if r.set.Load() != nil {
 		return nil
 	}
-	r.start()
+	if r.start(); r.set.Load() != nil {
+		return nil
+	}
 	return fmt.Errorf("no keys yet: %w", r.reason())
 }
 
@@ -148,12 +155,20 @@ func (r *remote) reason() error {
 	return errNotFetched
 }
 
-// start begins to fetch, once.
+// keptKey is what a key set is kept under.
+func (r *remote) keptKey() string { return "jwks " + r.url }
+
+// start begins to fetch, once. Until that ends, the keys that were kept count.
 func (r *remote) start() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.client == nil || r.closed || r.stop != nil {
 		return
+	}
+	if r.kept != nil {
+		if v, ok := r.kept.Load(r.keptKey()); ok {
+			r.set.Store(v.(*keySet)) //nolint:forcetypeassert,errcheck // nobody else writes under this key
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
@@ -213,6 +228,9 @@ func (r *remote) refresh(ctx context.Context) error {
 	if old := r.set.Load(); err == nil && (old == nil || old.digest != set.digest) {
 		r.set.Store(set)
 		r.log.Info("key set fetched", "authenticator", r.name, "keys", len(set.kids))
+	}
+	if err == nil && r.kept != nil {
+		r.kept.Store(r.keptKey(), r.set.Load())
 	}
 	r.err = err
 	close(r.round)

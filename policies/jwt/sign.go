@@ -15,10 +15,13 @@ import (
 func (a *Authenticator) CanSign() bool { return !a.cfg.Key.IsZero() }
 
 // Sign makes a token that this authenticator accepts for ttl: for development and
-// demonstrations. The claims are added to iss, aud, iat and exp.
+// demonstrations. The claims are added to iss, aud, iat and exp; sub must be among them.
 func (a *Authenticator) Sign(claims map[string]any, ttl time.Duration) (string, error) {
 	if !a.CanSign() {
 		return "", errors.New("only the identity provider has the private key")
+	}
+	if subject(claims) == "" {
+		return "", errors.New("a token needs a subject: the claim sub is missing or empty")
 	}
 	key, err := a.cfg.Key.Read()
 	if err != nil {

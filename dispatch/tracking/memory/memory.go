@@ -24,6 +24,7 @@ type Store struct {
 	plans   map[string][]byte
 	waiters map[string]map[chan struct{}]struct{}
 	owners  map[string]int64
+	deadFor time.Duration // how long a dead letter is kept
 }
 
 var _ tracking.Store = (*Store)(nil)
@@ -39,7 +40,8 @@ type record struct {
 	idemUntil  time.Time
 	retention  time.Duration
 	open       int
-	expires    time.Time // zero while a delivery is not final
+	expires    time.Time            // zero while a delivery is not final
+	dead       map[string]time.Time // dead letters, since when
 }
 
 // row is one delivery with the time of its due row: claimed until, due at, or queued at.
@@ -63,6 +65,7 @@ func New(now func() time.Time) *Store {
 	return &Store{
 		now: now, records: map[string]*record{}, idem: map[string]*idemEntry{},
 		plans: map[string][]byte{}, waiters: map[string]map[chan struct{}]struct{}{}, owners: map[string]int64{},
+		deadFor: tracking.DeadLetterRetention,
 	}
 }
 

@@ -47,15 +47,16 @@ func TestRetention(t *testing.T) {
 	}{
 		"soon, succeeded":             {time.Minute, tracking.Succeeded, 11 * time.Minute, time.Hour, false},
 		"soon, warned":                {time.Minute, tracking.Warned, 11 * time.Minute, time.Hour, false},
-		"soon, failed":                {time.Minute, tracking.Failed, 11 * time.Minute, time.Hour, true},
+		"soon, failed":                {time.Minute, tracking.Failed, 5*time.Hour + time.Minute, time.Hour, true},
 		"longer than the key's time":  {3 * time.Hour, tracking.Unknown, 3*time.Hour + 10*time.Minute, 3 * time.Hour, true},
 		"longer than the record's":    {30 * time.Minute, tracking.Rejected, 40 * time.Minute, time.Hour, true},
-		"ends at the key's last time": {time.Hour, tracking.Failed, 70 * time.Minute, time.Hour, true},
+		"ends at the key's last time": {time.Hour, tracking.Failed, 6 * time.Hour, time.Hour, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 			now := &clock{start}
 			s := memory.New(now.read)
+			s.KeepDeadLetters(5 * time.Hour)
 			a := acceptance(t, "idem")
 			ref := tracking.Ref{Tracking: a.Dispatch.ID, Target: "crm"}
 			if _, err := s.Accept(t.Context(), a); err != nil {

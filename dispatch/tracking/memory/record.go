@@ -26,6 +26,7 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 	now := s.clock()
 	r := &record{
 		acceptedAt: now, retention: a.Retention, rows: map[string]*row{}, payloads: map[string]json.RawMessage{},
+		dead: map[string]time.Time{},
 	}
 	var err error
 	if r.meta, err = json.Marshal(a.Dispatch); err != nil {
@@ -73,6 +74,9 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 // end starts the clocks of retention; mu is held.
 func (s *Store) end(r *record, now time.Time) {
 	r.expires = now.Add(r.retention)
+	if last := s.deadUntil(r); last.After(r.expires) {
+		r.expires = last // the record outlives its dead letters
+	}
 	if e := s.idem[r.idemHash]; e != nil {
 		e.expires = r.idemUntil
 		if e.expires.Before(now) {
@@ -150,8 +154,12 @@ func (s *Store) Apply(_ context.Context, ref tracking.Ref, expect tracking.Fence
 	if next.Phase != tracking.Ended {
 		return nil
 	}
-	if next.State == tracking.Succeeded || next.State == tracking.Warned {
+	switch next.State {
+	case tracking.Succeeded, tracking.Warned:
 		delete(r.payloads, ref.Target)
+	case tracking.Failed:
+		r.dead[ref.Target] = now
+	default:
 	}
 	if r.open--; r.open == 0 {
 		s.end(r, now)
@@ -168,6 +176,11 @@ func (s *Store) Load(_ context.Context, id string) (*tracking.Dispatch, error) {
 	if !ok {
 		return nil, tracking.ErrNotFound
 	}
+	return s.load(r)
+}
+
+// load reads a record whole; mu is held.
+func (s *Store) load(r *record) (*tracking.Dispatch, error) {
 	d, err := r.dispatch()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,42 @@
+package target
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"headgate/dispatch/tracking"
+)
+
+// A backend that repeats our credentials must not get them into what we keep and show.
+func TestCredentialsInAnswersAreConcealed(t *testing.T) {
+	t.Setenv("CRM_TOKEN", "planted-secret")
+	for name, auth := range map[string]string{
+		"bearer": `{bearer: {env: CRM_TOKEN}}`,
+		"basic":  `{basic: {user: u, password: {env: CRM_TOKEN}}}`,
+		"header": `{header: {name: X-Key, value: {env: CRM_TOKEN}}}`,
+		"query":  `{query: {name: key, value: {env: CRM_TOKEN}}}`,
+	} {
+		for _, status := range []int{http.StatusOK, http.StatusUnprocessableEntity, http.StatusServiceUnavailable} {
+			b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("X-Echo", r.Header.Get("Authorization")+r.URL.RawQuery)
+				w.WriteHeader(status)
+				_, _ = fmt.Fprintf(w, `{"message": "bad token %s %s planted-secret"}`, r.Header.Get("Authorization"), r.URL.RawQuery)
+			})
+			e := NewEngine(nil, nil)
+			p := mustCompile(t, b.URL, `{url: "${URL}", auth: `+auth+`, post: /x, result: {m: "${{ .response.body.message }}", h: "${{ .response.headers[\"x-echo\"] }}"}}`)
+			event := e.Run(t.Context(), p, Input{Tracking: "trk_1", Payload: []byte(`{}`), Now: time.Now(), AcceptedAt: time.Now()})
+			e.Close()
+			d := tracking.Apply(tracking.Delivery{State: tracking.Pending}, event, time.Now())
+			kept := fmt.Sprintf("%+v %s %s", d, d.Result["m"], d.Result["h"])
+			if strings.Contains(kept, "planted-secret") || strings.Contains(kept, "dTpwbGFudGVkLXNlY3JldA==") {
+				t.Errorf("%s, %d: %s", name, status, kept)
+			}
+			if !strings.Contains(kept, "bad token") && status != http.StatusServiceUnavailable {
+				t.Errorf("%s, %d: the message is lost: %s", name, status, kept)
+			}
+		}
+	}
+}

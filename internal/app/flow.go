@@ -1,0 +1,68 @@
+package app
+
+import (
+	"crypto/rand"
+	"time"
+
+	"headgate/dispatch"
+	"headgate/dispatch/target"
+	"headgate/gateway/admin"
+	"headgate/internal/flow"
+	"headgate/internal/obs"
+	"headgate/internal/queue"
+	"headgate/internal/redisstore"
+)
+
+// buildFlow makes what holds targets back; only workers take tasks.
+func (a *App) buildFlow() {
+	a.flow = flow.New(flow.Options{Store: redisstore.NewFlow(a.conn.Base), Worker: rand.Text()[:12], Log: a.log})
+	a.metrics.Targets(func() []obs.TargetState {
+		states := a.flow.States()
+		out := make([]obs.TargetState, len(states))
+		for i, s := range states {
+			waits := make(map[string]uint64, len(s.Waits))
+			for reason, n := range s.Waits {
+				waits[string(reason)] = n
+			}
+			out[i] = obs.TargetState{Name: s.Target, Breaker: int(s.Breaker), Paused: s.Paused, Running: s.Running, Waits: waits}
+		}
+		return out
+	})
+}
+
+func (a *App) valve(target string) queue.Valve { return a.flow.Valve(target) }
+
+func (a *App) observe(at dispatch.Attempt) {
+	a.metrics.Run(at)
+	a.flow.Observe(at)
+}
+
+// serve serves a target as its plan says.
+func (a *App) serve(p *target.Plan) error {
+	a.flow.Configure(p)
+	return a.worker.Serve(p.Name, p.Limits.Concurrency)
+}
+
+// targetChecks warns of targets that nothing is delivered to. The process stays in
+// service: other targets and the gateway do not depend on them.
+func (a *App) targetChecks() []admin.Check {
+	if a.flow == nil {
+		return nil
+	}
+	var out []admin.Check
+	for _, s := range a.flow.States() {
+		check := admin.Check{Name: "target " + s.Target, State: admin.Warning}
+		switch {
+		case s.Paused:
+			check.Detail = "paused"
+		case s.Breaker == flow.Open && s.OpenFor > 0:
+			check.Detail = "breaker open; a probe in " + s.OpenFor.Round(time.Second).String()
+		case s.Breaker != flow.Closed:
+			check.Detail = "breaker half-open: waiting for a probe's outcome"
+		default:
+			continue
+		}
+		out = append(out, check)
+	}
+	return out
+}

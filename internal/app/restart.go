@@ -1,0 +1,33 @@
+package app
+
+import (
+	"reflect"
+	"strings"
+
+	"headgate/config"
+)
+
+// needRestart names the keys of the operator's file that differ and that a reload does
+// not apply: all but those that say which route files there are and what they may read.
+func needRestart(running, read *config.Config) []string {
+	var out []string
+	was, is := reflect.ValueOf(*running), reflect.ValueOf(*read)
+	for i := range was.NumField() {
+		key, _, _ := strings.Cut(was.Type().Field(i).Tag.Get("yaml"), ",")
+		switch key {
+		case "", "-", "routes", "routes_may_read":
+			continue
+		case "tracking":
+			// Its positions in the file differ without a change.
+			a, b := running.Tracking, read.Tracking
+			if a.Retention != b.Retention || a.MaxWaiters != b.MaxWaiters {
+				out = append(out, key)
+			}
+			continue
+		}
+		if !reflect.DeepEqual(was.Field(i).Interface(), is.Field(i).Interface()) {
+			out = append(out, key)
+		}
+	}
+	return out
+}

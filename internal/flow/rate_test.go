@@ -1,0 +1,84 @@
+package flow
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"headgate/config/unit"
+	"headgate/dispatch/target"
+)
+
+func limited(events, concurrency int) target.Limits {
+	return target.Limits{Concurrency: concurrency, Rate: unit.Rate{Events: events, Per: time.Second}}
+}
+
+// Each task that is taken out costs a token, an empty look none.
+func TestTokensAreUsedByTasks(t *testing.T) {
+	store := &fakeStore{leases: []int{10}}
+	_, v := newFlow(t, store, limited(100, 16))
+	for range 10 {
+		for range 3 {
+			if !lets(t, v, false) {
+				t.Fatal("not let through although there is a token")
+			}
+		}
+		v.Took()
+	}
+	if lets(t, v, true) {
+		t.Fatal("let through without a token")
+	}
+	if n := v.State().Waits[Rate]; n != 1 {
+		t.Errorf("%d waits for the rate", n)
+	}
+}
+
+// What an idle process has leased goes back.
+func TestUnusedTokensGoBack(t *testing.T) {
+	store := &fakeStore{leases: []int{10}}
+	_, v := newFlow(t, store, limited(100, 16))
+	if !lets(t, v, false) {
+		t.Fatal("not let through")
+	}
+	v.Took()
+	v.Empty(t.Context())
+	v.Empty(t.Context())
+	if store.given != 9 {
+		t.Errorf("%d tokens given back, want 9", store.given)
+	}
+}
+
+// A process with few free slots must not keep tokens that others could use.
+func TestLotFitsFreeSlots(t *testing.T) {
+	store := &fakeStore{leases: []int{100, 100}}
+	_, v := newFlow(t, store, limited(1000, 3))
+	for range 3 {
+		if !lets(t, v, false) {
+			t.Fatal("not let through")
+		}
+		v.Took()
+	}
+	v.Empty(t.Context())
+	if store.given != 0 || len(store.leases) != 1 {
+		t.Errorf("%d tokens were too many", store.given)
+	}
+}
+
+// While the store is away nobody is let through, and stopping is immediate.
+func TestRateWithoutStore(t *testing.T) {
+	store := &fakeStore{}
+	_, v := newFlow(t, store, limited(100, 16))
+	store.with(func() { store.away = true })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan bool)
+	go func() { done <- v.Enter(ctx, true) }()
+	cancel()
+	select {
+	case ok := <-done:
+		if ok {
+			t.Error("let through")
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("still waiting")
+	}
+}

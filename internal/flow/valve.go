@@ -1,0 +1,206 @@
+package flow
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"headgate/config/unit"
+	"headgate/dispatch/target"
+)
+
+// Reason says why a target is held back.
+type Reason string
+
+// The reasons.
+const (
+	Breaker    Reason = "breaker"     // it failed too often; all workers leave it alone
+	Recovery   Reason = "recovery"    // it is well again; the number of runs still rises
+	Rate       Reason = "rate"        // the fleet has used up its rate
+	RetryAfter Reason = "retry_after" // the backend asked for time; new deliveries wait
+	Paused     Reason = "paused"      // an operator paused it
+	Starting   Reason = "starting"    // what holds it back is not known yet
+)
+
+// Valve holds one target back in this process. All servers of the target share it.
+type Valve struct {
+	target string
+	flow   *Flow
+
+	mu      sync.Mutex
+	changed chan struct{} // closed, and replaced, when waiting runs should look again
+	breaker circuitbreaker.CircuitBreaker[any]
+	limits  target.Limits
+	spec    target.Breaker
+	fleet   Fleet     // as last seen
+	seen    bool      // whether it ever was
+	held    time.Time // new deliveries wait until then
+	holding bool      // somebody has waited for held
+	news    news
+
+	since     time.Time // of the breaker's state
+	openUntil time.Time
+	ramp      ramp
+	tokens    tokens
+
+	taken   []time.Time // when tasks were taken out whose runs have not begun yet
+	running int
+	waits   map[Reason]uint64
+}
+
+// news is what the other workers have to be told.
+type news struct {
+	tripped, reset bool
+	hold           time.Time
+}
+
+// unconfigured holds for targets that Configure was never told of.
+var unconfigured = target.Breaker{Failures: 10, OpenFor: unit.Duration(30 * time.Second)}
+
+func newValve(f *Flow, name string) *Valve {
+	v := &Valve{target: name, flow: f, changed: make(chan struct{}), waits: map[Reason]uint64{}}
+	v.configure(unconfigured, target.Limits{})
+	return v
+}
+
+// notify is called with mu held.
+func (v *Valve) notify() {
+	close(v.changed)
+	v.changed = make(chan struct{})
+}
+
+// Enter waits until something may be taken out of the target's queues. It returns false
+// when the queue is to be passed over for now: it holds new deliveries (begun is false)
+// and only those are held back, or ctx has ended.
+func (v *Valve) Enter(ctx context.Context, begun bool) bool {
+	var counted Reason
+	for {
+		v.mu.Lock()
+		now := time.Now()
+		reason, until := v.shut(now)
+		want := 0
+		if reason == "" && !begun && v.hold(now) {
+			v.mu.Unlock()
+			return false
+		}
+		if reason == "" {
+			want, until = v.tokens.missing(now, v.room(now))
+			if want == 0 && !until.IsZero() {
+				reason = Rate
+			}
+		}
+		if reason != "" && reason != counted {
+			v.waits[reason]++
+			counted = reason
+		}
+		changed := v.changed
+		v.mu.Unlock()
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case want > 0:
+			v.lease(ctx, want)
+		case reason == "":
+			return true
+		default:
+			wait(ctx, changed, until)
+		}
+	}
+}
+
+// wait ends with ctx, with a change, and at the given time; the zero time is never.
+func wait(ctx context.Context, changed <-chan struct{}, until time.Time) {
+	var late <-chan time.Time
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-changed:
+	case <-late:
+	}
+}
+
+// shut tells why nothing may be taken out and when that may have changed by itself. It is
+// called with mu held.
+func (v *Valve) shut(now time.Time) (Reason, time.Time) {
+	inflight := v.inflight(now)
+	switch {
+	case !v.seen:
+		return Starting, time.Time{}
+	case v.fleet.Paused:
+		return Paused, time.Time{}
+	case v.breaker.IsOpen():
+		return Breaker, time.Time{}
+	case v.breaker.IsHalfOpen():
+		if inflight > 0 {
+			return Breaker, now.Add(takenFor)
+		}
+	default:
+		if limit, next := v.ramp.limit(now, v.limits.Concurrency); limit > 0 && inflight >= limit {
+			return Recovery, next
+		}
+	}
+	return "", time.Time{}
+}
+
+// hold tells whether new deliveries wait. It is called with mu held.
+func (v *Valve) hold(now time.Time) bool {
+	waiting := now.Before(v.held)
+	if waiting && !v.holding {
+		v.waits[RetryAfter]++
+	}
+	v.holding = waiting
+	return waiting
+}
+
+// room is how many runs may begin at once. It is called with mu held.
+func (v *Valve) room(now time.Time) int {
+	limit, _ := v.ramp.limit(now, v.limits.Concurrency)
+	switch {
+	case v.breaker.IsHalfOpen():
+		limit = 1
+	case limit == 0:
+		limit = v.limits.Concurrency
+	}
+	return max(limit-v.inflight(now), 1)
+}
+
+// takenFor is how long a task that was taken out counts without its run having begun:
+// asynq drops one that it cannot read.
+const takenFor = 5 * time.Second
+
+func (v *Valve) inflight(now time.Time) int {
+	for len(v.taken) > 0 && now.Sub(v.taken[0]) > takenFor {
+		v.taken = v.taken[1:]
+	}
+	return len(v.taken) + v.running
+}
+
+// Took says that a task was taken out.
+func (v *Valve) Took() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.taken = append(v.taken, time.Now())
+	v.tokens.use()
+}
+
+// Begin says that a run has begun. The returned function says that it is over.
+func (v *Valve) Begin() (end func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.taken) > 0 {
+		v.taken = v.taken[1:]
+	}
+	v.running++
+	return func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.running--
+		v.notify()
+	}
+}

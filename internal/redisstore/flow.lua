@@ -1,0 +1,41 @@
+-- Changes what holds a target back, for all workers, and tells them.
+-- KEYS  1 flow
+-- ARGV  1 what: trip | reset | hold | pause | resume  2 target  3 channel
+--       4 trip: worker  hold: ms  pause: note
+--       5 trip: open for, ms  6 trip: longest, ms
+-- Returns 1 if something was changed, else 0.
+-- Invariant: a breaker is open until one time for everybody; only a failed probe, or a
+-- failure when nobody has the right to probe, opens it again, and longer.
+local what, target = ARGV[1], ARGV[2]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local changed = 0
+local open, probe = 'open:' .. target, 'probe:' .. target
+if what == 'trip' or what == 'reset' then
+  local times, ends = string.match(redis.call('HGET', KEYS[1], open) or '', '^(%d+) (%d+)$')
+  if times and now < tonumber(ends) then return 0 end
+  if what == 'reset' then
+    changed = redis.call('HDEL', KEYS[1], open, probe)
+  else
+    local right, holder = string.match(redis.call('HGET', KEYS[1], probe) or '', '^(%d+) (.*)$')
+    if right and tonumber(right) > now and holder ~= ARGV[4] then return 0 end
+    times = (times or 0) + 1
+    local span = math.min(ARGV[5] * 2 ^ math.min(times - 1, 30), math.max(ARGV[5], ARGV[6]))
+    redis.call('HSET', KEYS[1], open, string.format('%d %d', times, now + span))
+    redis.call('HDEL', KEYS[1], probe)
+    changed = 1
+  end
+elseif what == 'hold' then
+  local ends = tonumber(redis.call('HGET', KEYS[1], 'hold:' .. target) or 0)
+  if now + ARGV[4] > ends then
+    redis.call('HSET', KEYS[1], 'hold:' .. target, string.format('%d', now + ARGV[4]))
+    changed = 1
+  end
+elseif what == 'pause' then
+  redis.call('HSET', KEYS[1], 'paused:' .. target, ARGV[4])
+  changed = 1
+else
+  changed = redis.call('HDEL', KEYS[1], 'paused:' .. target)
+end
+if changed > 0 then redis.call('PUBLISH', ARGV[3], target) end
+return math.min(changed, 1)

@@ -1,0 +1,38 @@
+-- Takes a final delivery up again, provided that nobody changed it since it was read.
+-- KEYS  1 rec  2 pay  3 dead  4 queued:<target>  5 open
+-- ARGV  1 id  2 target  3 expected seq  4 new value  5 open field  6 new payload or ''
+-- Returns 'ok' | 'fenced' | 'gone' | 'no payload'. Repeated with the same value it is
+-- 'ok' again.
+-- Invariant: the delivery is open again in every respect: counted, with a queued row, not
+-- among the dead letters, and no clock runs for a record in progress.
+local field = 't:' .. ARGV[2]
+local value = redis.call('HGET', KEYS[1], field)
+if not value then return 'gone' end
+if value == ARGV[4] then return 'ok' end
+local seq, phase = string.match(value, '^(%d+) (%a) ')
+if seq ~= ARGV[3] or phase ~= 'f' then return 'fenced' end
+if ARGV[6] == '' and redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then return 'no payload' end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- The first write is one that a full Redis refuses: then nothing at all is written.
+redis.call('HSET', KEYS[1], field, ARGV[4])
+if ARGV[6] ~= '' then redis.call('HSET', KEYS[2], ARGV[2], ARGV[6]) end
+redis.call('ZREM', KEYS[3], ARGV[1] .. ':' .. ARGV[2])
+redis.call('ZADD', KEYS[4], now, ARGV[1])
+redis.call('HINCRBY', KEYS[5], ARGV[5], 1)
+redis.call('HINCRBY', KEYS[1], 'o', 1)
+redis.call('PERSIST', KEYS[1])
+redis.call('PERSIST', KEYS[2])
+local retention, idem_for, idem = string.match(redis.call('HGET', KEYS[1], 'x'), '^(%d+) (%d+) (%S+)$')
+if idem ~= '-' then
+  local key = string.match(KEYS[1], '^(.-)rec:') .. 'idem:' .. idem
+  local row = redis.call('GET', key)
+  if row and string.find(row, '"id":"' .. ARGV[1] .. '"', 1, true) then
+    redis.call('PERSIST', key)
+  else
+    -- The key has run out, and another request may have it by now: this record's end
+    -- must not touch it any more.
+    redis.call('HSET', KEYS[1], 'x', retention .. ' ' .. idem_for .. ' -')
+  end
+end
+return 'ok'
