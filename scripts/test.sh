@@ -14,4 +14,4 @@ if ! command -v "$compiler" >/dev/null && ! scripts/need.sh "$compiler" gcc libc
 fi
 [ $# -gt 0 ] || set -- ./...
 
-go test -json ${race:+"$race"} -count=1 -timeout 10m "$@" | go run scripts/testsum.go
+go test -json ${race:+"$race"} -count=1 -timeout 20m "$@" | go run scripts/testsum.go
