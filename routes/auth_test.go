@@ -3,6 +3,7 @@ package routes
 import (
 	"context"
 	"testing"
+	"time"
 
 	"headgate/policies"
 	"headgate/policies/policytest"
@@ -36,6 +37,7 @@ func TestAuthCheck(t *testing.T) {
 		"none":           {"", 401, "unauthenticated", both, "", "first: nothing here; second: nothing here"},
 		"rejected":       {"first bad", 401, "invalid-credentials", both, "", "first: wrong key"},
 		"no tenant":      {"second homeless", 403, "no-tenant", "", "", "second: no org"},
+		"cannot tell":    {"first keyless", 503, "unavailable", "", "", "first: no keys"},
 		"strange answer": {"first odd", 0, "forbidden", "", "", "first: : unknown outcome"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -51,6 +53,13 @@ func TestAuthCheck(t *testing.T) {
 				t.Errorf("principal %+v", r.Principal)
 			}
 		})
+	}
+}
+
+func TestAuthSaysWhenToComeBack(t *testing.T) {
+	d := authOf("first").Check(context.Background(), request("first keyless"))
+	if d.Problem.Retry != time.Second || d.Problem.Title != "Temporarily unavailable" || d.Problem.Detail == "" {
+		t.Errorf("%+v", d.Problem)
 	}
 }
 

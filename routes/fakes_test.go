@@ -56,6 +56,8 @@ func (a *fakeAuth) Authenticate(_ context.Context, r *policies.Request) (policie
 		return policies.Principal{ID: "leak"}, policies.AuthResult{Outcome: policies.Rejected, Log: "wrong key"}
 	case a.name + " homeless":
 		return policies.Principal{}, policies.AuthResult{Outcome: policies.Forbidden, Log: "no org"}
+	case a.name + " keyless":
+		return policies.Principal{ID: "leak"}, policies.AuthResult{Outcome: policies.Unavailable, Log: "no keys"}
 	case a.name + " odd":
 		return policies.Principal{}, policies.AuthResult{Outcome: 99}
 	}

@@ -152,6 +152,7 @@ func alignFields(t reflect.Type, schema *jsonschema.Schema, defs jsonschema.Defi
 		}
 		if property, ok := schema.Properties.Get(name); ok {
 			alternatives(f, property)
+			standard(f, property)
 			align(f.Type, property, defs, seen)
 		}
 	}
@@ -167,6 +168,19 @@ func alternatives(f reflect.StructField, property *jsonschema.Schema) {
 	for _, form := range property.OneOf {
 		if form.Type == "array" && f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.String {
 			form.Items = &jsonschema.Schema{Type: "string"}
+		}
+	}
+}
+
+// standard keeps the default of the tag, which the reflector drops for types that are
+// written in a form of their own, such as a size.
+func standard(f reflect.StructField, property *jsonschema.Schema) {
+	if mapped(f.Type) == nil || property.Default != nil {
+		return
+	}
+	for option := range strings.SplitSeq(f.Tag.Get("jsonschema"), ",") {
+		if value, ok := strings.CutPrefix(option, "default="); ok {
+			property.Default = value
 		}
 	}
 }

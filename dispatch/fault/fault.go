@@ -36,6 +36,40 @@ func All() []Reason {
 	}
 }
 
+// Meaning says what a reason stands for, in a sentence for people; empty for a word that
+// is not of the set.
+func (r Reason) Meaning() string {
+	switch r {
+	case Timeout:
+		return "There was no answer in time. Whether the call had effect is unknown."
+	case Unreachable:
+		return "No connection: the name was not found, the connection was refused or lost."
+	case RateLimited:
+		return "The backend asked for patience: 429."
+	case ServerError:
+		return "The backend had a fault of its own: 5xx, 408 or 425."
+	case Auth:
+		return "The backend did not accept the credentials (401, 403), or the secret cannot be read."
+	case Rejected:
+		return "The backend said no to this record."
+	case TooLarge:
+		return "What is sent is too large for the backend (413), or something is beyond a limit of the target."
+	case BadResponse:
+		return "The backend's answer is one that the target's steps cannot use."
+	case JobFailed:
+		return "The backend's job ended without success."
+	case JobDeadline:
+		return "The backend's job did not end in time."
+	case TargetGone:
+		return "The plan that the delivery was accepted with is no longer known."
+	case Canceled:
+		return "A client or an operator stopped it."
+	case Internal:
+		return "A fault of Headgate itself. It is logged."
+	}
+	return ""
+}
+
 // Fault is an error with a reason. What the next layer needs is in its fields.
 type Fault struct {
 	Reason  Reason

@@ -110,7 +110,7 @@ func (a *App) make(ctx context.Context) (err error) {
 	if o.Log != nil {
 		a.log = o.Log
 	}
-	a.deps = policies.Deps{Limit: limiter.Limit, HTTP: &http.Client{Timeout: 10 * time.Second}, Log: a.log}
+	a.deps = policies.Deps{Limit: limiter.Limit, HTTP: &http.Client{Timeout: 10 * time.Second}, Log: a.log, Kept: &sync.Map{}}
 	var report yamlsrc.Report
 	c, table := Load(o.ConfigPath, a.deps, &report)
 	if err := report.Err(); err != nil {
@@ -181,6 +181,8 @@ func (a *App) Start(ctx context.Context) error {
 	a.onStop("background", func(context.Context) error { cancel(); a.running.Wait(); return nil })
 	if err := a.store.Prepare(ctx); err != nil {
 		a.log.WarnContext(ctx, "redis does not answer yet; starting all the same", "error", err)
+	} else if err := a.guard(ctx); err != nil {
+		return err
 	}
 	if a.worker != nil {
 		a.startWorking(background)
@@ -201,6 +203,7 @@ func (a *App) Start(ctx context.Context) error {
 			return a.gateway.Stop(ctx)
 		})
 	}
+	a.warnOfSecrets(ctx)
 	a.log.InfoContext(ctx, "headgate is up", "role", a.o.Role, "listen", a.Addr(), "admin", a.AdminAddr(),
 		"routes", len(a.table.Load().Routes()), "targets", len(a.table.Load().Plans()))
 	return nil
@@ -281,6 +284,7 @@ func (a *App) Reload(ctx context.Context) error {
 	if a.worker != nil {
 		a.serveTargets(ctx)
 	}
+	a.warnOfSecrets(ctx)
 	a.log.InfoContext(ctx, "reloaded", "routes", len(table.Routes()), "targets", len(table.Plans()))
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"headgate/config/yamlsrc"
@@ -86,6 +87,21 @@ func (a *App) buildAdmin() error {
 	return nil
 }
 
+// guard tells how Redis's settings break the promise; under `strict` that is an error.
+func (a *App) guard(ctx context.Context) error {
+	found, err := a.store.Guard(ctx)
+	if err != nil {
+		return err
+	}
+	if len(found) > 0 && a.config.Strict {
+		return fmt.Errorf("refusing to start (strict: true): %s", strings.Join(found, "; "))
+	}
+	for _, text := range found {
+		a.log.WarnContext(ctx, "redis is not set up to keep what was acknowledged", "finding", text)
+	}
+	return nil
+}
+
 // ready tells what requests need and how it stands.
 func (a *App) ready(ctx context.Context) []admin.Check {
 	redis := admin.Check{Name: "redis", State: admin.OK}
@@ -94,6 +110,11 @@ func (a *App) ready(ctx context.Context) []admin.Check {
 		a.log.WarnContext(ctx, "redis does not answer", "error", err)
 	}
 	checks := []admin.Check{redis}
+	if found, err := a.store.Guard(ctx); err == nil {
+		for _, text := range found {
+			checks = append(checks, admin.Check{Name: "redis settings", State: admin.Warning, Detail: text})
+		}
+	}
 	if a.gateway != nil && !a.serving.Load() {
 		checks = append(checks, admin.Check{Name: "listener", State: admin.Failed, Detail: "clients are not answered yet, or not any longer"})
 	}
@@ -114,5 +135,6 @@ func (a *App) ready(ctx context.Context) []admin.Check {
 		}
 		checks = append(checks, check)
 	}
+	checks = append(checks, a.secretChecks()...)
 	return append(checks, a.targetChecks()...)
 }

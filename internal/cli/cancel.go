@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,9 +21,9 @@ func newCancel() *cobra.Command {
 		Args:    exactly(1, "one tracking ID"),
 	}
 	url := c.Flags().String("url", "http://127.0.0.1:8080", "URL of the gateway")
-	token := c.Flags().String("token", os.Getenv("HEADGATE_TOKEN"), "bearer token; default: the environment variable HEADGATE_TOKEN")
+	token := tokenFlag(c, "bearer token", "HEADGATE_TOKEN")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		a, err := newClient(*url, *token).do(c.Context(), http.MethodDelete, "/tracking/"+args[0], nil, nil)
+		a, err := newClient(*url, token()).do(c.Context(), http.MethodDelete, "/tracking/"+args[0], nil, nil)
 		if err != nil {
 			return err
 		}

@@ -65,7 +65,7 @@ func newRoot() *cobra.Command {
 	})
 	root.AddCommand(
 		newServe(), newCheck(), newExplain(), newToken(), newTracking(), newCancel(), newDeadLetters(), newDemo(), newSimulate(),
-		newSchema(), newVersion(),
+		newSchema(), newReference(), newVersion(),
 	)
 	return root
 }
@@ -73,6 +73,18 @@ func newRoot() *cobra.Command {
 // configFlag adds the flag that every command has which reads the files.
 func configFlag(c *cobra.Command) *string {
 	return c.Flags().StringP("config", "c", "headgate.yaml", "the operator's file")
+}
+
+// tokenFlag adds --token; the result gives its value, or that of the variable. The
+// variable is read when the command runs: as a default it would stand in --help.
+func tokenFlag(c *cobra.Command, what, variable string) func() string {
+	flag := c.Flags().String("token", "", what+"; default: the environment variable "+variable)
+	return func() string {
+		if *flag != "" {
+			return *flag
+		}
+		return os.Getenv(variable)
+	}
 }
 
 // noArgs and exactly are cobra's checks with our exit code.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -32,8 +31,8 @@ func newDeadLetters() *cobra.Command {
 // adminFlags adds what every command has that asks the admin listener.
 func adminFlags(c *cobra.Command) func() *client {
 	base := c.Flags().String("url", "http://127.0.0.1:9090", "URL of the admin listener")
-	token := c.Flags().String("token", os.Getenv("HEADGATE_ADMIN_TOKEN"), "admin token; default: the environment variable HEADGATE_ADMIN_TOKEN")
-	return func() *client { return newClient(*base, *token) }
+	token := tokenFlag(c, "admin token", "HEADGATE_ADMIN_TOKEN")
+	return func() *client { return newClient(*base, token()) }
 }
 
 // filterFlags adds the filters.

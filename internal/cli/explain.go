@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"headgate/config/yamlsrc"
+	"headgate/dispatch/fault"
 	"headgate/dispatch/target"
 	"headgate/dispatch/tracking"
 	"headgate/gateway"
@@ -125,6 +127,7 @@ func (e *explainer) explain(ctx context.Context, table *routes.Table, target str
 	if len(faults) > 0 {
 		return errReported
 	}
+	unsendable := false
 	for _, b := range route.Fanout.Bindings {
 		if mapped.Skipped[b.Plan.Name] {
 			fmt.Fprintf(e.out, "target %s: skipped, its `when` is false\n\n", b.Plan.Name)
@@ -133,13 +136,26 @@ func (e *explainer) explain(ctx context.Context, table *routes.Table, target str
 		fmt.Fprintf(e.out, "target %s\n", b.Plan.Name)
 		previews, err := b.Plan.Preview(e.input(mapped.Payloads[b.Plan.Name]))
 		if err != nil {
-			return fmt.Errorf("target %s: %w", b.Plan.Name, err)
+			fmt.Fprintf(e.out, "  cannot be sent: %s\n\n", why(err))
+			unsendable = true
 		}
 		for _, p := range previews {
 			e.step(p)
 		}
 	}
+	if unsendable {
+		return errReported
+	}
 	return nil
+}
+
+// why is the message of a fault without its cause, which repeats it.
+func why(err error) string {
+	var f *fault.Fault
+	if errors.As(err, &f) {
+		return f.Message
+	}
+	return err.Error()
 }
 
 // exampleID stands for the tracking ID that the request would get.

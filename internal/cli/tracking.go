@@ -22,10 +22,10 @@ func newTracking() *cobra.Command {
 		Args: exactly(1, "one tracking ID"),
 	}
 	url := c.Flags().String("url", "http://127.0.0.1:8080", "URL of the gateway")
-	token := c.Flags().String("token", os.Getenv("HEADGATE_TOKEN"), "bearer token; default: the environment variable HEADGATE_TOKEN")
+	token := tokenFlag(c, "bearer token", "HEADGATE_TOKEN")
 	watch := c.Flags().Bool("watch", false, "follow until every target is final")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		gateway := newClient(*url, *token)
+		gateway := newClient(*url, token())
 		out := c.OutOrStdout()
 		if !*watch {
 			view, err := gateway.track(c.Context(), args[0], 0)

@@ -40,7 +40,9 @@ type Worker struct {
 
 	mu      sync.Mutex
 	servers map[string]*server
-	stopped bool
+	stopped bool           // no more targets are taken
+	ended   bool           // no more runs begin
+	runs    sync.WaitGroup // runs under way
 }
 
 type server struct {
@@ -83,7 +85,7 @@ func (w *Worker) Serve(target string, concurrency int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stopped {
-		return errors.New("the worker is stopped")
+		return errStopped
 	}
 	old := w.servers[target]
 	if old != nil && old.concurrency == concurrency {
@@ -143,7 +145,33 @@ func (w *Worker) handle(ctx context.Context, _ *asynq.Task) error {
 		// Not one of ours: somebody else's task in our queue. It is kept for a person.
 		return fmt.Errorf("task %q: %w", id, asynq.SkipRetry)
 	}
+	w.mu.Lock()
+	if w.ended {
+		w.mu.Unlock()
+		return errStopped // asynq has put the task back already
+	}
+	w.runs.Add(1)
+	w.mu.Unlock()
+	defer w.runs.Done()
 	return w.o.Handler(ctx, t)
+}
+
+var errStopped = errors.New("the worker is stopped")
+
+// awaitRuns waits for runs that asynq has given up waiting for: their contexts have
+// ended, and what they do now is hand their deliveries back. It is bounded, for a run
+// that does not heed its context must not keep the process.
+func (w *Worker) awaitRuns() {
+	w.mu.Lock()
+	w.ended = true
+	w.mu.Unlock()
+	done := make(chan struct{})
+	go func() { w.runs.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(2 * handBack):
+		w.o.Log.Warn("stopping although runs have not ended")
+	}
 }
 
 // Targets lists what is served.
@@ -175,9 +203,10 @@ func (w *Worker) Stop() {
 		stopping.Go(s.stop)
 	}
 	stopping.Wait()
+	w.cancel()
+	w.awaitRuns()
 	_ = w.sub.Close()
 	w.done.Wait()
-	w.cancel()
 }
 
 func (s *server) stop() {

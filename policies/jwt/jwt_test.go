@@ -167,6 +167,11 @@ func TestClaims(t *testing.T) {
 		{"issuer of another type", map[string]any{"iss": []string{"https://id"}}, policies.Rejected, "iss is invalid"},
 		{"another issuer", map[string]any{"iss": "https://evil"}, policies.Absent, `wrong issuer "https://evil"`},
 		{"issuer with a slash", map[string]any{"iss": "https://id/"}, policies.Absent, "wrong issuer"},
+		{"no subject", map[string]any{"sub": nil}, policies.Rejected, "no sub claim"},
+		{"empty subject", map[string]any{"sub": ""}, policies.Rejected, "no sub claim"},
+		{"subject of spaces", map[string]any{"sub": " "}, policies.Rejected, "no sub claim"},
+		{"subject of another type", map[string]any{"sub": []string{"user-1"}}, policies.Rejected, "no sub claim"},
+		{"no subject and no tenant", map[string]any{"sub": nil, "org": nil}, policies.Rejected, "no sub claim"},
 		{"two reasons", map[string]any{"exp": unix(-time.Hour), "aud": "x"}, policies.Rejected, "; wrong audience"},
 		{"no tenant", map[string]any{"org": nil}, policies.Forbidden, `no tenant for subject "user-1"`},
 		{"empty tenant", map[string]any{"org": ""}, policies.Forbidden, "is empty"},
@@ -280,7 +285,7 @@ func TestEveryAlgorithm(t *testing.T) {
 			check(t, a, sign(t, jwt.GetSigningMethod(name), []byte(text), nil, claims(nil)), policies.Accepted, "")
 			t.Setenv("TEST_KEY", text[1:])
 			a = must(t, "", fmt.Sprintf("{issuer: https://id, audience: headgate, key: {env: TEST_KEY}, algorithms: [%s]}", name))
-			check(t, a, sign(t, jwt.GetSigningMethod(name), []byte(text[1:]), nil, claims(nil)), policies.Rejected, fmt.Sprintf("needs %d", size))
+			check(t, a, sign(t, jwt.GetSigningMethod(name), []byte(text[1:]), nil, claims(nil)), policies.Unavailable, fmt.Sprintf("needs %d", size))
 			if a.Health() == nil {
 				t.Error("healthy with a short secret")
 			}
@@ -301,7 +306,7 @@ func TestPrincipal(t *testing.T) {
 		{"own claim", "scopes_claim: permissions", map[string]any{"permissions": []any{"p", 5}}, "user-1", "mobile/", []string{"p"}},
 		{"own claim, missing", "scopes_claim: permissions", nil, "user-1", "mobile/", nil},
 		{"digits are kept", "tenant: ${{ .claims.org }}", map[string]any{"org": json.Number("12345678901234567890")}, "user-1", "mobile/12345678901234567890", []string{"profiles:write", "tracking:read"}},
-		{"no subject", "", map[string]any{"sub": nil}, "", "mobile/", []string{"profiles:write", "tracking:read"}},
+		{"subject is a number", "", map[string]any{"sub": 42}, "42", "mobile/", []string{"profiles:write", "tracking:read"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -318,6 +323,19 @@ func TestPrincipal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUnreadableSecret: whether a token is good cannot be told without its key, and is
+// told again once it is there.
+func TestUnreadableSecret(t *testing.T) {
+	t.Setenv("TEST_KEY", "")
+	a := must(t, "", "{issuer: https://id, audience: headgate, key: {env: TEST_KEY}, algorithms: [HS256]}")
+	a.source.(*static).every = 0
+	token := sign(t, jwt.SigningMethodHS256, []byte(hmacSecret), nil, claims(nil))
+	check(t, a, token, policies.Unavailable, "TEST_KEY is not set or empty")
+	check(t, a, sign(t, jwt.SigningMethodHS256, []byte(hmacSecret), nil, claims(map[string]any{"iss": "https://other"})), policies.Absent, "wrong issuer")
+	t.Setenv("TEST_KEY", hmacSecret)
+	check(t, a, token, policies.Accepted, "")
 }
 
 func TestWhereTheTokenIs(t *testing.T) {

@@ -166,8 +166,9 @@ func (r *remote) start() {
 		return
 	}
 	if r.kept != nil {
-		if v, ok := r.kept.Load(r.keptKey()); ok {
-			r.set.Store(v.(*keySet)) //nolint:forcetypeassert,errcheck // nobody else writes under this key
+		v, _ := r.kept.Load(r.keptKey())
+		if set, ok := v.(*keySet); ok {
+			r.set.Store(set)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())

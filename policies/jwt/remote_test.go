@@ -19,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"go.uber.org/goleak"
 
+	"headgate/config/yamlsrc"
 	"headgate/policies"
 	"headgate/policies/policytest"
 )
@@ -112,7 +113,7 @@ var patient = timing{
 func remoteAuth(t testing.TB, i *issuer, timing timing) *Authenticator {
 	t.Helper()
 	a := must(t, "", "{issuer: https://id, audience: headgate, algorithms: [RS256, ES256], jwks_url: '"+i.URL+"/keys'}")
-	a.source = newRemote(i.URL, "mobile", i.Client(), nil, timing)
+	a.source = newRemote(i.URL, "mobile", i.Client(), nil, nil, timing)
 	t.Cleanup(a.Close)
 	return a
 }
@@ -242,7 +243,7 @@ func drain(i *issuer) {
 	}
 }
 
-// TestIssuerRecovers: without keys everything is refused and Health says why; the
+// TestIssuerRecovers: without keys nobody can tell and Health says why; the
 // retries go on until there are some.
 func TestIssuerRecovers(t *testing.T) {
 	i := newIssuer(t)
@@ -251,7 +252,7 @@ func TestIssuerRecovers(t *testing.T) {
 	quick.first, quick.most = time.Millisecond, 2*time.Millisecond
 	a := remoteAuth(t, i, quick)
 	token := withKID(t, rsaKey(), "k1")
-	check(t, a, token, policies.Rejected, "no keys yet: fetch the key set")
+	check(t, a, token, policies.Unavailable, "no keys yet: fetch the key set")
 	if err := a.Health(); err == nil || !strings.Contains(err.Error(), "status 503") {
 		t.Errorf("health: %v", err)
 	}
@@ -275,7 +276,7 @@ func TestSilentIssuer(t *testing.T) {
 	a := remoteAuth(t, i, short)
 	start := time.Now()
 	_, result := a.Authenticate(context.Background(), request(withKID(t, rsaKey(), "k1")))
-	if result.Outcome != policies.Rejected || !strings.Contains(result.Log, "has not been fetched yet") {
+	if result.Outcome != policies.Unavailable || !strings.Contains(result.Log, "has not been fetched yet") {
 		t.Errorf("outcome %d, log %q", result.Outcome, result.Log)
 	}
 	if took := time.Since(start); took > 2*time.Second {
@@ -324,7 +325,73 @@ func TestNothingIsFetchedUntilUsed(t *testing.T) {
 
 func TestWithoutClient(t *testing.T) {
 	a := must(t, "", "{issuer: https://id, audience: headgate, algorithms: [RS256], jwks_url: 'https://id/keys'}")
-	check(t, a, withKID(t, rsaKey(), "k1"), policies.Rejected, "not fetched here")
+	check(t, a, withKID(t, rsaKey(), "k1"), policies.Unavailable, "not fetched here")
+}
+
+// TestWithoutKeys: what is not for this issuer, or no token at all, is told apart before
+// keys are asked for, and without waiting for them.
+func TestWithoutKeys(t *testing.T) {
+	i := newIssuer(t)
+	i.hold = make(chan struct{})
+	defer close(i.hold)
+	a := remoteAuth(t, i, patient) // would wait for 10 s
+	ours := func(change map[string]any) string {
+		return sign(t, jwt.SigningMethodRS256, rsaKey(), nil, claims(change))
+	}
+	for _, tt := range []struct {
+		name, token string
+		outcome     policies.AuthOutcome
+		log         string
+	}{
+		{"another issuer", ours(map[string]any{"iss": "https://other"}), policies.Absent, "wrong issuer"},
+		{"no issuer", ours(map[string]any{"iss": nil}), policies.Rejected, "iss claim is required"},
+		{"issuer of another type", ours(map[string]any{"iss": 5}), policies.Rejected, "iss is invalid"},
+		{"another algorithm", sign(t, jwt.SigningMethodHS256, []byte(hmacSecret), nil, claims(nil)), policies.Rejected, "wrong algorithm"},
+		{"another algorithm and issuer", sign(t, jwt.SigningMethodHS256, []byte(hmacSecret), nil, claims(map[string]any{"iss": "https://other"})), policies.Absent, "wrong issuer"},
+		{"malformed", "a.b", policies.Rejected, "malformed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) { check(t, a, tt.token, tt.outcome, tt.log) })
+	}
+	if n := i.count(); n != 0 {
+		t.Errorf("%d fetches for tokens that need no key", n)
+	}
+}
+
+// TestReloadKeepsKeys: an authenticator begins with the keys that the one before it had
+// for the same URL, and goes on to fetch.
+func TestReloadKeepsKeys(t *testing.T) {
+	i := newIssuer(t)
+	i.set(200, jwk(t, rsaKey().Public(), "k1", nil))
+	build := func(kept *sync.Map, url string) *Authenticator {
+		report := &yamlsrc.Report{}
+		node := yamlsrc.Parse("routes.yaml", []byte("{issuer: https://id, audience: headgate, algorithms: [RS256], jwks_url: '"+url+"'}"), report)
+		a := New(policies.Build{Name: "mobile", Node: node, Report: report, Deps: policies.Deps{HTTP: i.Client(), Kept: kept}})
+		if err := report.Err(); err != nil {
+			t.Fatal(err)
+		}
+		a.source.(*remote).timing = patient
+		t.Cleanup(a.Close)
+		return a
+	}
+	var kept sync.Map
+	token := withKID(t, rsaKey(), "k1")
+	before := build(&kept, i.URL+"/keys")
+	check(t, before, token, policies.Accepted, "")
+	i.await(t)
+	before.Close()
+
+	i.set(503)
+	after := build(&kept, i.URL+"/keys")
+	if err := after.Health(); err != nil {
+		t.Errorf("health: %v", err)
+	}
+	check(t, after, token, policies.Accepted, "")
+	check(t, after, withKID(t, generate(rsa.GenerateKey(rand.Reader, 2048)), "k1"), policies.Rejected, "does not fit the key")
+	i.await(t) // it asks all the same
+
+	check(t, build(&kept, i.URL+"/other"), token, policies.Unavailable, "no keys yet")
+	check(t, build(new(sync.Map), i.URL+"/keys"), token, policies.Unavailable, "no keys yet")
+	check(t, build(nil, i.URL+"/keys"), token, policies.Unavailable, "no keys yet")
 }
 
 func TestCloseLeavesNothingBehind(t *testing.T) {

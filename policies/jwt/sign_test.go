@@ -25,6 +25,11 @@ func TestSignedTokenIsAccepted(t *testing.T) {
 	if result.Outcome != policies.Accepted || p.ID != "alice" || !p.HasScopes([]string{"a", "b"}) {
 		t.Fatalf("%+v %+v", p, result)
 	}
+	for _, claims := range []map[string]any{nil, {"sub": ""}} {
+		if token, err := a.Sign(claims, time.Minute); err == nil {
+			t.Errorf("a token that would be refused was signed: %s", token)
+		}
+	}
 	r.Now = r.Now.Add(time.Hour)
 	if _, result := a.Authenticate(t.Context(), r); result.Outcome != policies.Rejected {
 		t.Fatalf("accepted an hour after: %+v", result)

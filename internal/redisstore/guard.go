@@ -1,0 +1,70 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxSkew is how far this host's clock may be from Redis's before it is told: asynq
+// keeps its leases by the host's clock and tolerates 30 s.
+const maxSkew = 5 * time.Second
+
+// oldest is the first Redis version whose commands are enough.
+const oldestMajor, oldestMinor = 6, 2
+
+// Guard looks at how Redis is set up and says, in words for an operator, what breaks the
+// promise that nothing acknowledged is lost. Empty: nothing was found.
+func (s *Store) Guard(ctx context.Context) ([]string, error) {
+	text, err := s.base.Info(ctx).Result()
+	if err != nil {
+		return nil, unavailable("look at redis", err)
+	}
+	began := time.Now()
+	now, err := s.base.Time(ctx).Result()
+	if err != nil {
+		return nil, unavailable("look at redis", err)
+	}
+	found := judge(parseInfo(text))
+	// Half the round trip is the best guess of when the answer was made.
+	if skew := now.Sub(began.Add(time.Since(began) / 2)).Abs(); skew > maxSkew {
+		found = append(found, fmt.Sprintf("this host's clock is %s away from that of redis; keep both in step", skew.Round(time.Second)))
+	}
+	return found, nil
+}
+
+func parseInfo(text string) map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+// judge looks at what INFO says. What is not there, in an emulation or behind a proxy,
+// is not held against it.
+func judge(info map[string]string) []string {
+	var out []string
+	if info["aof_enabled"] == "0" {
+		out = append(out, "redis keeps no append-only file: a restart of redis loses what was acknowledged; set appendonly yes")
+	}
+	if policy := info["maxmemory_policy"]; policy != "" && policy != "noeviction" {
+		out = append(out, "redis evicts keys when it is full (maxmemory-policy "+policy+"): acknowledged requests may vanish; set noeviction")
+	}
+	if v := info["redis_version"]; v != "" && tooOld(v) {
+		out = append(out, fmt.Sprintf("redis %s is older than %d.%d, which is needed", v, oldestMajor, oldestMinor))
+	}
+	return out
+}
+
+func tooOld(version string) bool {
+	major, rest, _ := strings.Cut(version, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	a, errA := strconv.Atoi(major)
+	b, errB := strconv.Atoi(minor)
+	return errA == nil && errB == nil && (a < oldestMajor || (a == oldestMajor && b < oldestMinor))
+}
