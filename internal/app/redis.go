@@ -43,13 +43,15 @@ func openRedis(ctx context.Context, c *config.Config) (conn *redisstore.Conn, se
 		o.Network, o.Addr = "unix", c.Redis.URL.Addrs[0]
 	case config.Single:
 		o.Addr = c.Redis.URL.Addrs[0]
-		if c.Redis.URL.TLS {
-			if o.TLS, err = tlsConfig(c.Redis.TLS); err != nil {
-				return nil, nil, err
-			}
+	case config.Sentinel:
+		o.Master, o.Sentinels = c.Redis.URL.Master, c.Redis.URL.Addrs
+	case config.Cluster:
+		return nil, nil, errors.New("redis.url: a cluster is not supported yet; use redis://, rediss://, redis+sentinel://, unix:// or embedded")
+	}
+	if c.Redis.URL.TLS {
+		if o.TLS, err = tlsConfig(c.Redis.TLS); err != nil {
+			return nil, nil, err
 		}
-	case config.Sentinel, config.Cluster:
-		return nil, nil, fmt.Errorf("redis.url: %s is not supported yet; use redis://, rediss://, unix:// or embedded", c.Redis.URL.Mode)
 	}
 	conn, err = redisstore.Connect(o)
 	if err != nil && server != nil {

@@ -15,6 +15,10 @@ import (
 type Options struct {
 	Network  string // tcp or unix
 	Addr     string
+	// Master, when not empty, is the name under which Sentinels know the server; they are
+	// asked for its address, and again after a fail-over. Addr is not used then.
+	Master    string
+	Sentinels []string
 	Username string
 	Password string
 	DB       int
@@ -42,20 +46,10 @@ func Connect(o Options) (*Conn, error) {
 	if o.PoolSize == 0 {
 		o.PoolSize = defaultPool
 	}
-	base := redis.NewClient(&redis.Options{
-		Network: o.Network, Addr: o.Addr, Username: o.Username, Password: o.Password, DB: o.DB,
-		TLSConfig: o.TLS, PoolSize: o.PoolSize,
-		DialTimeout: 2 * time.Second, ReadTimeout: 3 * time.Second, WriteTimeout: 3 * time.Second,
-		// Without it a context's deadline would not end a command.
-		ContextTimeoutEnabled: true,
-		// Five tries of a tenth of a second each would be spent on a server that refuses.
-		DialerRetries: 1,
-		// The client must not repeat a command by itself: a dequeue that is repeated loses
-		// a task for a minute, and a retry that cannot connect would hide that the first
-		// try may have been executed.
-		MaxRetries:               -1,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
+	base := single(o)
+	if o.Master != "" {
+		base = failover(o)
+	}
 	out := &Conn{Base: base, Shared: base}
 	if o.AutoPipeline {
 		shared, err := base.AutoPipeline()
@@ -65,6 +59,38 @@ func Connect(o Options) (*Conn, error) {
 		out.Shared = shared
 	}
 	return out, nil
+}
+
+// What holds for every kind of client. Without ContextTimeoutEnabled a context's deadline
+// would not end a command. The client must not repeat a command by itself: a dequeue that
+// is repeated loses a task for a minute, and a retry that cannot connect would hide that
+// the first try may have been executed. Several dials of a tenth of a second each would
+// be spent on a server that refuses.
+const (
+	dialTimeout = 2 * time.Second
+	ioTimeout   = 3 * time.Second
+	noRetries   = -1
+	oneDial     = 1
+)
+
+func single(o Options) *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Network: o.Network, Addr: o.Addr, Username: o.Username, Password: o.Password, DB: o.DB,
+		TLSConfig: o.TLS, PoolSize: o.PoolSize, ContextTimeoutEnabled: true,
+		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout,
+		MaxRetries: noRetries, DialerRetries: oneDial,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+}
+
+// failover gives a client of the server that the Sentinels name as the master.
+func failover(o Options) *redis.Client {
+	return redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: o.Master, SentinelAddrs: o.Sentinels, Username: o.Username, Password: o.Password, DB: o.DB,
+		TLSConfig: o.TLS, PoolSize: o.PoolSize, ContextTimeoutEnabled: true,
+		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout,
+		MaxRetries: noRetries, DialerRetries: oneDial,
+	})
 }
 
 // Close closes the clients.

@@ -1,0 +1,81 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"headgate/dispatch/tracking"
+	"headgate/internal/testenv"
+)
+
+// sentinel watches the master and gives its own address.
+func sentinel(t *testing.T, master *testenv.RedisServer) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	_ = listener.Close()
+	_, port, _ := net.SplitHostPort(addr)
+	_, masterPort, _ := net.SplitHostPort(master.Addr())
+	conf := filepath.Join(t.TempDir(), "sentinel.conf")
+	text := fmt.Sprintf("port %s\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 %s 1\n"+
+		"sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 5000\n", port, masterPort)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(context.Background(), "redis-server", conf, "--sentinel") //nolint:gosec // our own file
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return addr
+}
+
+// After a fail-over the store goes on by itself, with what the replica had.
+func TestSentinelFailOver(t *testing.T) {
+	master := testenv.Redis(t)
+	host, port, _ := net.SplitHostPort(master.Addr())
+	replica := testenv.Redis(t, testenv.WithConf("replicaof", host, port), testenv.WithConf("repl-diskless-sync-delay", "0"))
+	addr := sentinel(t, master)
+	watch := redis.NewSentinelClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { _ = watch.Close() })
+	testenv.Eventually(t, 20*time.Second, func() bool {
+		found, err := watch.Replicas(t.Context(), "main").Result()
+		return err == nil && len(found) == 1 && found[0]["master-link-status"] == "ok"
+	}, "the sentinel does not see the replica")
+	conn, err := Connect(Options{Master: "main", Sentinels: []string{addr}, AutoPipeline: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	store := New(conn.Shared, conn.Base)
+	t.Cleanup(func() { _ = store.Close() })
+	before := request(t, "", "crm")
+	if _, err := store.Accept(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Base.Wait(t.Context(), 1, 5*time.Second).Result(); err != nil || n != 1 {
+		t.Fatalf("%d replicas have the record: %v", n, err)
+	}
+	master.Kill()
+	testenv.Eventually(t, 30*time.Second, func() bool {
+		_, err := store.Accept(t.Context(), request(t, "", "crm"))
+		return err == nil
+	}, "nothing was accepted after the fail-over")
+	if d, err := store.Load(t.Context(), before.Dispatch.ID); err != nil || d.Status() != tracking.InProgress {
+		t.Fatalf("the record from before: %+v, %v", d, err)
+	}
+	if role := replica.Client(t).Info(t.Context(), "replication").Val(); parseInfo(role)["role"] != "master" {
+		t.Fatalf("the replica was not promoted:\n%s", role)
+	}
+}
