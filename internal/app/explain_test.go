@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"headgate/dispatch/target"
-	"headgate/dispatch/transform"
 	"headgate/gateway"
 	"headgate/internal/simulate"
 	"headgate/policies"
@@ -42,7 +41,7 @@ func TestExplainedRequestsAreTheOnesSent(t *testing.T) {
 			t.Fatal(d)
 		}
 	}
-	var scope transform.Scope = gateway.Scope(request)
+	scope := gateway.Scope(request)
 	mapped, faults := route.Fanout.Map(scope, request.Body)
 	if len(faults) > 0 {
 		t.Fatal(faults)

@@ -13,17 +13,17 @@ import (
 
 // Options say how to reach Redis.
 type Options struct {
-	Network  string // tcp or unix
-	Addr     string
+	Network string // tcp or unix
+	Addr    string
 	// Master, when not empty, is the name under which Sentinels know the server; they are
 	// asked for its address, and again after a fail-over. Addr is not used then.
 	Master    string
 	Sentinels []string
-	Username string
-	Password string
-	DB       int
-	TLS      *tls.Config
-	PoolSize int // connections per process; 0 takes 64
+	Username  string
+	Password  string
+	DB        int
+	TLS       *tls.Config
+	PoolSize  int // connections per process; 0 takes 64
 	// AutoPipeline gathers the commands of concurrent callers into shared pipelines. The
 	// client's feature is young, so it can be switched off.
 	AutoPipeline bool

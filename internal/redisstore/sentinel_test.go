@@ -33,7 +33,7 @@ func sentinel(t *testing.T, master *testenv.RedisServer) string {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(context.Background(), "redis-server", conf, "--sentinel") //nolint:gosec // our own file
+	cmd := exec.CommandContext(context.Background(), "redis-server", conf, "--sentinel")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
