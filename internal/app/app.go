@@ -204,7 +204,7 @@ func (a *App) Start(ctx context.Context) error {
 		})
 	}
 	a.warnOfSecrets(ctx)
-	a.log.InfoContext(ctx, "headgate is up", "role", a.o.Role, "listen", a.Addr(), "admin", a.AdminAddr(),
+	a.log.InfoContext(ctx, "headgate is up", "role", a.o.Role, "listen", a.Addr(), "admin", a.AdminAddr(), "redis", a.Redis(),
 		"routes", len(a.table.Load().Routes()), "targets", len(a.table.Load().Plans()))
 	return nil
 }
@@ -319,6 +319,17 @@ func (a *App) AdminAddr() string {
 		return ""
 	}
 	return a.admin.Addr()
+}
+
+// Redis says which Redis is used.
+func (a *App) Redis() string {
+	switch {
+	case a.redis == nil:
+		return a.config.Redis.URL.String()
+	case a.redis.Durable:
+		return "a private redis-server with an append-only file"
+	}
+	return "an emulation in memory"
 }
 
 // Banner is what an operator must be told about the embedded Redis; usually empty.

@@ -79,6 +79,9 @@ func newDeadList() *cobra.Command {
 			}
 			filter.Cursor = page.Cursor
 			if page.Cursor == "" {
+				if header {
+					fmt.Fprintln(c.ErrOrStderr(), "no dead letters")
+				}
 				return nil
 			}
 			// A page may be empty without being the last: what a filter leaves out counts.

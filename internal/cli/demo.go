@@ -110,6 +110,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, stop(ctx, a)) }()
 	if banner := a.Banner(); banner != "" {
 		fmt.Fprintf(d.out, "%s\n\n", banner)
+	} else {
+		fmt.Fprintf(d.out, "Redis: %s\n\n", a.Redis())
 	}
 	if err := a.Start(ctx); err != nil {
 		return err
