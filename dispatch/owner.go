@@ -140,8 +140,9 @@ func (o *Owner) leave(ctx context.Context) {
 // counts only while the store answers: after a stall everybody looks dead, so everybody
 // is seen anew.
 type census struct {
-	seen map[string]sighting
-	last time.Time // of the last look that worked
+	seen     map[string]sighting
+	last     time.Time // when the owners were last counted
+	answered time.Time // until when the store is known to have answered
 }
 
 type sighting struct {
@@ -152,10 +153,10 @@ type sighting struct {
 // dead gives the owners that showed no sign of life for ownerTimeout, given the counts
 // of now. gap is the longest time between two looks that is no stall.
 func (c *census) dead(counts map[string]int64, now time.Time, gap time.Duration) []string {
-	if c.seen == nil || now.Sub(c.last) > gap {
+	if c.seen == nil || now.Sub(c.answered) > gap {
 		c.seen = map[string]sighting{}
 	}
-	c.last = now
+	c.last, c.answered = now, now
 	var out []string
 	for owner, count := range counts {
 		s, known := c.seen[owner]

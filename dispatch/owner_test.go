@@ -96,3 +96,24 @@ func TestCensus(t *testing.T) {
 		t.Fatalf("right after the store was away: %v", dead)
 	}
 }
+
+// A look that has much to repair takes long. While the store answers that is no stall,
+// and the dead are found all the same.
+func TestCensusThroughLongLooks(t *testing.T) {
+	var c census
+	start := time.Now()
+	for s := 0; s <= 30; s += 10 {
+		now := start.Add(time.Duration(s) * time.Second)
+		dead := c.dead(map[string]int64{"killed": 7, "lives": int64(s)}, now, 3*time.Second)
+		if found := len(dead) == 1 && dead[0] == "killed"; found != (s > 0) {
+			t.Fatalf("after %d s: dead are %v", s, dead)
+		}
+		if !c.alive("lives") {
+			t.Fatalf("after %d s: a living owner passes for dead", s)
+		}
+		c.answered = now.Add(9 * time.Second) // the end of that look
+		if !c.alive("lives") {
+			t.Fatalf("at the end of a long look from %d s: a living owner passes for dead", s)
+		}
+	}
+}

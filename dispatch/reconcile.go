@@ -91,7 +91,12 @@ func (r *Reconciler) Look(ctx context.Context) error {
 	for _, row := range rows {
 		errs = append(errs, r.overdue(ctx, row, before))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	// Much to repair takes long; that is no stall of the store.
+	r.census.answered = time.Now()
+	return nil
 }
 
 func (r *Reconciler) overdue(ctx context.Context, row tracking.Row, before map[tracking.Ref]lateRun) error {

@@ -85,9 +85,9 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 		}
 	}
-	if ctx.Err() != nil {
-		// The worker is being stopped and the call was cut short: somebody else goes on,
-		// with the same idempotency key.
+	if ctx.Err() != nil && cutShort(event) {
+		// The worker is being stopped: somebody else goes on, with the same idempotency key.
+		// An answer that did come is recorded all the same.
 		stopped, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyGrace)
 		defer cancel()
 		return r.giveBack(stopped, t.Ref, claimed.Delivery, ctx.Err())
@@ -101,6 +101,15 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 		r.enqueue(ctx, taskOf(t.Ref, next, clock()))
 	}
 	return nil
+}
+
+// cutShort reports whether an event may come from a call that was ended before its answer.
+func cutShort(e tracking.Event) bool {
+	switch e.(type) {
+	case tracking.AttemptFailed, tracking.PollFailed:
+		return true
+	}
+	return false
 }
 
 // claim tries until the store answers: whether a claim whose answer was lost was made is

@@ -101,7 +101,7 @@ func TestLateRunIsFenced(t *testing.T) {
 }
 
 func TestStoppedRunIsHandedBack(t *testing.T) {
-	w := newWorld(t, succeeded())
+	w := newWorld(t, tracking.AttemptFailed{Fault: &fault.Fault{Reason: fault.Timeout, Retry: true}})
 	task := w.one(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	w.steps.during = cancel
@@ -111,6 +111,32 @@ func TestStoppedRunIsHandedBack(t *testing.T) {
 	next := w.only(t)
 	if d := w.delivery(t, task); d.Phase != tracking.Queued || d.Seq != next.Seq || next.Seq <= task.Seq || d.State != tracking.Pending {
 		t.Fatalf("not handed back: %+v, task %+v", d, next)
+	}
+}
+
+// The backend did what it was asked, and only we know: stopping must not lose that.
+func TestAnswerIsRecordedWhileStopping(t *testing.T) {
+	for name, c := range map[string]struct {
+		event tracking.Event
+		state tracking.State
+		step  string
+	}{
+		"the end":      {succeeded(), tracking.Succeeded, ""},
+		"a step on":    {tracking.Advanced{Next: "poll"}, tracking.Delivering, "poll"},
+		"not yet over": {tracking.NotYet{After: time.Minute}, tracking.Waiting, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, c.event)
+			task := w.one(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			w.steps.during = cancel
+			if err := w.runner.Run(ctx, task); err != nil {
+				t.Fatal(err)
+			}
+			if d := w.delivery(t, task); d.State != c.state || d.Step != c.step || d.Phase == tracking.Running {
+				t.Fatalf("recorded %+v", d)
+			}
+		})
 	}
 }
 

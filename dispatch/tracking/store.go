@@ -110,7 +110,8 @@ type Store interface {
 	// not looked at again at once. A row that has gone or changed stays as it is.
 	Touch(ctx context.Context, row Row) error
 
-	// SavePlan keeps a plan's source under its hash; PlanSource reads it.
+	// SavePlan keeps a plan's source under its hash; PlanSource reads it and renews how
+	// long it is kept.
 	SavePlan(ctx context.Context, hash string, source []byte) error
 	PlanSource(ctx context.Context, hash string) ([]byte, error)
 	// OpenPlans counts deliveries that are not final, by target and plan.

@@ -46,7 +46,7 @@ func Roles() []Role { return []Role{RoleAll, RoleGateway, RoleWorker} }
 type Options struct {
 	ConfigPath string
 	Role       Role
-	Log        *slog.Logger // nil: as the configuration says, to standard error
+	Log        *slog.Logger // nil: none
 	// Listen and AdminListen replace the configured addresses when they are not empty.
 	Listen, AdminListen string
 }
@@ -77,7 +77,6 @@ type App struct {
 	operator *dispatch.Operator
 
 	reloading sync.Mutex
-	cancel    context.CancelFunc // ends what runs in the background
 	running   sync.WaitGroup
 	cleanups  []cleanup // undone in reverse order
 }
@@ -104,8 +103,6 @@ func New(ctx context.Context, o Options) (*App, error) {
 func (a *App) make(ctx context.Context) (err error) {
 	o := a.o
 	limiter := &lazyLimiter{}
-	// Authenticators log from the moment they exist; what the file says of logging is
-	// known a moment later.
 	a.log = slog.New(slog.DiscardHandler)
 	if o.Log != nil {
 		a.log = o.Log
@@ -177,7 +174,6 @@ func (a *App) build() error {
 // Start opens the listeners and begins to work. It returns when requests are answered.
 func (a *App) Start(ctx context.Context) error {
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	a.cancel = cancel
 	a.onStop("background", func(context.Context) error { cancel(); a.running.Wait(); return nil })
 	if err := a.store.Prepare(ctx); err != nil {
 		a.log.WarnContext(ctx, "redis does not answer yet; starting all the same", "error", err)
@@ -252,7 +248,9 @@ func (a *App) serveTargets(ctx context.Context) {
 		return
 	}
 	for ref := range open {
-		// Finding a plan also renews it in the store, for as long as it is needed.
+		if err := a.plans.Renew(ctx, ref.Hash); err != nil {
+			a.log.WarnContext(ctx, "a plan in use is not renewed; trying again", "target", ref.Target, "error", err)
+		}
 		plan, err := a.plans.Find(ctx, ref.Target, ref.Hash)
 		if err != nil {
 			a.log.WarnContext(ctx, "deliveries without a plan", "target", ref.Target, "error", err)
