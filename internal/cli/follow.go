@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -61,14 +60,9 @@ type answer struct {
 // maxAnswer bounds what is read of a gateway's answer.
 const maxAnswer = 16 << 20
 
-// track reads a dispatch; with wait it answers when the dispatch is final, at the latest
-// after wait.
-func (c *client) track(ctx context.Context, id string, wait time.Duration) (*gateway.TrackingView, error) {
-	header := map[string]string{}
-	if wait > 0 {
-		header["Prefer"] = "wait=" + strconv.Itoa(int(wait.Seconds()))
-	}
-	a, err := c.do(ctx, http.MethodGet, "/tracking/"+id, nil, header)
+// track reads a dispatch.
+func (c *client) track(ctx context.Context, id string) (*gateway.TrackingView, error) {
+	a, err := c.do(ctx, http.MethodGet, "/tracking/"+id, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +99,7 @@ func (c *client) follow(ctx context.Context, id string, out io.Writer, live bool
 	drawn := 0
 	last := map[string]string{}
 	for {
-		view, err := c.track(ctx, id, 0)
+		view, err := c.track(ctx, id)
 		if err != nil {
 			return nil, err
 		}

@@ -28,7 +28,7 @@ func newTracking() *cobra.Command {
 		gateway := newClient(*url, token())
 		out := c.OutOrStdout()
 		if !*watch {
-			view, err := gateway.track(c.Context(), args[0], 0)
+			view, err := gateway.track(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
