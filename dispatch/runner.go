@@ -187,7 +187,7 @@ func (r *Runner) giveBack(ctx context.Context, ref tracking.Ref, d tracking.Deli
 // repair makes sure that the task which the record calls for is in the queue: a task
 // behind the record shows that a worker may have died between its two writes.
 func (r *Runner) repair(ctx context.Context, ref tracking.Ref, d tracking.Delivery) error {
-	if d.State.Final() || d.Phase == tracking.Running {
+	if d.State.Final() || d.Phase == tracking.Running || d.Phase == tracking.Gathered {
 		return nil
 	}
 	return r.Queue.Enqueue(ctx, taskOf(ref, d, time.Now()))

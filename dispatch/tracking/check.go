@@ -30,7 +30,7 @@ func (a *Acceptance) Check() error {
 			return fmt.Errorf("%w: target %q has no delivery of its own", ErrInvalid, t.Name)
 		}
 		seen[t.Name] = true
-		if delivery.Phase == Scheduled {
+		if delivery.Phase == Scheduled || delivery.Phase == Gathered {
 			return fmt.Errorf("%w: target %q is accepted as scheduled", ErrInvalid, t.Name)
 		}
 		if err := delivery.check(); err != nil {
@@ -68,6 +68,11 @@ func CheckToken(token string) error {
 func (d Delivery) check() error {
 	switch d.Phase {
 	case Queued, Scheduled, Ended:
+	case Gathered:
+		if d.Seq < 0 || d.State != Collecting || !IsBatch(d.Token) {
+			return fmt.Errorf("%w: state %q in a batch called %q", ErrInvalid, d.State, d.Token)
+		}
+		return nil
 	default:
 		return fmt.Errorf("%w: phase %q", ErrInvalid, d.Phase)
 	}

@@ -132,10 +132,14 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 }
 
 // TakeOver gives the delivery with its fence raised, so that whoever held the claim can
-// change it no longer, and its task queued anew. One that is final stays as it is.
+// change it no longer, and its task queued anew. One that is final stays as it is; one
+// that a batch holds leaves it, to join another.
 func TakeOver(d Delivery) Delivery {
 	if d.State.Final() {
 		return d
+	}
+	if IsBatch(d.Token) {
+		d.State, d.Batch = Pending, ""
 	}
 	d.Seq++
 	d.Token = ""

@@ -29,6 +29,10 @@ func NewID(idemHash string) (string, error) {
 	if idemHash != "" {
 		shard = IdemShard(idemHash)
 	}
+	return newID(idPrefix, shard)
+}
+
+func newID(prefix string, shard int) (string, error) {
 	u, err := uuid.NewV7()
 	if err != nil {
 		return "", err
@@ -40,7 +44,7 @@ func NewID(idemHash string) (string, error) {
 		}
 	}
 	var out strings.Builder
-	out.WriteString(idPrefix)
+	out.WriteString(prefix)
 	if shard < 10 {
 		out.WriteByte('0')
 	}
@@ -50,9 +54,13 @@ func NewID(idemHash string) (string, error) {
 	return out.String(), nil
 }
 
-// Shard gives the shard of a tracking ID; ok is false when it is not one of ours.
+// Shard gives the shard of a tracking ID, or of the ID of a batch; ok is false when it is
+// not one of ours.
 func Shard(id string) (shard int, ok bool) {
 	rest, found := strings.CutPrefix(id, idPrefix)
+	if !found {
+		rest, found = strings.CutPrefix(id, batchPrefix)
+	}
 	if !found || len(rest) != idDigits+2 {
 		return 0, false
 	}

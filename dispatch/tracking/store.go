@@ -107,7 +107,8 @@ type Store interface {
 	// Forget takes the process off the list: it has ended and holds nothing.
 	Forget(ctx context.Context, owner string) error
 	// Touch counts a row of Overdue or QueuedSince as due only from now on, so that it is
-	// not looked at again at once. A row that has gone or changed stays as it is.
+	// not looked at again at once; one that a batch holds, only BatchLook from now. A row
+	// that has gone or changed stays as it is.
 	Touch(ctx context.Context, row Row) error
 
 	// SavePlan keeps a plan's source under its hash; PlanSource reads it and renews how
@@ -119,6 +120,8 @@ type Store interface {
 
 	// Interventions are canceling and dead letters.
 	Interventions
+	// Batches gather deliveries of one target into one upload.
+	Batches
 }
 
 // PlanRef names a plan of a target.

@@ -51,7 +51,8 @@ type Phase byte
 const (
 	Queued    Phase = 'q' // its task waits in a queue; looked at rarely
 	Scheduled Phase = 's' // its task is due at NextAt
-	Running   Phase = 'r' // a run holds the claim until a known time
+	Running   Phase = 'r' // a run, or a batch that is being sent, holds the claim
+	Gathered  Phase = 'b' // it waits in a batch that is collecting; the token names it
 	Ended     Phase = 'f' // final: no row
 )
 
@@ -73,6 +74,9 @@ type Fence struct {
 type Delivery struct {
 	Fence `json:"-"`
 	Phase Phase `json:"-"`
+
+	Batch   string `json:"batch,omitempty"`   // the batch it is or was sent with
+	Verdict State  `json:"verdict,omitempty"` // of a batch: the end that is being handed on to its members
 
 	Plan  string                     `json:"plan,omitempty"` // content hash of the plan it was accepted under
 	State State                      `json:"state"`

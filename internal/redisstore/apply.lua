@@ -1,7 +1,7 @@
 -- Replaces a delivery, provided that nobody changed it since it was read.
 -- KEYS  1 rec  2 pay  3 due  4 queued:<target>  5 open  6 dead
 -- ARGV  1 id  2 target  3 expected seq  4 expected token or '-'  5 new value
---       6 new phase: q, s or f  7 due at, ms (phase s)  8 open field
+--       6 new phase: q, s, b or f  7 due at, ms (phase s), or in how many ms (phase b)  8 open field
 --       9 '1' when the payload is no longer needed  10 '1' when it is a dead letter from now on
 --       11 how long a dead letter is kept, ms
 -- Returns 'ok' | 'fenced' | 'gone'. Repeated with the same new value it is 'ok' again.
@@ -31,6 +31,10 @@ if ARGV[6] == 'q' then
 end
 if ARGV[6] == 's' then
   redis.call('ZADD', KEYS[3], ARGV[7], member)
+  return 'ok'
+end
+if ARGV[6] == 'b' then
+  redis.call('ZADD', KEYS[3], now + ARGV[7], member)
   return 'ok'
 end
 if redis.call('HINCRBY', KEYS[5], ARGV[8], -1) <= 0 then redis.call('HDEL', KEYS[5], ARGV[8]) end

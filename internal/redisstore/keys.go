@@ -21,12 +21,15 @@ import (
 //	                                  x: "<retention ms> <idem until, ms> <idem hash or ->"
 //	                                  d: there, when it has or had a dead letter
 //	                                  t:<target>: "<seq> <phase> <token or -> <delivery as JSON>"
+//	                                  c: of a batch: its row in gathering
 //	hg:{07}:pay:<id>          hash    <target>: what the gateway mapped
 //	hg:{07}:due               zset    <id>:<target> by ms: claimed until (running) or next at (scheduled)
 //	hg:{07}:run:<owner>       zset    <id>:<target> by ms: claimed by a run of this process, since when
 //	hg:{07}:queued:<target>   zset    <id> by ms: since when its task should be in the queue
 //	hg:{07}:dead              zset    <id>:<target> by ms: a dead letter, since when
 //	hg:{07}:open              hash    <target>:<plan>: deliveries that are not final
+//	hg:{07}:gathering         hash    <target>:<plan>: the batch that is collecting
+//	hg:{07}:members:<id>      zset    <id of a record> by position: on the list of the batch <id>
 //	hg:{07}:idem:<hash>       string  the row of an idempotency key as JSON
 //	hg:{07}:done:<id>         channel a delivery of the record became final
 //	hg:owners                 hash    <owner>: signs of life of a worker process so far
@@ -64,6 +67,8 @@ func deadKey(shard string) string           { return shard + "dead" }
 func openKey(shard string) string           { return shard + "open" }
 func queuedKey(shard, target string) string { return shard + "queued:" + target }
 func idemKey(shard, hash string) string     { return shard + "idem:" + hash }
+func gatheringKey(shard string) string      { return shard + "gathering" }
+func membersKey(shard, id string) string    { return shard + "members:" + id }
 func doneChannel(shard, id string) string   { return shard + "done:" + id }
 
 const ownersKey = prefix + "owners"

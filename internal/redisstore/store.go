@@ -222,13 +222,19 @@ func (s *Store) Apply(ctx context.Context, ref tracking.Ref, expect tracking.Fen
 	case tracking.Succeeded, tracking.Warned:
 		drop = 1
 	case tracking.Failed:
-		dead = 1
+		if !tracking.IsBatch(ref.Tracking) { // its members are the dead letters
+			dead = 1
+		}
 	default:
+	}
+	due := next.NextAt.UnixMilli()
+	if next.Phase == tracking.Gathered {
+		due = tracking.BatchLook.Milliseconds()
 	}
 	id := ref.Tracking
 	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard), deadKey(shard)}
 	answer, err := applyScript.Run(ctx, s.rdb, keys, id, ref.Target, expect.Seq, token(expect.Token), value,
-		string(rune(next.Phase)), next.NextAt.UnixMilli(), openField(ref.Target, next.Plan), drop, dead, millis(s.deadFor)).Text()
+		string(rune(next.Phase)), due, openField(ref.Target, next.Plan), drop, dead, millis(s.deadFor)).Text()
 	switch {
 	case err != nil:
 		return unavailable("apply event", err)
@@ -274,7 +280,11 @@ func (s *Store) Touch(ctx context.Context, row tracking.Row) error {
 	if err != nil {
 		return err
 	}
-	z := redis.Z{Score: float64(row.Now.UnixMilli()), Member: member(row.Ref)}
+	until := row.Now
+	if tracking.IsBatch(row.Delivery.Token) {
+		until = until.Add(tracking.BatchLook)
+	}
+	z := redis.Z{Score: float64(until.UnixMilli()), Member: member(row.Ref)}
 	key := dueKey(shard)
 	if row.Delivery.Phase == tracking.Queued {
 		key, z.Member = queuedKey(shard, row.Target), row.Tracking
@@ -288,6 +298,7 @@ func (s *Store) Touch(ctx context.Context, row tracking.Row) error {
 func (s *Store) Prepare(ctx context.Context) error {
 	for _, script := range []*redis.Script{
 		acceptScript, claimScript, applyScript, overdueScript, cancelScript, reviveScript, dropScript, expireScript,
+		joinScript, sealScript, boardScript,
 	} {
 		if err := script.Load(ctx, s.base).Err(); err != nil {
 			return unavailable("load scripts", err)

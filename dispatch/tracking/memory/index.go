@@ -14,7 +14,7 @@ import (
 // Overdue implements tracking.Store.
 func (s *Store) Overdue(_ context.Context, grace time.Duration, limit int) ([]tracking.Row, error) {
 	return s.list(grace, limit, func(_ string, w *row) bool {
-		return w.phase == tracking.Running || w.phase == tracking.Scheduled
+		return w.phase == tracking.Running || w.phase == tracking.Scheduled || w.phase == tracking.Gathered
 	})
 }
 
@@ -92,10 +92,13 @@ func (s *Store) Touch(_ context.Context, touched tracking.Row) error {
 		return nil
 	}
 	// The two kinds of rows are apart: one that changed its kind is not the one that was read.
-	w := r.rows[touched.Target]
-	if w != nil && w.phase != tracking.Ended && touched.Now.After(w.at) &&
+	w, until := r.rows[touched.Target], touched.Now
+	if tracking.IsBatch(touched.Delivery.Token) {
+		until = until.Add(tracking.BatchLook)
+	}
+	if w != nil && w.phase != tracking.Ended && until.After(w.at) &&
 		(w.phase == tracking.Queued) == (touched.Delivery.Phase == tracking.Queued) {
-		w.at = touched.Now
+		w.at = until
 	}
 	return nil
 }

@@ -25,6 +25,9 @@ type Store struct {
 	waiters map[string]map[chan struct{}]struct{}
 	owners  map[string]int64
 	deadFor time.Duration // how long a dead letter is kept
+	// gathering names the batch that is collecting, members lists who joined one.
+	gathering map[tracking.PlanRef]string
+	members   map[string][]string
 }
 
 var _ tracking.Store = (*Store)(nil)
@@ -65,7 +68,7 @@ func New(now func() time.Time) *Store {
 	return &Store{
 		now: now, records: map[string]*record{}, idem: map[string]*idemEntry{},
 		plans: map[string][]byte{}, waiters: map[string]map[chan struct{}]struct{}{}, owners: map[string]int64{},
-		deadFor: tracking.DeadLetterRetention,
+		deadFor: tracking.DeadLetterRetention, gathering: map[tracking.PlanRef]string{}, members: map[string][]string{},
 	}
 }
 

@@ -111,7 +111,7 @@ func (s *Store) Claim(_ context.Context, ref tracking.Ref, seq int, token string
 		}
 		return &tracking.Claimed{Delivery: d}, tracking.ErrStale
 	}
-	if w.phase == tracking.Running && w.fence.Token != token {
+	if w.phase == tracking.Gathered || (w.phase == tracking.Running && w.fence.Token != token) {
 		return nil, tracking.ErrHeld
 	}
 	w.phase, w.fence.Token, w.at = tracking.Running, token, now.Add(hold)
@@ -147,8 +147,12 @@ func (s *Store) Apply(_ context.Context, ref tracking.Ref, expect tracking.Fence
 	case old.fence != expect || old.phase == tracking.Ended:
 		return tracking.ErrFenced
 	}
-	if next.Phase == tracking.Scheduled {
+	switch next.Phase {
+	case tracking.Scheduled:
 		replacement.at = next.NextAt.Truncate(time.Millisecond)
+	case tracking.Gathered:
+		replacement.at = now.Add(tracking.BatchLook)
+	default:
 	}
 	r.rows[ref.Target] = replacement
 	if next.Phase != tracking.Ended {
@@ -158,7 +162,9 @@ func (s *Store) Apply(_ context.Context, ref tracking.Ref, expect tracking.Fence
 	case tracking.Succeeded, tracking.Warned:
 		delete(r.payloads, ref.Target)
 	case tracking.Failed:
-		r.dead[ref.Target] = now
+		if !tracking.IsBatch(ref.Tracking) { // its members are the dead letters
+			r.dead[ref.Target] = now
+		}
 	default:
 	}
 	if r.open--; r.open == 0 {

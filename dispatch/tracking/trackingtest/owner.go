@@ -64,7 +64,7 @@ func abandoned(t *testing.T, s tracking.Store, owner string) []tracking.Row {
 	return rows
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

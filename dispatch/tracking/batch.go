@@ -1,0 +1,142 @@
+package tracking
+
+import (
+	"context"
+	"encoding/json"
+	"hash/fnv"
+	"strings"
+	"time"
+)
+
+// A batch is one upload of many deliveries of one target. Its record is a record like
+// any other, under an ID of its own kind, with one delivery: claimed, run, retried,
+// polled and taken over like one. What is different is that it holds members, and that
+// its end is handed on to each of them before it counts.
+
+// batchPrefix begins the IDs of batches.
+const batchPrefix = "bat_"
+
+// IsBatch reports whether an ID, or the token of a claim, names a batch.
+func IsBatch(id string) bool { return strings.HasPrefix(id, batchPrefix) }
+
+// NewBatchID makes the ID of a batch. All batches of a target lie in one shard, so that
+// joining is one atomic step.
+func NewBatchID(target string) (string, error) {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(target))
+	return newID(batchPrefix, int(h.Sum32()%Shards))
+}
+
+// Gathering says which batch a delivery may join.
+type Gathering struct {
+	Candidate  string    // ID of the batch to begin when none is collecting
+	Plan       string    // content hash: only deliveries of one plan share a batch
+	MaxRecords int       // a batch with so many is full
+	Until      time.Time // when a batch that begins now is sent although it is not full
+	Retention  time.Duration
+}
+
+// Batch gives the delivery with which a batch begins: it is sent when its time has come.
+func (g Gathering) Batch() Delivery {
+	return Delivery{
+		Fence: Fence{Seq: 2}, // as one that has begun: its tasks go before those of new deliveries
+		Phase: Scheduled, State: Collecting, Plan: g.Plan, NextAt: g.Until,
+	}
+}
+
+// Joined is what joining came to.
+type Joined struct {
+	Batch Ref
+	Seq   int  // of the batch's delivery
+	Began bool // the batch was begun by this call
+	Full  bool // this call made it full: its delivery is queued now
+}
+
+// Member is a delivery as its batch finds it.
+type Member struct {
+	Ref
+	Delivery Delivery
+	Payload  json.RawMessage
+	Stands   Standing
+}
+
+// BatchLook is how often a delivery that a batch holds is looked at: what moves it is the
+// batch, and only that its record was lost must be found out some time.
+const BatchLook = 10 * time.Minute
+
+// Standing is how a delivery stands to a batch that lists it.
+type Standing int
+
+// The standings.
+const (
+	Left    Standing = iota // it is none of this batch: gone, final or taken up elsewhere
+	Joining                 // the run that put it on the list has not ended
+	Aboard                  // it belongs to this batch
+)
+
+// Batches is the part of Store that gathers deliveries.
+type Batches interface {
+	// Join puts a delivery on the list of the batch of its target and plan that is
+	// collecting; repeated, it stays where it is. Without one, a batch begins.
+	Join(ctx context.Context, ref Ref, g Gathering) (Joined, error)
+	// Seal ends the collecting: nobody joins any more. It gives the tracking IDs of the
+	// members that are on the list, in the order in which they joined. It may be repeated.
+	Seal(ctx context.Context, batch Ref) ([]string, error)
+	// Board reads members, in the order of ids. With send, those that still only collect
+	// are held by the batch from now on, as by a run, and payloads are read too.
+	Board(ctx context.Context, batch Ref, ids []string, send bool) ([]Member, error)
+	// Settled takes members off the list.
+	Settled(ctx context.Context, batch Ref, ids []string) error
+}
+
+// Gather gives the delivery as a member of a batch that is collecting.
+func Gather(d Delivery, batch string) Delivery {
+	d.Seq++
+	d.Phase, d.Token = Gathered, batch
+	d.State, d.Batch = Collecting, batch
+	d.NextAt = time.Time{}
+	return d
+}
+
+// Settling gives a batch that has ended as one whose end is yet to be handed on to its
+// members. Any other delivery stays as it is.
+func Settling(d Delivery) Delivery {
+	if !d.State.Final() {
+		return d
+	}
+	d.Verdict = d.State
+	d.State, d.Phase = Delivering, Queued
+	d.EndedAt = time.Time{}
+	return d
+}
+
+// SettledBatch gives the end of a batch whose members all have theirs.
+func SettledBatch(d Delivery, now time.Time) Delivery {
+	d.Seq++
+	d.Token = ""
+	d.end(d.Verdict, d.Reason, d.Message, now)
+	return d
+}
+
+// MemberEnd gives the end that a member takes from its batch.
+func MemberEnd(d, batch Delivery, now time.Time) Delivery {
+	if d.State.Final() {
+		return d
+	}
+	d.Seq++
+	d.Token = ""
+	d.Follow(batch)
+	d.Result = batch.Result
+	d.end(batch.Verdict, batch.Reason, batch.Message, now)
+	return d
+}
+
+// Follow shows in a member how its batch stands.
+func (d *Delivery) Follow(batch Delivery) {
+	d.Attempts, d.Polls, d.PollFaults = d.Attempts+batch.Attempts, d.Polls+batch.Polls, batch.PollFaults
+	d.HTTPStatus, d.JobID, d.JobState = batch.HTTPStatus, batch.JobID, batch.JobState
+	d.Reason, d.Message = batch.Reason, batch.Message
+	if !batch.State.Final() && batch.State != Collecting && batch.State != Pending {
+		d.State, d.NextAt = batch.State, batch.NextAt
+	}
+}

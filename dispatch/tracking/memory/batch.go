@@ -1,0 +1,106 @@
+package memory
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"headgate/dispatch/tracking"
+)
+
+// Join implements tracking.Store.
+func (s *Store) Join(_ context.Context, ref tracking.Ref, g tracking.Gathering) (joined tracking.Joined, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	key := tracking.PlanRef{Target: ref.Target, Hash: g.Plan}
+	id := s.gathering[key]
+	if _, ok := s.find(id); !ok {
+		r := &record{
+			acceptedAt: now, retention: g.Retention, open: 1,
+			rows: map[string]*row{}, payloads: map[string]json.RawMessage{}, dead: map[string]time.Time{},
+		}
+		if r.meta, err = json.Marshal(&tracking.Dispatch{
+			ID: g.Candidate, Rule: tracking.DoneAll, Targets: []tracking.TargetRef{{Name: ref.Target}},
+		}); err != nil {
+			return joined, err
+		}
+		if r.rows[ref.Target], err = newRow(g.Batch(), g.Until); err != nil {
+			return joined, err
+		}
+		id, joined.Began = g.Candidate, true
+		s.records[id], s.gathering[key] = r, id
+	}
+	w := s.records[id].rows[ref.Target]
+	joined.Batch, joined.Seq = tracking.Ref{Tracking: id, Target: ref.Target}, w.fence.Seq
+	if slices.Contains(s.members[id], ref.Tracking) {
+		joined.Began = false
+		return joined, nil
+	}
+	s.members[id] = append(s.members[id], ref.Tracking)
+	if len(s.members[id]) < g.MaxRecords {
+		return joined, nil
+	}
+	delete(s.gathering, key)
+	if w.phase == tracking.Scheduled {
+		w.phase, w.at = tracking.Queued, now
+		w.fence.Seq++
+		joined.Seq, joined.Full = w.fence.Seq, true
+	}
+	return joined, nil
+}
+
+// Seal implements tracking.Store.
+func (s *Store) Seal(_ context.Context, batch tracking.Ref) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, id := range s.gathering {
+		if id == batch.Tracking {
+			delete(s.gathering, key)
+		}
+	}
+	return slices.Clone(s.members[batch.Tracking]), nil
+}
+
+// Board implements tracking.Store.
+func (s *Store) Board(_ context.Context, batch tracking.Ref, ids []string, send bool) ([]tracking.Member, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]tracking.Member, len(ids))
+	for i, id := range ids {
+		m := &out[i]
+		m.Ref = tracking.Ref{Tracking: id, Target: batch.Target}
+		r, ok := s.find(id)
+		if !ok || r.rows[batch.Target] == nil {
+			continue
+		}
+		w := r.rows[batch.Target]
+		switch {
+		case w.fence.Token == batch.Tracking:
+			m.Stands = tracking.Aboard
+			if send {
+				w.phase = tracking.Running
+				m.Payload = slices.Clone(r.payloads[batch.Target])
+			}
+		case w.phase == tracking.Running && !tracking.IsBatch(w.fence.Token):
+			m.Stands = tracking.Joining
+		}
+		var err error
+		if m.Delivery, err = w.delivery(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Settled implements tracking.Store.
+func (s *Store) Settled(_ context.Context, batch tracking.Ref, ids []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := slices.DeleteFunc(s.members[batch.Tracking], func(id string) bool { return slices.Contains(ids, id) })
+	if s.members[batch.Tracking] = left; len(left) == 0 {
+		delete(s.members, batch.Tracking)
+	}
+	return nil
+}

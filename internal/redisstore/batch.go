@@ -1,0 +1,151 @@
+package redisstore
+
+import (
+	"context"
+	_ "embed" // the scripts
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"headgate/dispatch/tracking"
+)
+
+var (
+	//go:embed join.lua
+	joinSource string
+	//go:embed seal.lua
+	sealSource string
+	//go:embed board.lua
+	boardSource string
+
+	joinScript  = redis.NewScript(joinSource)
+	sealScript  = redis.NewScript(sealSource)
+	boardScript = redis.NewScript(boardSource)
+)
+
+// Join implements tracking.Store.
+func (s *Store) Join(ctx context.Context, ref tracking.Ref, g tracking.Gathering) (joined tracking.Joined, err error) {
+	shard, err := keysOf(g.Candidate)
+	if err != nil {
+		return joined, err
+	}
+	meta, err := json.Marshal(&tracking.Dispatch{
+		ID: g.Candidate, Rule: tracking.DoneAll, Targets: []tracking.TargetRef{{Name: ref.Target}},
+	})
+	if err != nil {
+		return joined, fmt.Errorf("encode batch: %w", err)
+	}
+	value, err := encode(g.Batch())
+	if err != nil {
+		return joined, err
+	}
+	keys := []string{recordKey(shard, g.Candidate), gatheringKey(shard), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard)}
+	answer, err := joinScript.Run(ctx, s.rdb, keys, ref.Tracking, ref.Target, g.Candidate, openField(ref.Target, g.Plan),
+		meta, millis(g.Retention)+" 0 -", value, g.Until.UnixMilli(), g.MaxRecords).StringSlice()
+	if err != nil {
+		return joined, unavailable("join a batch", err)
+	}
+	return tracking.Joined{
+		Batch: tracking.Ref{Tracking: answer[0], Target: ref.Target}, Seq: int(atoi64(answer[1])),
+		Began: answer[2] == "1", Full: answer[3] == "1",
+	}, nil
+}
+
+// Seal implements tracking.Store.
+func (s *Store) Seal(ctx context.Context, batch tracking.Ref) ([]string, error) {
+	shard, err := keysOf(batch.Tracking)
+	if err != nil {
+		return nil, err
+	}
+	keys := []string{recordKey(shard, batch.Tracking), gatheringKey(shard), membersKey(shard, batch.Tracking)}
+	ids, err := sealScript.Run(ctx, s.rdb, keys, batch.Tracking).StringSlice()
+	return ids, unavailable("seal a batch", err)
+}
+
+// boardedAtOnce bounds what one script reads, for it stops everybody else.
+const boardedAtOnce = 200
+
+// Board implements tracking.Store. The members of one shard are read by one script; the
+// scripts of all shards travel together.
+func (s *Store) Board(ctx context.Context, batch tracking.Ref, ids []string, send bool) ([]tracking.Member, error) {
+	out := make([]tracking.Member, len(ids))
+	byShard := map[string][]int{}
+	for i, id := range ids {
+		out[i].Ref = tracking.Ref{Tracking: id, Target: batch.Target}
+		shard, err := keysOf(id)
+		if err != nil {
+			continue // not one of ours: it has left
+		}
+		byShard[shard] = append(byShard[shard], i)
+	}
+	var (
+		wave sync.WaitGroup
+		mu   sync.Mutex
+		errs error
+	)
+	for shard, places := range byShard {
+		for len(places) > 0 {
+			n := min(len(places), boardedAtOnce)
+			part := places[:n]
+			places = places[n:]
+			wave.Go(func() {
+				if err := s.board(ctx, shard, batch, out, part, send); err != nil {
+					mu.Lock()
+					errs = err
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	wave.Wait()
+	return out, errs
+}
+
+func (s *Store) board(ctx context.Context, shard string, batch tracking.Ref, out []tracking.Member, places []int, send bool) error {
+	keys := []string{dueKey(shard)}
+	sending := 0
+	if send {
+		sending = 1
+	}
+	args := []any{batch.Target, batch.Tracking, sending, tracking.BatchLook.Milliseconds()}
+	for _, i := range places {
+		id := out[i].Tracking
+		keys = append(keys, recordKey(shard, id), payloadKey(shard, id))
+		args = append(args, id)
+	}
+	answer, err := boardScript.Run(ctx, s.rdb, keys, args...).StringSlice()
+	if err != nil {
+		return unavailable("read the members of a batch", err)
+	}
+	for n, i := range places {
+		m := &out[i]
+		switch answer[3*n] {
+		case "aboard":
+			m.Stands = tracking.Aboard
+		case "joining":
+			m.Stands = tracking.Joining
+		}
+		if value := answer[3*n+1]; value != "" {
+			if m.Delivery, err = decode(value); err != nil {
+				return err
+			}
+		}
+		m.Payload = json.RawMessage(answer[3*n+2])
+	}
+	return nil
+}
+
+// Settled implements tracking.Store.
+func (s *Store) Settled(ctx context.Context, batch tracking.Ref, ids []string) error {
+	shard, err := keysOf(batch.Tracking)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	members := make([]any, len(ids))
+	for i, id := range ids {
+		members[i] = id
+	}
+	return unavailable("settle members of a batch", s.rdb.ZRem(ctx, membersKey(shard, batch.Tracking), members...).Err())
+}
