@@ -101,6 +101,8 @@ func (r *Reconciler) Look(ctx context.Context) error {
 
 func (r *Reconciler) overdue(ctx context.Context, row tracking.Row, before map[tracking.Ref]lateRun) error {
 	switch {
+	case tracking.IsBatch(row.Delivery.Token):
+		return r.heldByBatch(ctx, row)
 	case row.Delivery.Phase == tracking.Running:
 		if r.lingering(row, before, time.Now()) {
 			return r.requeue(ctx, row, "run_lost")
@@ -110,6 +112,19 @@ func (r *Reconciler) overdue(ctx context.Context, row tracking.Row, before map[t
 		return nil
 	}
 	return r.ensure(ctx, row, "timer_lost")
+}
+
+// heldByBatch looks whether the batch that holds a delivery still has a record that will
+// end. If so it hands its end on; if not, the delivery joins another.
+func (r *Reconciler) heldByBatch(ctx context.Context, row tracking.Row) error {
+	batch, err := r.Store.Load(ctx, row.Delivery.Token)
+	switch {
+	case err == nil && batch.Status() == tracking.InProgress:
+		return r.Store.Touch(ctx, row)
+	case err == nil, errors.Is(err, tracking.ErrNotFound):
+		return r.requeue(ctx, row, "batch_lost")
+	}
+	return err
 }
 
 // lateRun is when, by this process's own clock, a run was first seen to be over its time.

@@ -35,6 +35,8 @@ type Runner struct {
 	Engine Stepper
 	Owner  *Owner
 	Log    *slog.Logger
+	// Ripening sends batches to the millisecond; nil: the queue's timer does.
+	Ripening *Ripening
 	// Observe is told of every run; may be nil.
 	Observe func(Attempt)
 }
@@ -75,13 +77,18 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	event := tracking.Event(tracking.AttemptFailed{
 		Final: true, Fault: &fault.Fault{Reason: fault.TargetGone, Message: "the target's plan is no longer known", Err: err},
 	})
-	if plan != nil {
-		if need := plan.Hold(claimed.Delivery.Step) + applyGrace; need > hold {
-			if _, err := r.claim(ctx, t, run, need); err != nil {
-				return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
-			}
+	batch := tracking.IsBatch(t.Tracking)
+	switch {
+	case batch && claimed.Delivery.Verdict != "":
+		return r.settle(ctx, t, claimed, clock)
+	case plan == nil:
+	case plan.Batch != nil && !batch:
+		if err := r.gather(ctx, t, claimed, plan); err != nil {
+			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 		}
-		if event, err = r.step(ctx, plan, claimed, clock()); err != nil {
+		return nil
+	default:
+		if event, err = r.attempt(ctx, t, plan, claimed, hold, clock); err != nil {
 			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 		}
 	}
@@ -94,6 +101,9 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	}
 	next := tracking.Apply(claimed.Delivery, event, clock())
 	r.report(ctx, t, claimed, event, next, clock())
+	if batch {
+		next = tracking.Settling(next)
+	}
 	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
 		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
 	}
@@ -101,6 +111,29 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 		r.enqueue(ctx, taskOf(t.Ref, next, clock()))
 	}
 	return nil
+}
+
+// attempt runs the step that the delivery stands at, holding the claim for as long as
+// that may take. An error means that nothing was sent.
+func (r *Runner) attempt(ctx context.Context, t Task, plan *target.Plan, claimed *tracking.Claimed, held time.Duration, clock func() time.Time) (tracking.Event, error) {
+	batch := tracking.IsBatch(t.Tracking)
+	if batch {
+		payload, ok, err := r.payloadOf(ctx, t, plan, claimed.Delivery, clock())
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return tracking.Concluded{State: tracking.Succeeded, Message: nothingLeft}, nil
+		}
+		claimed.Payload = payload
+	}
+	// Finding the members of a batch took its time; that the claim still holds is seen here.
+	if need := plan.Hold(claimed.Delivery.Step) + applyGrace; batch || need > held {
+		if _, err := r.claim(ctx, t, claimed.Delivery.Token, need); err != nil {
+			return nil, err
+		}
+	}
+	return r.step(ctx, plan, claimed, clock())
 }
 
 // cutShort reports whether an event may come from a call that was ended before its answer.

@@ -39,6 +39,41 @@ func (c *compiler) numbers() {
 	}
 }
 
+// Bounds of a batch: it is held in memory while it is sent.
+const (
+	maxBatchRecords           = 100_000
+	maxBatchBytes   unit.Size = 64 << 20
+)
+
+// batch checks how deliveries are gathered. From then on expressions see records.
+func (c *compiler) batch() {
+	n, b := c.target.Get("batch"), c.spec.Batch
+	if n == nil {
+		return
+	}
+	if b == nil {
+		if n.Kind == yamlsrc.Null {
+			c.problem(n, "write {max_records: 100, linger: 1s}, or leave the key out", "batch is empty")
+		}
+		return
+	}
+	if n.Get("max_records") == nil {
+		b.MaxRecords = 100
+	}
+	if n.Get("max_bytes") == nil {
+		b.MaxBytes = 5 << 20
+	}
+	if n.Get("linger") == nil {
+		b.Linger = duration("1s")
+	}
+	c.between(b.MaxRecords, 1, maxBatchRecords, c.target, "batch", "max_records")
+	if b.MaxBytes < 3 || b.MaxBytes > maxBatchBytes {
+		c.problem(find(n, "max_bytes"), "write a size such as 5MB", "max_bytes should be at least 3 bytes and at most %s", maxBatchBytes)
+	}
+	c.positive(b.Linger, c.target, "batch", "linger")
+	c.roots = batchRoots
+}
+
 // statuses checks a list of HTTP statuses and gives it as a set.
 func (c *compiler) statuses(n *yamlsrc.Node, list []int, lowest int) map[int]bool {
 	set := make(map[int]bool, len(list))

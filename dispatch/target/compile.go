@@ -15,10 +15,17 @@ import (
 
 // What expressions of a target may use: before a call, after it, and on an item of a
 // list of rejects.
+type roots struct{ request, answer, item []string }
+
+func rootsOf(request ...string) roots {
+	answer := append(slices.Clone(request), "response")
+	return roots{request: request, answer: answer, item: append(slices.Clone(answer), "item")}
+}
+
 var (
-	requestRoots = []string{"payload", "params", "tenant", "tracking", "saved"}
-	answerRoots  = append(slices.Clone(requestRoots), "response")
-	itemRoots    = append(slices.Clone(answerRoots), "item")
+	deliveryRoots = rootsOf("payload", "params", "tenant", "tracking", "saved")
+	// A batch holds records of many requests: it has no parameters and no tenant of its own.
+	batchRoots = rootsOf("records", "tracking", "saved")
 )
 
 // Names become names of queues, in which dots and colons have a meaning; steps and
@@ -54,6 +61,7 @@ type compiler struct {
 	check  func(secret.Ref, *yamlsrc.Node) // may this secret be referred to?
 	target *yamlsrc.Node
 	spec   Spec
+	roots  roots
 	step   *step             // whose expressions are being compiled
 	saved  map[string]string // what earlier steps saved: name → step
 	all    map[string]string // what any step saves: name → step, for hints
@@ -100,10 +108,11 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	}
 	c := &compiler{
 		plan: &Plan{Name: name}, report: report, check: check, spec: newSpec(),
-		saved: map[string]string{}, all: map[string]string{}, told: map[*yamlsrc.Node]bool{},
+		roots: deliveryRoots, saved: map[string]string{}, all: map[string]string{}, told: map[*yamlsrc.Node]bool{},
 	}
 	c.target = c.supported(n)
 	c.target.Decode(&c.spec, report)
+	c.batch()
 	c.base()
 	c.numbers()
 	c.steps()
@@ -115,6 +124,7 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 		return nil
 	}
 	p := c.plan
+	p.Batch = c.spec.Batch
 	p.Limits, p.Breaker, p.retry, p.maxResponse = c.spec.Limits, c.spec.Breaker, c.spec.Retry, int64(c.spec.MaxResponse)
 	for _, s := range p.steps {
 		p.NeedsParams = p.NeedsParams || s.uses["params"]
@@ -132,7 +142,7 @@ func (c *compiler) supported(n *yamlsrc.Node) *yamlsrc.Node {
 	out := *n
 	out.Entries = nil
 	for _, e := range n.Entries {
-		if e.Key == "batch" || e.Key == "order" {
+		if e.Key == "order" {
 			c.report.Addf(e.KeyPos, n.Path+"."+e.Key, "leave it out", "%s is not supported yet", e.Key)
 			continue
 		}

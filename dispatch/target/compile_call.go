@@ -28,9 +28,13 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, first, last bool)
 	}
 	s.save = c.keep(n, spec)
 	for _, e := range entries(n.Get("result")) {
-		s.result = append(s.result, named{e.Key, c.value(e.Value, answerRoots)})
+		s.result = append(s.result, named{e.Key, c.value(e.Value, c.roots.answer)})
 	}
-	s.warn = c.condition(n.Get("warn"), answerRoots)
+	s.warn = c.condition(n.Get("warn"), c.roots.answer)
+	if spec.Rejects != nil && c.spec.Batch != nil {
+		c.problem(n.Get("rejects"), "map the state to partial: the records are unknown then",
+			"rejects in a batch is not supported yet: which record an item means cannot be told")
+	}
 	if spec.Until != nil {
 		s.poll = c.poll(n, spec)
 	} else if spec.Rejects != nil {
@@ -59,7 +63,7 @@ func (c *compiler) keep(n *yamlsrc.Node, spec *Call) (out []named) {
 			c.report.Addf(e.KeyPos, e.Value.Path, "write an expression on .response", "%s is empty", e.Key)
 			continue
 		}
-		out = append(out, named{e.Key, c.expression(e.Value, answerRoots)})
+		out = append(out, named{e.Key, c.expression(e.Value, c.roots.answer)})
 	}
 	for _, e := range entries(node) {
 		c.saved[e.Key] = by
@@ -111,7 +115,7 @@ func (c *compiler) path(n *yamlsrc.Node) *transform.Text {
 	default:
 		c.problem(n, "write /"+n.Text, "a path begins with /")
 	}
-	return c.text(n, requestRoots)
+	return c.text(n, c.roots.request)
 }
 
 func (c *compiler) headers(n *yamlsrc.Node) (out []header) {
@@ -166,7 +170,7 @@ func (c *compiler) header(out []header, e yamlsrc.Entry) []header {
 		c.problem(e.Value, "use auth: {bearer: {env: NAME}} or auth: {header: {name: "+name+", value: {env: NAME}}}", "a secret must not stand in the file in clear")
 		return out
 	}
-	return append(out, header{name, c.text(e.Value, requestRoots)})
+	return append(out, header{name, c.text(e.Value, c.roots.request)})
 }
 
 func (c *compiler) body(n *yamlsrc.Node, method string, first bool) *body {
@@ -209,26 +213,26 @@ func (c *compiler) body(n *yamlsrc.Node, method string, first bool) *body {
 		b.contentType = contentType.Text
 	}
 	switch {
-	case at == nil || (kind == "json" && isPayload(at)):
+	case at == nil || (kind == "json" && c.isPayload(at)):
 		b.payload = true
 	case kind == "raw":
 		if at.Kind != yamlsrc.Scalar {
 			return nil // reported
 		}
-		b.text = c.text(at, requestRoots)
+		b.text = c.text(at, c.roots.request)
 	default:
-		b.value = c.value(at, requestRoots)
+		b.value = c.value(at, c.roots.request)
 	}
 	return b
 }
 
-// isPayload recognises the body that passes the payload on as it is: it is sent byte
-// for byte, without being decoded.
-func isPayload(n *yamlsrc.Node) bool {
+// isPayload recognises the body that passes the payload, or the records of a batch, on as
+// it is: it is sent byte for byte, without being decoded.
+func (c *compiler) isPayload(n *yamlsrc.Node) bool {
 	inner, ok := strings.CutPrefix(n.Text, "${{")
 	if !ok || n.Kind != yamlsrc.Scalar {
 		return false
 	}
 	inner, ok = strings.CutSuffix(inner, "}}")
-	return ok && strings.TrimSpace(inner) == ".payload"
+	return ok && strings.TrimSpace(inner) == "."+c.roots.request[0]
 }

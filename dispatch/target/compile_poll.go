@@ -42,9 +42,9 @@ func (c *compiler) poll(step *yamlsrc.Node, spec *Call) *poll {
 	if p.Every.Max < p.Every.First {
 		c.problem(find(n, "every", "max"), "raise max or lower first", "every.max (%s) is less than every.first (%s)", p.Every.Max, p.Every.First)
 	}
-	p.state = c.expression(n.Get("state"), answerRoots)
-	p.job = c.expression(n.Get("job"), answerRoots)
-	p.message = c.expression(n.Get("message"), answerRoots)
+	p.state = c.expression(n.Get("state"), c.roots.answer)
+	p.job = c.expression(n.Get("job"), c.roots.answer)
+	p.message = c.expression(n.Get("message"), c.roots.answer)
 	c.words(n, p)
 	if spec.Rejects != nil {
 		p.rejects = c.rejects(step.Get("rejects"), spec.Rejects)
@@ -92,13 +92,13 @@ func (c *compiler) rejects(n *yamlsrc.Node, spec *Rejects) *rejects {
 	if get := n.Get("get"); get != nil {
 		r.path = c.path(get)
 	}
-	r.items = c.expression(n.Get("items"), answerRoots)
-	r.total = c.expression(n.Get("total"), answerRoots)
-	r.reason = c.expression(n.Get("reason"), itemRoots)
-	r.code = c.expression(n.Get("code"), itemRoots)
-	r.match = c.condition(n.Get("match"), itemRoots)
+	r.items = c.expression(n.Get("items"), c.roots.answer)
+	r.total = c.expression(n.Get("total"), c.roots.answer)
+	r.reason = c.expression(n.Get("reason"), c.roots.item)
+	r.code = c.expression(n.Get("code"), c.roots.item)
+	r.match = c.condition(n.Get("match"), c.roots.item)
 	if spec.Page != nil {
-		r.more = c.condition(find(n, "page").Get("more"), answerRoots)
+		r.more = c.condition(find(n, "page").Get("more"), c.roots.answer)
 		c.atLeastOne(spec.Page.Limit, n, "page", "limit")
 		for key, name := range map[string]string{"limit_param": spec.Page.LimitParam, "offset_param": spec.Page.OffsetParam} {
 			if name == "" {

@@ -23,7 +23,8 @@ type Plan struct {
 	Source      []byte // canonical JSON of the target's YAML, ${NAME} expanded, secrets by reference
 	Limits      Limits
 	Breaker     Breaker
-	NeedsParams bool // some expression of a step uses .params
+	Batch       *Batch // nil: each delivery is sent by itself
+	NeedsParams bool   // some expression of a step uses .params
 	// Params names, sorted, the path parameters that expressions ask for by name: a route
 	// that feeds the target must have them.
 	Params []string
@@ -129,6 +130,12 @@ func (p *Plan) step(name string) *step {
 		return nil
 	}
 	return p.steps[i]
+}
+
+// SendsRecords reports whether a step of a batch needs its records.
+func (p *Plan) SendsRecords(name string) bool {
+	s := p.step(name)
+	return s != nil && (s.uses["records"] || (s.body != nil && s.body.payload))
 }
 
 // Hold is how long a run of one step may take at most, connection, answer and its

@@ -3,6 +3,7 @@ package target
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -18,8 +19,11 @@ type Preview struct {
 }
 
 // Preview renders every step's request without sending anything. Values of .saved that
-// are not known stand as <saved.job>.
+// are not known stand as <saved.job>. For a batch, the payload is its only record.
 func (p *Plan) Preview(in Input) ([]Preview, error) {
+	if p.Batch != nil { // as the only record of its batch
+		in.Payload = slices.Concat([]byte("["), in.Payload, []byte("]"))
+	}
 	var out []Preview
 	known := map[string]bool{}
 	for name := range in.Delivery.Saved {

@@ -18,7 +18,7 @@ import (
 type Input struct {
 	Tracking, Tenant string
 	Params           map[string]string
-	Payload          json.RawMessage
+	Payload          json.RawMessage // of a batch: its records as one JSON array
 	TraceParent      string
 	Delivery         tracking.Delivery
 	AcceptedAt       time.Time // retry.within counts from it; zero: it is not looked at
@@ -35,7 +35,7 @@ type request struct {
 
 // scope gives the roots that a step's expressions use, before its call.
 func (s *step) scope(in *Input) (transform.Scope, error) {
-	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "saved": nil}
+	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "records": nil, "saved": nil}
 	if s.uses["params"] {
 		params := make(map[string]any, len(in.Params))
 		for name, value := range in.Params {
@@ -43,12 +43,15 @@ func (s *step) scope(in *Input) (transform.Scope, error) {
 		}
 		scope["params"] = params
 	}
-	if s.uses["payload"] {
+	for _, root := range []string{"payload", "records"} {
+		if !s.uses[root] {
+			continue
+		}
 		payload, err := decodeJSON(in.Payload)
 		if err != nil {
-			return nil, fmt.Errorf("read the payload: %w", err)
+			return nil, fmt.Errorf("read the %s: %w", root, err)
 		}
-		scope["payload"] = payload
+		scope[root] = payload
 	}
 	if s.uses["saved"] {
 		saved, err := decodeSaved(in.Delivery.Saved)

@@ -13,6 +13,7 @@ type Spec struct {
 	Headers map[string]string `yaml:"headers" jsonschema_description:"Headers of every call; values may hold expressions."`
 	Call    `yaml:",inline"`
 	Steps   []Step    `yaml:"steps" jsonschema_description:"Calls in their order, when one is not enough. Either steps or a method on the target itself."`
+	Batch   *Batch    `yaml:"batch" jsonschema_description:"Send many deliveries in one call. Its expressions use .records, the list of payloads, instead of .payload; without a body, the list is sent as one JSON array."`
 	Error   string    `yaml:"error" jsonschema_description:"Expression on .response that gives the text of a refusal, for backends whose error messages are not found by themselves."`
 	Retry   RetrySpec `yaml:"retry" jsonschema_description:"When and how often a failed call is tried again."`
 	Limits  Limits    `yaml:"limits" jsonschema_description:"What the target is asked to take at a time."`
@@ -94,6 +95,14 @@ type Page struct {
 	LimitParam  string `yaml:"limit_param" jsonschema_description:"Query parameter for the limit. Default limit."`
 	OffsetParam string `yaml:"offset_param" jsonschema_description:"Query parameter for the number of items to pass over. Default offset."`
 	More        string `yaml:"more" jsonschema_description:"Condition on .response: is there another page? Default: the page was full."`
+}
+
+// Batch says how deliveries are gathered into one upload. All records of a batch get its
+// end.
+type Batch struct {
+	MaxRecords int           `yaml:"max_records" jsonschema_description:"Most records in one batch. Default 100."`
+	MaxBytes   unit.Size     `yaml:"max_bytes" jsonschema_description:"Most bytes of one batch, as the JSON array of its records. What does not fit goes into the next batch; a record that is larger by itself is rejected. Default 5MB."`
+	Linger     unit.Duration `yaml:"linger" jsonschema_description:"How long a batch that is not full waits for more records, from its first one on. Default 1s."`
 }
 
 // RetrySpec says when a failed call is tried again.

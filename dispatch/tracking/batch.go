@@ -136,7 +136,10 @@ func (d *Delivery) Follow(batch Delivery) {
 	d.Attempts, d.Polls, d.PollFaults = d.Attempts+batch.Attempts, d.Polls+batch.Polls, batch.PollFaults
 	d.HTTPStatus, d.JobID, d.JobState = batch.HTTPStatus, batch.JobID, batch.JobState
 	d.Reason, d.Message = batch.Reason, batch.Message
-	if !batch.State.Final() && batch.State != Collecting && batch.State != Pending {
+	switch {
+	case batch.State == Waiting, batch.State == Retrying:
 		d.State, d.NextAt = batch.State, batch.NextAt
+	case d.Phase == Running:
+		d.State = Delivering
 	}
 }

@@ -155,8 +155,11 @@ func (a *App) build() error {
 		a.engine = target.NewEngine(nil, a.log)
 		a.onStop("outgoing connections", func(context.Context) error { a.engine.Close(); return nil })
 		a.owner = dispatch.NewOwner(a.store, a.log)
+		ripening := &dispatch.Ripening{Store: a.store, Queue: client}
+		a.onStop("batches", func(context.Context) error { ripening.Stop(); return nil })
 		runner := &dispatch.Runner{
 			Store: a.store, Queue: client, Plans: a.plans, Engine: a.engine, Owner: a.owner, Log: a.log, Observe: a.observe,
+			Ripening: ripening,
 		}
 		// Signs of life go on until the worker has stopped: nobody may take over what it
 		// is still finishing.

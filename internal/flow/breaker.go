@@ -12,9 +12,10 @@ import (
 )
 
 // configure is also the last step of making a valve.
-func (v *Valve) configure(b target.Breaker, l target.Limits) {
+func (v *Valve) configure(p *target.Plan) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	b, l := p.Breaker, p.Limits
 	if v.breaker == nil || v.spec.Failures != b.Failures {
 		old := v.breaker
 		// The library counts failures in a row and decides. Its own delay is not used: when
@@ -27,7 +28,7 @@ func (v *Valve) configure(b target.Breaker, l target.Limits) {
 			v.breaker.HalfOpen()
 		}
 	}
-	v.spec, v.limits = b, l
+	v.spec, v.limits, v.batched = b, l, p.Batch != nil
 	if v.tokens.rate != l.Rate {
 		v.tokens = tokens{rate: l.Rate}
 	}

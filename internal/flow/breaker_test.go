@@ -98,7 +98,7 @@ func TestProbe(t *testing.T) {
 			if s := v.State(); s.Breaker != HalfOpen || !lets(t, v, false) {
 				t.Fatalf("with the right: %+v", s)
 			}
-			v.Took()
+			v.Took(false)
 			if lets(t, v, true) {
 				t.Fatal("two at a time")
 			}
@@ -127,7 +127,7 @@ func TestProbeWithoutCall(t *testing.T) {
 		if !lets(t, v, true) {
 			t.Fatal("not let through")
 		}
-		v.Took()
+		v.Took(false)
 		v.Begin()()
 	}
 }
@@ -165,7 +165,7 @@ func TestRecoveryRises(t *testing.T) {
 		if !v.Enter(t.Context(), false) {
 			t.Fatal("not let through")
 		}
-		v.Took()
+		v.Took(false)
 		v.Begin()
 	}
 	if s := v.State(); s.Limit != 0 || s.Running != 4 || s.Waits[Recovery] != 2 {

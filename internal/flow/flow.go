@@ -78,7 +78,7 @@ func (f *Flow) Valve(name string) *Valve {
 // Configure says how a target may be fed. It can be called again when plans change; what
 // holds the target back stays as it is.
 func (f *Flow) Configure(p *target.Plan) {
-	f.Valve(p.Name).configure(p.Breaker, p.Limits)
+	f.Valve(p.Name).configure(p)
 }
 
 // Observe takes in what a run came to. It never waits for the store.

@@ -23,7 +23,7 @@ func TestTokensAreUsedByTasks(t *testing.T) {
 				t.Fatal("not let through although there is a token")
 			}
 		}
-		v.Took()
+		v.Took(false)
 	}
 	if lets(t, v, true) {
 		t.Fatal("let through without a token")
@@ -40,7 +40,7 @@ func TestUnusedTokensGoBack(t *testing.T) {
 	if !lets(t, v, false) {
 		t.Fatal("not let through")
 	}
-	v.Took()
+	v.Took(false)
 	v.Empty(t.Context())
 	v.Empty(t.Context())
 	if store.given != 9 {
@@ -56,7 +56,7 @@ func TestLotFitsFreeSlots(t *testing.T) {
 		if !lets(t, v, false) {
 			t.Fatal("not let through")
 		}
-		v.Took()
+		v.Took(false)
 	}
 	v.Empty(t.Context())
 	if store.given != 0 || len(store.leases) != 1 {

@@ -34,6 +34,7 @@ type Valve struct {
 	breaker circuitbreaker.CircuitBreaker[any]
 	limits  target.Limits
 	spec    target.Breaker
+	batched bool
 	fleet   Fleet     // as last seen
 	seen    bool      // whether it ever was
 	held    time.Time // new deliveries wait until then
@@ -61,7 +62,7 @@ var unconfigured = target.Breaker{Failures: 10, OpenFor: unit.Duration(30 * time
 
 func newValve(f *Flow, name string) *Valve {
 	v := &Valve{target: name, flow: f, changed: make(chan struct{}), waits: map[Reason]uint64{}}
-	v.configure(unconfigured, target.Limits{})
+	v.configure(&target.Plan{Breaker: unconfigured})
 	return v
 }
 
@@ -85,7 +86,7 @@ func (v *Valve) Enter(ctx context.Context, begun bool) bool {
 			v.mu.Unlock()
 			return false
 		}
-		if reason == "" {
+		if reason == "" && v.calls(begun) {
 			want, until = v.tokens.missing(now, v.room(now))
 			if want == 0 && !until.IsZero() {
 				reason = Rate
@@ -104,11 +105,17 @@ func (v *Valve) Enter(ctx context.Context, begun bool) bool {
 			v.lease(ctx, want)
 		case reason == "":
 			return true
+		case reason == Rate && v.batched: // batches wait; others may join them meanwhile
+			return false
 		default:
 			wait(ctx, changed, until)
 		}
 	}
 }
+
+// calls tells whether runs of a lane call the backend. New deliveries of a target with
+// batches only join one; what is sent has begun. It is called with mu held.
+func (v *Valve) calls(begun bool) bool { return begun || !v.batched }
 
 // wait ends with ctx, with a change, and at the given time; the zero time is never.
 func wait(ctx context.Context, changed <-chan struct{}, until time.Time) {
@@ -181,12 +188,14 @@ func (v *Valve) inflight(now time.Time) int {
 	return len(v.taken) + v.running
 }
 
-// Took says that a task was taken out.
-func (v *Valve) Took() {
+// Took says that a task was taken out of a lane.
+func (v *Valve) Took(begun bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.taken = append(v.taken, time.Now())
-	v.tokens.use()
+	if v.calls(begun) {
+		v.tokens.use()
+	}
 }
 
 // Begin says that a run has begun. The returned function says that it is over.

@@ -101,7 +101,7 @@ func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		g.looked(err)
 		switch {
 		case err == nil:
-			g.valve.Took()
+			g.valve.Took(holdsBegun(cmd))
 		case !errors.Is(err, redis.Nil) && !isNoScript(err):
 			g.pause(errorPause)
 		}

@@ -44,7 +44,7 @@ func (v *testValve) Enter(ctx context.Context, begun bool) bool {
 		return false
 	}
 }
-func (v *testValve) Took()                 { v.took.Add(1) }
+func (v *testValve) Took(bool)             { v.took.Add(1) }
 func (v *testValve) Begin() func()         { v.began.Add(1); return func() { v.ended.Add(1) } }
 func (v *testValve) Empty(context.Context) {}
 

@@ -11,7 +11,7 @@ type Valve interface {
 	// on while new ones wait (begun tells which the queue holds), or ctx has ended.
 	Enter(ctx context.Context, begun bool) bool
 	// Took says that a task was taken out; its run begins soon.
-	Took()
+	Took(begun bool)
 	// Begin says that a run has begun. The returned function says that it is over.
 	Begin() (end func())
 	// Empty says that all queues of the target were found empty.
@@ -22,6 +22,6 @@ type Valve interface {
 type open struct{}
 
 func (open) Enter(context.Context, bool) bool { return true }
-func (open) Took()                            {}
+func (open) Took(bool)                        {}
 func (open) Begin() func()                    { return func() {} }
 func (open) Empty(context.Context)            {}

@@ -176,3 +176,11 @@ func (s *Store) wakeUp(id string) {
 		}
 	}
 }
+
+// Lose forgets a record, as a fail-over of the real store may.
+func (s *Store) Lose(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.records, id)
+	delete(s.members, id)
+}

@@ -1,0 +1,229 @@
+package dispatch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"headgate/dispatch/fault"
+	"headgate/dispatch/target"
+	"headgate/dispatch/tracking"
+)
+
+// batchRetention is how long the record of a batch is kept once it has ended: for looking
+// into what happened. Its members have their own.
+const batchRetention = 24 * time.Hour
+
+// gather ends a member's run by putting it into the batch that is collecting. An error
+// means that it is in none.
+func (r *Runner) gather(ctx context.Context, t Task, claimed *tracking.Claimed, plan *target.Plan) error {
+	candidate, err := tracking.NewBatchID(t.Target)
+	if err != nil {
+		return err
+	}
+	linger := plan.Batch.Linger.D()
+	joined, err := r.Store.Join(ctx, t.Ref, tracking.Gathering{
+		Candidate: candidate, Plan: plan.Hash, MaxRecords: plan.Batch.MaxRecords,
+		Until: claimed.Now.Add(linger), Retention: batchRetention,
+	})
+	if err != nil {
+		return err
+	}
+	// From here on the member is on the list, and counts once it says so itself.
+	next := tracking.Gather(claimed.Delivery, joined.Batch.Tracking)
+	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
+		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
+	}
+	switch {
+	case joined.Full:
+		r.enqueue(ctx, Task{Ref: joined.Batch, Seq: joined.Seq})
+	case joined.Began:
+		r.enqueue(ctx, Task{Ref: joined.Batch, Seq: joined.Seq, After: linger})
+		if r.Ripening != nil {
+			r.Ripening.after(linger, joined.Batch, joined.Seq)
+		}
+	}
+	return nil
+}
+
+// nothingLeft is the end of a batch whose members were all canceled or taken elsewhere.
+const nothingLeft = "no record was left to send"
+
+// payloadOf gives what the step of a batch sends, as one JSON array; ok is false when
+// there is nothing to send at all. For a step that needs no record, such as a poll, it
+// gives nothing.
+func (r *Runner) payloadOf(ctx context.Context, t Task, plan *target.Plan, d tracking.Delivery, now time.Time) (payload json.RawMessage, ok bool, err error) {
+	first := d.Attempts == 0 && d.Polls == 0
+	if !first && !plan.SendsRecords(d.Step) {
+		return nil, true, nil
+	}
+	records, err := r.board(ctx, t.Ref, plan, now)
+	if err != nil || len(records) == 0 {
+		return nil, false, err
+	}
+	return slices.Concat([]byte("["), bytes.Join(records, []byte(",")), []byte("]")), true, nil
+}
+
+// joinWait is how long a batch waits at a time for members that are about to join: their
+// runs have put them on its list and not yet ended.
+const joinWait = 20 * time.Millisecond
+
+// board gives the records that a batch sends, in the order in which they joined. What
+// does not fit into the batch's bytes leaves it, and a record that never will is
+// rejected. The same records come each time from the first sending on.
+func (r *Runner) board(ctx context.Context, batch tracking.Ref, plan *target.Plan, now time.Time) (records [][]byte, err error) {
+	ids, err := r.Store.Seal(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	most := int64(plan.Batch.MaxBytes) - int64(len("[]"))
+	room := most
+	for page := range pages(ids) {
+		members, err := r.boardPage(ctx, batch, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range members {
+			if m.Stands != tracking.Aboard {
+				continue
+			}
+			size := int64(len(m.Payload) + len(","))
+			switch {
+			case size > most:
+				err = r.Store.Apply(ctx, m.Ref, m.Delivery.Fence, tracking.MemberEnd(m.Delivery, tooLarge(m, plan), now))
+			case size > room:
+				room = 0 // those behind it leave as well: order stays
+				err = r.release(ctx, m)
+			default:
+				room -= size
+				records = append(records, m.Payload)
+			}
+			if err != nil && !moved(err) {
+				return nil, err
+			}
+		}
+	}
+	return records, nil
+}
+
+// boardPage reads a part of the members and waits for those who are joining. A run that
+// never ends is taken over before long: then it has left.
+func (r *Runner) boardPage(ctx context.Context, batch tracking.Ref, ids []string) ([]tracking.Member, error) {
+	for {
+		members, err := r.Store.Board(ctx, batch, ids, true)
+		if err != nil {
+			return nil, err
+		}
+		joining := false
+		for _, m := range members {
+			joining = joining || m.Stands == tracking.Joining
+		}
+		if !joining {
+			return members, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(joinWait):
+		}
+	}
+}
+
+func tooLarge(m tracking.Member, plan *target.Plan) tracking.Delivery {
+	return tracking.Delivery{Verdict: tracking.Rejected, Reason: fault.TooLarge, Message: fmt.Sprintf(
+		"the record has %d bytes, more than a batch of %s takes (batch.max_bytes: %s)", len(m.Payload), plan.Name, plan.Batch.MaxBytes)}
+}
+
+// release sends a member away, to join another batch.
+func (r *Runner) release(ctx context.Context, m tracking.Member) error {
+	next := tracking.TakeOver(m.Delivery)
+	if err := r.Store.Apply(ctx, m.Ref, m.Delivery.Fence, next); err != nil {
+		return err
+	}
+	r.enqueue(ctx, taskOf(m.Ref, next, time.Time{}))
+	return nil
+}
+
+// moved reports whether an error says that the delivery is not the batch's any more.
+func moved(err error) bool {
+	return errors.Is(err, tracking.ErrFenced) || errors.Is(err, tracking.ErrNotFound)
+}
+
+// settle hands the end of a batch on to its members. What is settled leaves the list, so
+// that whoever takes over goes on where this run stopped.
+func (r *Runner) settle(ctx context.Context, t Task, claimed *tracking.Claimed, now func() time.Time) error {
+	ids, err := r.Store.Seal(ctx, t.Ref)
+	if err != nil {
+		return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
+	}
+	for page := range pages(ids) {
+		members, err := r.Store.Board(ctx, t.Ref, page, false)
+		if err == nil {
+			err = r.settlePage(ctx, members, claimed.Delivery, now())
+		}
+		if err == nil {
+			err = r.Store.Settled(ctx, t.Ref, page)
+		}
+		if err == nil { // the claim holds for another page
+			_, err = r.claim(ctx, t, claimed.Delivery.Token, settleHold)
+		}
+		if err != nil {
+			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
+		}
+	}
+	_ = r.apply(ctx, t.Ref, claimed, tracking.SettledBatch(claimed.Delivery, now())) // told in apply
+	return nil
+}
+
+// settleHold is the claim on a batch for settling one page.
+const settleHold = 30 * time.Second
+
+// settledAtOnce is how many members are written down at a time: they share round trips.
+const settledAtOnce = 64
+
+func (r *Runner) settlePage(ctx context.Context, members []tracking.Member, batch tracking.Delivery, now time.Time) error {
+	var wave sync.WaitGroup
+	slots := make(chan struct{}, settledAtOnce)
+	errs := make([]error, len(members))
+	for i, m := range members {
+		if m.Stands != tracking.Aboard {
+			continue
+		}
+		slots <- struct{}{}
+		wave.Go(func() {
+			defer func() { <-slots }()
+			var err error
+			if m.Delivery.Phase == tracking.Gathered {
+				err = r.release(ctx, m) // it was not sent
+			} else {
+				err = r.Store.Apply(ctx, m.Ref, m.Delivery.Fence, tracking.MemberEnd(m.Delivery, batch, now))
+			}
+			if !moved(err) {
+				errs[i] = err
+			}
+		})
+	}
+	wave.Wait()
+	return errors.Join(errs...)
+}
+
+// pageOfMembers bounds what is held of a batch at a time besides its records.
+const pageOfMembers = 500
+
+// pages gives the IDs in pages.
+func pages(ids []string) func(yield func([]string) bool) {
+	return func(yield func([]string) bool) {
+		for len(ids) > 0 {
+			n := min(len(ids), pageOfMembers)
+			if !yield(ids[:n]) {
+				return
+			}
+			ids = ids[n:]
+		}
+	}
+}
