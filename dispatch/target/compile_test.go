@@ -77,7 +77,7 @@ func TestCompileReportsProblems(t *testing.T) {
 		"no timeout":         {"url: http://h\npost: /x\nlimits: {timeout: 0s}", "3:19", "more than 0", ""},
 		"rate":               {"url: http://h\npost: /x\nlimits: {rate: fast}", "3:16", "a rate", ""},
 		"max response":       {"url: http://h\npost: /x\nmax_response: 1GB", "3:15", "at most 64MB", ""},
-		"batch":              {"url: http://h\npost: /x\nbatch: {max_records: 5}", "3:1", "batch is not supported yet", ""},
+		"batch":              {"url: http://h\npost: /x\nbatch: {max_records: -5}", "3:22", "max_records should be from 1", ""},
 		"order":              {"url: http://h\npost: /x\norder: x", "3:1", "order is not supported yet", ""},
 		"empty json":         {"url: http://h\npost: /x\njson:", "3:1", "json is empty", ""},
 		"empty auth":         {"url: http://h\npost: /x\nauth:", "3:1", "auth is empty", "none"},
@@ -232,7 +232,7 @@ func TestSpecGivesSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for def, keys := range map[string][]string{
-		"Spec": append([]string{"url", "auth", "headers", "steps", "error", "retry", "limits", "breaker", "max_response"}, callKeys...),
+		"Spec": append([]string{"url", "auth", "headers", "steps", "error", "retry", "limits", "breaker", "batch", "max_response"}, callKeys...),
 		"Step": append([]string{"name", "headers", "auth", "timeout"}, callKeys...),
 	} {
 		if got := len(schema.Defs[def].Properties); got != len(keys) {

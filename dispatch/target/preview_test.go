@@ -120,3 +120,18 @@ steps:
 		t.Error("a mapping that fails is not told")
 	}
 }
+
+// A batch is shown with one record, as it would be sent.
+func TestPreviewOfABatch(t *testing.T) {
+	for text, want := range map[string]string{
+		`{url: "${URL}", batch: {}, post: /rows}`:                                                     `[{"n":1.10}]`,
+		`{url: "${URL}", batch: {linger: 5s}, put: /rows, json: {rows: "${{ .records }}"}}`:           `{"rows":[{"n":1.10}]}`,
+		`{url: "${URL}", batch: {}, put: /rows, raw: "${{ .records | length }} of ${{ .tracking }}"}`: `1 of trk_x`,
+	} {
+		p := mustCompile(t, "https://x.example", text)
+		views, err := p.Preview(Input{Tracking: "trk_x", Payload: []byte(`{"n":1.10}`)})
+		if err != nil || len(views) != 1 || views[0].Body != want {
+			t.Errorf("%s: %+v, %v; want the body %s", text, views, err, want)
+		}
+	}
+}

@@ -19,14 +19,15 @@ func TestRedisGoesAway(t *testing.T) {
 		"stalled": func(r *testenv.RedisServer, while func()) { r.Pause(); while(); r.Resume() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			throughOutage(t, outage)
+			r, backend := newBatchRig(t, testenv.WithAOF(), testenv.WithConf("appendfsync", "always"))
+			requests := throughOutage(t, r, outage)
+			backend.check(t, requests)
 		})
 	}
 }
 
-func throughOutage(t *testing.T, outage func(r *testenv.RedisServer, while func())) {
-	r := newRig(t, nil, testenv.WithAOF(), testenv.WithConf("appendfsync", "always"))
-	r.start(t)
+// throughOutage gives how many requests were acknowledged, each of another profile.
+func throughOutage(t *testing.T, r *rig, outage func(r *testenv.RedisServer, while func())) int {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	const requests = 300
@@ -100,4 +101,5 @@ func throughOutage(t *testing.T, outage func(r *testenv.RedisServer, while func(
 		t.Logf("%s: %d keys, %d duplicates", name, stats.UniqueKeys, stats.Duplicates)
 	}
 	r.nothingLeft(t)
+	return requests
 }

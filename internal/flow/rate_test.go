@@ -82,3 +82,27 @@ func TestRateWithoutStore(t *testing.T) {
 		t.Fatal("still waiting")
 	}
 }
+
+// A target with batches pays for what is sent, not for records that join, and records go
+// on joining while the rate is used up.
+func TestJoiningCostsNoTokens(t *testing.T) {
+	store := &fakeStore{leases: []int{1}}
+	f, v := newFlow(t, store, limited(1, 16))
+	f.Configure(&target.Plan{Name: v.target, Breaker: unconfigured, Limits: limited(1, 16), Batch: &target.Batch{}})
+	for range 50 {
+		if !lets(t, v, false) {
+			t.Fatal("a record may not join")
+		}
+		v.Took(false)
+	}
+	if !lets(t, v, true) {
+		t.Fatal("the batch is held back although there is a token")
+	}
+	v.Took(true)
+	if lets(t, v, true) {
+		t.Fatal("a second batch is let through without a token")
+	}
+	if !lets(t, v, false) {
+		t.Fatal("a record may not join while batches wait")
+	}
+}
