@@ -95,9 +95,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	if ctx.Err() != nil && cutShort(event) {
 		// The worker is being stopped: somebody else goes on, with the same idempotency key.
 		// An answer that did come is recorded all the same.
-		stopped, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyGrace)
-		defer cancel()
-		return r.giveBack(stopped, t.Ref, claimed.Delivery, ctx.Err())
+		return r.giveBack(ctx, t.Ref, claimed.Delivery, ctx.Err())
 	}
 	next := tracking.Apply(claimed.Delivery, event, clock())
 	r.report(ctx, t, claimed, event, next, clock())
@@ -206,8 +204,11 @@ func (r *Runner) apply(ctx context.Context, ref tracking.Ref, claimed *tracking.
 	}
 }
 
-// giveBack ends a claim without an outcome, so that the delivery goes on elsewhere.
+// giveBack ends a claim without an outcome, so that the delivery goes on elsewhere. It
+// does so also when ctx has ended: a worker that stops hands over what it holds.
 func (r *Runner) giveBack(ctx context.Context, ref tracking.Ref, d tracking.Delivery, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyGrace)
+	defer cancel()
 	r.Log.InfoContext(ctx, "delivery handed back", "tracking_id", ref.Tracking, "target", ref.Target, "cause", cause)
 	next := tracking.TakeOver(d)
 	if err := r.Store.Apply(ctx, ref, d.Fence, next); err != nil {

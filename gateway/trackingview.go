@@ -39,6 +39,7 @@ type DeliveryView struct {
 	Message    string       `json:"message,omitempty"`
 	HTTPStatus int          `json:"http_status,omitempty"` // the backend's last
 	NextAt     time.Time    `json:"next_at,omitzero"`      // of the next attempt or poll
+	Batch      string       `json:"batch,omitempty"`       // what it is or was sent with
 	JobID      string       `json:"job_id,omitempty"`      // the backend's job
 	JobState   string       `json:"job_state,omitempty"`   // in the backend's words
 	// Result is what the target's `result` picks from the backend's answer.
@@ -78,14 +79,16 @@ func deliveryView(t tracking.TargetRef, d tracking.Delivery) DeliveryView {
 	v := DeliveryView{
 		State: d.State, Optional: t.Optional, Attempts: d.Attempts, Polls: d.Polls, Replays: d.Replays, Step: d.Step,
 		Reason: d.Reason, Message: d.Message, HTTPStatus: d.HTTPStatus, NextAt: shown(d.NextAt),
-		JobID: d.JobID, JobState: d.JobState, Result: d.Result, EndedAt: shown(d.EndedAt),
+		Batch: d.Batch, JobID: d.JobID, JobState: d.JobState, Result: d.Result, EndedAt: shown(d.EndedAt),
 	}
-	if d.Phase == tracking.Running && (d.State == tracking.Pending || d.State == tracking.Retrying) {
+	// What a batch holds shows the batch's state and times already.
+	running := d.Phase == tracking.Running && !tracking.IsBatch(d.Token)
+	if running && (d.State == tracking.Pending || d.State == tracking.Retrying) {
 		// The record keeps the state that the run began with, so that a run that dies
 		// leaves it true; who looks now sees that it runs.
 		v.State = tracking.Delivering
 	}
-	if d.Phase == tracking.Running {
+	if running {
 		v.NextAt = time.Time{} // that time is now
 	}
 	if d.State.Final() {

@@ -136,10 +136,16 @@ func (d *Delivery) Follow(batch Delivery) {
 	d.Attempts, d.Polls, d.PollFaults = d.Attempts+batch.Attempts, d.Polls+batch.Polls, batch.PollFaults
 	d.HTTPStatus, d.JobID, d.JobState = batch.HTTPStatus, batch.JobID, batch.JobState
 	d.Reason, d.Message = batch.Reason, batch.Message
-	switch {
-	case batch.State == Waiting, batch.State == Retrying:
-		d.State, d.NextAt = batch.State, batch.NextAt
-	case d.Phase == Running:
+	if d.Phase == Gathered {
+		return // the batch is not sent yet
+	}
+	d.State, d.NextAt = Delivering, time.Time{}
+	if batch.State == Waiting || batch.State == Retrying {
+		d.State = batch.State
+	}
+	if batch.Phase == Scheduled {
+		d.NextAt = batch.NextAt
+	} else if batch.State == Retrying {
 		d.State = Delivering
 	}
 }
