@@ -79,6 +79,11 @@ func (d Delivery) check() error {
 	if d.State == "" || d.State.Final() != (d.Phase == Ended) {
 		return fmt.Errorf("%w: state %q in phase %q", ErrInvalid, d.State, d.Phase)
 	}
+	switch {
+	case d.Lane == LaneResume, d.Phase == Queued && (d.Lane == LaneNew || d.Lane == LaneBulk):
+	default:
+		return fmt.Errorf("%w: lane %q in phase %q", ErrInvalid, d.Lane, d.Phase)
+	}
 	if d.Seq < 0 || d.Token != "" {
 		return fmt.Errorf("%w: seq %d with token %q", ErrInvalid, d.Seq, d.Token)
 	}

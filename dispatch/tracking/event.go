@@ -77,6 +77,7 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 	next := d
 	next.Seq++
 	next.Token = ""
+	next.Lane = LaneResume
 	switch e := e.(type) {
 	case Advanced:
 		next.answer(e.Answer)
@@ -132,8 +133,9 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 }
 
 // TakeOver gives the delivery with its fence raised, so that whoever held the claim can
-// change it no longer, and its task queued anew. One that is final stays as it is; one
-// that a batch holds leaves it, to join another.
+// change it no longer, and its task queued anew: in the lane of what has begun, unless
+// it was still queued in another. One that is final stays as it is; one that a batch
+// holds leaves it, to join another.
 func TakeOver(d Delivery) Delivery {
 	if d.State.Final() {
 		return d
@@ -143,6 +145,9 @@ func TakeOver(d Delivery) Delivery {
 	}
 	d.Seq++
 	d.Token = ""
+	if d.Phase != Queued {
+		d.Lane = LaneResume
+	}
 	d.Phase = Queued
 	d.NextAt = time.Time{}
 	return d
@@ -163,7 +168,7 @@ func (d *Delivery) fail(f *fault.Fault) {
 }
 
 func (d *Delivery) end(s State, reason fault.Reason, message string, now time.Time) {
-	d.State, d.Phase = s, Ended
+	d.State, d.Phase, d.Lane = s, Ended, LaneResume
 	d.Reason, d.Message = reason, message
 	d.NextAt, d.EndedAt = time.Time{}, now
 }

@@ -45,6 +45,9 @@ type Revival struct {
 	Resume bool
 	// NewKey lets the backend see other idempotency keys than before.
 	NewKey bool
+	// Mass says that it is one of many that are taken up together: its task goes behind
+	// those of new deliveries.
+	Mass bool
 }
 
 // Revive gives a delivery that was final as it is after it was taken up again at the time
@@ -52,7 +55,7 @@ type Revival struct {
 // It is pure. Which states may be revived is the caller's to decide.
 func Revive(d Delivery, r Revival, now time.Time) Delivery {
 	next := Delivery{
-		Fence: Fence{Seq: d.Seq + 1}, Phase: Queued, State: Pending, Plan: d.Plan,
+		Fence: Fence{Seq: d.Seq + 1}, Phase: Queued, Lane: LaneNew, State: Pending, Plan: d.Plan,
 		Replays: d.Replays + 1, ReplayedAt: now, PastAttempts: d.PastAttempts + d.Attempts, KeySuffix: d.KeySuffix,
 	}
 	if r.Plan != "" {
@@ -65,6 +68,10 @@ func Revive(d Delivery, r Revival, now time.Time) Delivery {
 		next.State, next.Step, next.Saved = Waiting, d.Step, d.Saved
 		next.StepSince = now // the deadline of a poll counts from here
 		next.JobID, next.JobState = d.JobID, d.JobState
+		next.Lane = LaneResume
+	}
+	if r.Mass {
+		next.Lane = LaneBulk
 	}
 	return next
 }

@@ -42,7 +42,7 @@ func TestReviveForgetsAndRemembers(t *testing.T) {
 		Reason: fault.JobDeadline, Message: "m", HTTPStatus: 200, JobID: "j", JobState: "s", Result: saved, KeySuffix: ".r1", Replays: 1, PastAttempts: 5,
 	}
 	fresh := tracking.Delivery{
-		Fence: tracking.Fence{Seq: 8}, Phase: tracking.Queued, State: tracking.Pending, Plan: "p1",
+		Fence: tracking.Fence{Seq: 8}, Phase: tracking.Queued, Lane: tracking.LaneNew, State: tracking.Pending, Plan: "p1",
 		Replays: 2, ReplayedAt: now, PastAttempts: 7, KeySuffix: ".r1",
 	}
 	renewed := fresh
@@ -50,6 +50,9 @@ func TestReviveForgetsAndRemembers(t *testing.T) {
 	resumed := fresh
 	resumed.State, resumed.Step, resumed.Saved, resumed.StepSince = tracking.Waiting, "finish", saved, now
 	resumed.JobID, resumed.JobState = "j", "s"
+	resumed.Lane = tracking.LaneResume
+	mass := fresh
+	mass.Lane = tracking.LaneBulk
 	for name, c := range map[string]struct {
 		how  tracking.Revival
 		want tracking.Delivery
@@ -57,6 +60,7 @@ func TestReviveForgetsAndRemembers(t *testing.T) {
 		"as it was": {tracking.Revival{}, fresh},
 		"renewed":   {tracking.Revival{Plan: "p2", NewKey: true}, renewed},
 		"resumed":   {tracking.Revival{Resume: true}, resumed},
+		"of many":   {tracking.Revival{Mass: true}, mass},
 	} {
 		if got := tracking.Revive(old, c.how, now); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s:\n%+v, want\n%+v", name, got, c.want)

@@ -33,6 +33,10 @@ type Acceptance struct {
 	IdemTTL time.Duration
 	// Retention is how long the record is kept once the dispatch is final.
 	Retention time.Duration
+	// FairShare is, by target, about how many deliveries of one tenant that have not begun
+	// may stand in LaneNew; those that come on top go to LaneBulk. 0 or none: any number. A
+	// store may count within the shard of the record only, and then takes its 64th part, rounded up.
+	FairShare map[string]int
 }
 
 // IdemRow is what an idempotency key stands for.
@@ -72,7 +76,8 @@ type Row struct {
 type Store interface {
 	// Accept writes a record with its due rows, payloads and idempotency row. It is
 	// idempotent on the ID. When the idempotency key is already taken, the row that
-	// has it is returned and nothing is written.
+	// has it is returned and nothing is written. Otherwise the lane that each delivery was put
+	// into is written to a.Dispatch.
 	Accept(ctx context.Context, a *Acceptance) (taken *IdemRow, err error)
 	// Idem looks an idempotency row up; nil when there is none.
 	Idem(ctx context.Context, idemHash string) (*IdemRow, error)
@@ -122,6 +127,8 @@ type Store interface {
 	Interventions
 	// Batches gather deliveries of one target into one upload.
 	Batches
+	// Backlogs are counts of what is under way.
+	Backlogs
 }
 
 // PlanRef names a plan of a target.

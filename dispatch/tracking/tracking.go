@@ -52,8 +52,20 @@ const (
 	Queued    Phase = 'q' // its task waits in a queue; looked at rarely
 	Scheduled Phase = 's' // its task is due at NextAt
 	Running   Phase = 'r' // a run, or a batch that is being sent, holds the claim
-	Gathered  Phase = 'b' // it waits in a batch that is collecting; the token names it
+	Gathered  Phase = 'g' // it waits in a batch that is collecting; the token names it
 	Ended     Phase = 'f' // final: no row
+)
+
+// Lane says in which of its target's queues the task of a queued delivery belongs. A
+// delivery in a lane other than LaneResume has not begun: nobody has claimed it since it
+// was accepted or replayed.
+type Lane byte
+
+// The lanes.
+const (
+	LaneResume Lane = 0   // it has begun: a retry, a next step, a poll; the only one outside of Queued
+	LaneNew    Lane = 'n' // it has not
+	LaneBulk   Lane = 'b' // it has not, and its tenant already has more than its share of such ones
 )
 
 // Ref names a delivery.
@@ -70,10 +82,11 @@ type Fence struct {
 }
 
 // Delivery is the changing part of a record: one dispatch to one target. The store
-// keeps it as JSON; Seq, Token and Phase stand outside, where scripts can compare them.
+// keeps it as JSON; Seq, Token, Phase and Lane stand outside, where scripts can compare them.
 type Delivery struct {
 	Fence `json:"-"`
 	Phase Phase `json:"-"`
+	Lane  Lane  `json:"-"` // of its task while Phase is Queued
 
 	Batch   string `json:"batch,omitempty"`   // the batch it is or was sent with
 	Verdict State  `json:"verdict,omitempty"` // of a batch: the end that is being handed on to its members
@@ -143,6 +156,22 @@ func (d *Dispatch) Target(name string) (TargetRef, bool) {
 		return TargetRef{}, false
 	}
 	return d.Targets[i], true
+}
+
+// SetLanes writes down which lanes accepting put the deliveries into: bulk lists those
+// in LaneBulk, the others that are not final are in LaneNew.
+func (d *Dispatch) SetLanes(bulk []string) {
+	for name, delivery := range d.Deliveries {
+		switch {
+		case delivery.State.Final():
+			continue
+		case slices.Contains(bulk, name):
+			delivery.Lane = LaneBulk
+		default:
+			delivery.Lane = LaneNew
+		}
+		d.Deliveries[name] = delivery
+	}
 }
 
 // Status is where a whole dispatch stands.

@@ -1,12 +1,13 @@
 -- Replaces a delivery, provided that nobody changed it since it was read.
 -- KEYS  1 rec  2 pay  3 due  4 queued:<target>  5 open  6 dead
 -- ARGV  1 id  2 target  3 expected seq  4 expected token or '-'  5 new value
---       6 new phase: q, s, b or f  7 due at, ms (phase s), or in how many ms (phase b)  8 open field
+--       6 new letter: q, n, b, g, s or f  7 due at, ms (s), or in how many ms (g)  8 open field
 --       9 '1' when the payload is no longer needed  10 '1' when it is a dead letter from now on
 --       11 how long a dead letter is kept, ms
 -- Returns 'ok' | 'fenced' | 'gone'. Repeated with the same new value it is 'ok' again.
 -- Invariant: a delivery that is not final has exactly one row, in due or in queued; one
--- that is final has none and is no longer counted as open.
+-- that is final has none and is no longer counted as open. The tenant's counts move with it.
+-- Needs count.lua and finish.lua.
 local field = 't:' .. ARGV[2]
 local value = redis.call('HGET', KEYS[1], field)
 if not value then return 'gone' end
@@ -18,22 +19,23 @@ local member = ARGV[1] .. ':' .. ARGV[2]
 -- done must be recorded all the same, and the end of a delivery is what frees memory:
 -- so the first write is one that needs none.
 redis.call('ZREM', KEYS[3], member)
-redis.call('ZREM', KEYS[4], ARGV[1])
+redis.call('ZREM', queued_row(KEYS[4], phase), ARGV[1])
 -- The key of the run's owner lies in the same slot; only the record names it.
 local owner = string.match(token, '^(.-)%.')
 if owner then redis.call('ZREM', string.match(KEYS[1], '^(.-)rec:') .. 'run:' .. owner, member) end
 redis.call('HSET', KEYS[1], field, ARGV[5])
+moved(KEYS[1], ARGV[2], phase, ARGV[6])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if ARGV[6] == 'q' then
-  redis.call('ZADD', KEYS[4], now, ARGV[1])
+if is_queued(ARGV[6]) then
+  redis.call('ZADD', queued_row(KEYS[4], ARGV[6]), now, ARGV[1])
   return 'ok'
 end
 if ARGV[6] == 's' then
   redis.call('ZADD', KEYS[3], ARGV[7], member)
   return 'ok'
 end
-if ARGV[6] == 'b' then
+if ARGV[6] == 'g' then
   redis.call('ZADD', KEYS[3], now + ARGV[7], member)
   return 'ok'
 end

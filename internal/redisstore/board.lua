@@ -19,7 +19,7 @@ for i = 5, #ARGV do
       stands = 'aboard'
       if ARGV[3] == '1' then
         payload = redis.call('HGET', KEYS[2 * (i - 4) + 1], ARGV[1]) or ''
-        if phase == 'b' then
+        if phase == 'g' then
           -- The first write needs no memory, as in apply.lua.
           redis.call('ZREM', KEYS[1], ARGV[i] .. ':' .. ARGV[1])
           value = seq .. ' r ' .. token .. ' ' .. string.sub(value, head + 1)

@@ -5,11 +5,11 @@
 -- Returns {'gone'} or {'ok', target, …} with those that have moved and stay as they are.
 -- Invariant: as in apply.lua. A delivery that a run holds is never ended here. Repeated
 -- with the same values it is ok again.
--- Needs finish.lua.
+-- Needs count.lua and finish.lua.
 local now_parts = redis.call('TIME')
 local now = now_parts[1] * 1000 + math.floor(now_parts[2] / 1000)
 if redis.call('EXISTS', KEYS[1]) == 0 then return {'gone'} end
-local moved, canceled = {'ok'}, {}
+local left, canceled = {'ok'}, {}
 for i = 3, #ARGV, 4 do
   local target, field = ARGV[i], 't:' .. ARGV[i]
   local value = redis.call('HGET', KEYS[1], field)
@@ -17,12 +17,13 @@ for i = 3, #ARGV, 4 do
     local seq, phase
     if value then seq, phase = string.match(value, '^(%d+) (%a) ') end
     if seq ~= ARGV[i + 1] or phase == 'f' or phase == 'r' then
-      moved[#moved + 1] = target
+      left[#left + 1] = target
     else
       -- The first write needs no memory, as in apply.lua.
       redis.call('ZREM', KEYS[3], ARGV[1] .. ':' .. target)
-      redis.call('ZREM', KEYS[5 + (i + 1) / 4], ARGV[1])
+      redis.call('ZREM', queued_row(KEYS[5 + (i + 1) / 4], phase), ARGV[1])
       redis.call('HSET', KEYS[1], field, ARGV[i + 2])
+      moved(KEYS[1], target, phase, 'f')
       redis.call('HDEL', KEYS[2], target)
       if redis.call('HINCRBY', KEYS[4], ARGV[i + 3], -1) <= 0 then redis.call('HDEL', KEYS[4], ARGV[i + 3]) end
       canceled[#canceled + 1] = target
@@ -33,4 +34,4 @@ if #canceled > 0 then
   if redis.call('HINCRBY', KEYS[1], 'o', -#canceled) == 0 then finish(KEYS[1], KEYS[2], KEYS[5], ARGV[1], now, tonumber(ARGV[2])) end
   redis.call('PUBLISH', string.match(KEYS[1], '^(.-)rec:') .. 'done:' .. ARGV[1], canceled[1])
 end
-return moved
+return left

@@ -7,6 +7,8 @@
 -- says until when it should have ended and run:<owner> says who. A claim that is over its
 -- time is still held: only raising the sequence number takes it away, which fences the
 -- old run. A claim repeated with the same token succeeds again. What a batch holds is held.
+-- With its first claim a delivery is no longer counted as new.
+-- Needs count.lua.
 local value = redis.call('HGET', KEYS[1], 't:' .. ARGV[2])
 if not value then return {'gone'} end
 local _, head, seq, phase, token = string.find(value, '^(%d+) (%a) (%S+) ')
@@ -20,10 +22,11 @@ if phase == 'r' and token == ARGV[4] then
   -- new claim is refused, so that no backend is called while nothing can be recorded.
   redis.call('ZREM', KEYS[4], ARGV[1])
 else
-  if phase == 'r' or phase == 'b' then return {'held'} end
+  if phase == 'r' or phase == 'g' then return {'held'} end
   value = seq .. ' r ' .. ARGV[4] .. ' ' .. string.sub(value, head + 1)
   redis.call('HSET', KEYS[1], 't:' .. ARGV[2], value)
-  redis.call('ZREM', KEYS[4], ARGV[1])
+  redis.call('ZREM', queued_row(KEYS[4], phase), ARGV[1])
+  moved(KEYS[1], ARGV[2], phase, 'r')
   if string.find(ARGV[4], '.', 1, true) then redis.call('ZADD', KEYS[5], now, member) end
 end
 redis.call('ZADD', KEYS[3], now + ARGV[5], member)

@@ -10,14 +10,23 @@ import (
 	"headgate/dispatch/tracking"
 )
 
-// encode writes a delivery as "<seq> <phase> <token or -> <json>": what scripts compare
+// encode writes a delivery as "<seq> <letter> <token or -> <json>": what scripts compare
 // stands in front, so that they need not decode JSON.
 func encode(d tracking.Delivery) (string, error) {
 	body, err := json.Marshal(d)
 	if err != nil {
 		return "", fmt.Errorf("encode delivery: %w", err)
 	}
-	return strconv.Itoa(d.Seq) + " " + string(rune(d.Phase)) + " " + token(d.Token) + " " + string(body), nil
+	return strconv.Itoa(d.Seq) + " " + letter(d) + " " + token(d.Token) + " " + string(body), nil
+}
+
+// letter is the delivery's phase, or its lane when its task is in the queue and it has
+// not begun.
+func letter(d tracking.Delivery) string {
+	if d.Phase == tracking.Queued && d.Lane != tracking.LaneResume {
+		return string(rune(d.Lane))
+	}
+	return string(rune(d.Phase))
 }
 
 func token(t string) string {
@@ -38,7 +47,13 @@ func decode(value string) (d tracking.Delivery, err error) {
 	if d.Seq, err = strconv.Atoi(parts[0]); err != nil {
 		return d, fmt.Errorf("decode delivery: %w", err)
 	}
-	d.Phase = tracking.Phase(parts[1][0])
+	switch l := parts[1][0]; tracking.Lane(l) {
+	case tracking.LaneNew, tracking.LaneBulk:
+		d.Phase, d.Lane = tracking.Queued, tracking.Lane(l)
+	case tracking.LaneResume:
+	default:
+		d.Phase = tracking.Phase(l)
+	}
 	if parts[2] != "-" {
 		d.Token = parts[2]
 	}

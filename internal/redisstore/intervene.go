@@ -25,8 +25,8 @@ var (
 	//go:embed expire.lua
 	expireSource string
 
-	cancelScript = redis.NewScript(finishSource + cancelSource)
-	reviveScript = redis.NewScript(reviveSource)
+	cancelScript = redis.NewScript(countSource + finishSource + cancelSource)
+	reviveScript = redis.NewScript(countSource + reviveSource)
 	dropScript   = redis.NewScript(finishSource + dropSource)
 	expireScript = redis.NewScript(expireSource)
 )

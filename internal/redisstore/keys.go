@@ -20,16 +20,21 @@ import (
 //	                                  o: deliveries that are not final
 //	                                  x: "<retention ms> <idem until, ms> <idem hash or ->"
 //	                                  d: there, when it has or had a dead letter
-//	                                  t:<target>: "<seq> <phase> <token or -> <delivery as JSON>"
 //	                                  c: of a batch: its row in gathering
+//	                                  n: the tenant, whose counts it changes
+//	                                  t:<target>: "<seq> <letter> <token or -> <delivery as JSON>"; the letter
+//	                                  is the phase, or n or b for one that is queued and has not begun
 //	hg:{07}:pay:<id>          hash    <target>: what the gateway mapped
 //	hg:{07}:due               zset    <id>:<target> by ms: claimed until (running) or next at (scheduled)
 //	hg:{07}:run:<owner>       zset    <id>:<target> by ms: claimed by a run of this process, since when
-//	hg:{07}:queued:<target>   zset    <id> by ms: since when its task should be in the queue
+//	hg:{07}:queued:<target>   zset    <id> by ms: since when its task should be in the queue;
+//	                                  those of the bulk lane in hg:{07}:queued:<target>.bulk
 //	hg:{07}:dead              zset    <id>:<target> by ms: a dead letter, since when
 //	hg:{07}:open              hash    <target>:<plan>: deliveries that are not final
 //	hg:{07}:gathering         hash    <target>:<plan>: the batch that is collecting
 //	hg:{07}:members:<id>      zset    <id of a record> by position: on the list of the batch <id>
+//	hg:{07}:tenants           hash    o:<target>:<tenant>: its deliveries that are not final
+//	                                  n:<target>:<tenant>: those of them that have not begun
 //	hg:{07}:idem:<hash>       string  the row of an idempotency key as JSON
 //	hg:{07}:done:<id>         channel a delivery of the record became final
 //	hg:owners                 hash    <owner>: signs of life of a worker process so far
@@ -66,10 +71,16 @@ func runKey(shard, owner string) string     { return shard + "run:" + owner }
 func deadKey(shard string) string           { return shard + "dead" }
 func openKey(shard string) string           { return shard + "open" }
 func queuedKey(shard, target string) string { return shard + "queued:" + target }
+func tenantsKey(shard string) string        { return shard + "tenants" }
+func bulkKey(shard, target string) string   { return queuedKey(shard, target) + bulkSuffix }
 func idemKey(shard, hash string) string     { return shard + "idem:" + hash }
 func gatheringKey(shard string) string      { return shard + "gathering" }
 func membersKey(shard, id string) string    { return shard + "members:" + id }
 func doneChannel(shard, id string) string   { return shard + "done:" + id }
+
+// bulkSuffix ends the key of the rows of the bulk lane; count.lua has it, too. No
+// target's name has a dot.
+const bulkSuffix = ".bulk"
 
 const ownersKey = prefix + "owners"
 
@@ -90,6 +101,8 @@ func splitMember(m string) (tracking.Ref, bool) {
 }
 
 func openField(target, plan string) string { return target + ":" + plan }
+
+func openTenantField(who tracking.TenantRef) string { return "o:" + who.Target + ":" + who.Tenant }
 
 func splitOpenField(f string) (tracking.PlanRef, bool) {
 	i := strings.LastIndexByte(f, ':') // a hash holds none

@@ -52,7 +52,7 @@ func TestKeysOfAScriptShareOneSlot(t *testing.T) {
 			want := slot(shard)
 			slots[want] = true
 			for _, key := range []string{
-				recordKey(shard, id), payloadKey(shard, id), dueKey(shard), openKey(shard), deadKey(shard),
+				recordKey(shard, id), payloadKey(shard, id), dueKey(shard), openKey(shard), deadKey(shard), tenantsKey(shard), bulkKey(shard, target),
 				queuedKey(shard, target), idemKey(shard, target), doneChannel(shard, id),
 			} {
 				if got := slot(key); got != want {
@@ -72,11 +72,15 @@ func TestKeysOfAScriptShareOneSlot(t *testing.T) {
 		idemKey(shardPrefix[7], "h"):    {finishSource, "'idem:'"},
 		payloadKey(shardPrefix[7], id):  {expireSource, "'pay:'"},
 		doneChannel(shardPrefix[7], id): {applySource, "'done:'"},
+		tenantsKey(shardPrefix[7]):      {countSource, "'tenants'"},
 	} {
 		name := strings.Trim(script[1], "'")
 		if !strings.HasPrefix(key, shardPrefix[7]+name) || !strings.Contains(script[0], script[1]) {
 			t.Errorf("key %s and the script disagree about %s", key, name)
 		}
+	}
+	if !strings.Contains(countSource, "queued .. '"+bulkSuffix+"'") {
+		t.Error("count.lua has another name for the rows of the bulk lane")
 	}
 	if dueKey(shardPrefix[7])[:8] != shardPrefix[7] {
 		t.Error("the prefix has another length")
@@ -118,7 +122,7 @@ func TestDecodeRefusesForeignValues(t *testing.T) {
 // TestKeysAreBuiltHere keeps names of keys out of the other files.
 func TestKeysAreBuiltHere(t *testing.T) {
 	named := regexp.MustCompile(`"[^"\n]*(hg:|rec:|pay:|queued:|idem:|plan:)[^"\n]*"`)
-	for _, file := range []string{"store.go", "index.go", "waiters.go", "codec.go", "connect.go", "flow.go", "intervene.go", "deadletters.go"} {
+	for _, file := range []string{"store.go", "index.go", "waiters.go", "codec.go", "connect.go", "flow.go", "intervene.go", "deadletters.go", "backlog.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

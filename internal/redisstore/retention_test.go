@@ -130,7 +130,7 @@ func TestNothingLeaks(t *testing.T) {
 			s, conn := open(t, Options{Network: "tcp", Addr: server.Addr(), AutoPipeline: true})
 			a := request(t, c.idem, "crm", "mail")
 			accept(t, s, a)
-			begun := []string{"open", "pay:ID", "queued:crm", "queued:mail", "rec:ID"}
+			begun := []string{"open", "pay:ID", "queued:crm", "queued:mail", "rec:ID", "tenants"}
 			if c.idem != "" {
 				begun = append([]string{"idem:HASH"}, begun...)
 			}

@@ -5,6 +5,7 @@
 -- 'ok' again.
 -- Invariant: the delivery is open again in every respect: counted, with a queued row, not
 -- among the dead letters, and no clock runs for a record in progress.
+-- Needs count.lua.
 local field = 't:' .. ARGV[2]
 local value = redis.call('HGET', KEYS[1], field)
 if not value then return 'gone' end
@@ -18,7 +19,9 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[1], field, ARGV[4])
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[2], ARGV[2], ARGV[6]) end
 redis.call('ZREM', KEYS[3], ARGV[1] .. ':' .. ARGV[2])
-redis.call('ZADD', KEYS[4], now, ARGV[1])
+local letter = string.match(ARGV[4], '^%d+ (%a) ')
+redis.call('ZADD', queued_row(KEYS[4], letter), now, ARGV[1])
+moved(KEYS[1], ARGV[2], 'f', letter)
 redis.call('HINCRBY', KEYS[5], ARGV[5], 1)
 redis.call('HINCRBY', KEYS[1], 'o', 1)
 redis.call('PERSIST', KEYS[1])

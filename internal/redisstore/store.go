@@ -16,6 +16,8 @@ import (
 )
 
 var (
+	//go:embed count.lua
+	countSource string
 	//go:embed accept.lua
 	acceptSource string
 	//go:embed claim.lua
@@ -25,9 +27,9 @@ var (
 	//go:embed overdue.lua
 	overdueSource string
 
-	acceptScript  = redis.NewScript(acceptSource)
-	claimScript   = redis.NewScript(claimSource)
-	applyScript   = redis.NewScript(finishSource + applySource)
+	acceptScript  = redis.NewScript(countSource + acceptSource)
+	claimScript   = redis.NewScript(countSource + claimSource)
+	applyScript   = redis.NewScript(countSource + finishSource + applySource)
 	overdueScript = redis.NewScript(overdueSource)
 )
 
@@ -74,7 +76,7 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 	if err != nil {
 		return nil, fmt.Errorf("encode record: %w", err)
 	}
-	keys := []string{recordKey(shard, d.ID), payloadKey(shard, d.ID), openKey(shard)}
+	keys := []string{recordKey(shard, d.ID), payloadKey(shard, d.ID), openKey(shard), tenantsKey(shard)}
 	row, idemHash := "", "-"
 	if a.Idem != nil {
 		raw, err := json.Marshal(a.Idem)
@@ -85,10 +87,14 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 		keys = append(keys, idemKey(shard, d.IdemHash))
 	}
 	x := millis(a.Retention) + " " + millis(a.IdemTTL) + " " + idemHash
-	args := []any{d.ID, meta, x, row, 0}
+	args := []any{d.ID, meta, x, row, 0, d.Tenant}
 	size, open := len(meta), 0
 	for _, t := range d.Targets {
 		delivery := d.Deliveries[t.Name]
+		delivery.Lane = tracking.LaneResume
+		if !delivery.State.Final() {
+			delivery.Lane = tracking.LaneNew
+		}
 		value, err := encode(delivery)
 		if err != nil {
 			return nil, err
@@ -100,16 +106,16 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 			keys = append(keys, queuedKey(shard, t.Name))
 		}
 		size += len(value) + len(a.Payloads[t.Name])
-		args = append(args, t.Name, value, string(a.Payloads[t.Name]), field)
+		args = append(args, t.Name, value, string(a.Payloads[t.Name]), field, shareOfShard(a.FairShare[t.Name]))
 	}
 	if size > maxRecord {
 		return nil, tracking.ErrTooLarge
 	}
 	args[4] = open
 	// A lost answer is found out by sending again: the script is idempotent on the ID.
-	var answer string
+	var answer []string
 	for attempt := 0; ; attempt++ {
-		answer, err = acceptScript.Run(ctx, s.rdb, keys, args...).Text()
+		answer, err = acceptScript.Run(ctx, s.rdb, keys, args...).StringSlice()
 		if err == nil {
 			break
 		}
@@ -120,18 +126,24 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 			return nil, fmt.Errorf("%w: %w", tracking.ErrOutcomeUnknown, err)
 		}
 	}
-	if answer == "" {
+	if answer[0] == "ok" {
+		d.SetLanes(answer[1:])
 		return nil, nil
 	}
 	taken := new(tracking.IdemRow)
-	if err := json.Unmarshal([]byte(answer), taken); err != nil {
+	if err := json.Unmarshal([]byte(answer[1]), taken); err != nil {
 		return nil, fmt.Errorf("decode idempotency row: %w", err)
 	}
 	if taken.ID == d.ID {
+		d.SetLanes(nil)
 		return nil, nil
 	}
 	return taken, nil
 }
+
+// shareOfShard is the part of a tenant's share that one shard may have: the accept
+// script counts within its slot only. 0 stays 0: no bound.
+func shareOfShard(share int) int { return (share + tracking.Shards - 1) / tracking.Shards }
 
 // refused reports whether an error proves that a command was not executed: it never
 // left, or Redis said no.
@@ -234,7 +246,7 @@ func (s *Store) Apply(ctx context.Context, ref tracking.Ref, expect tracking.Fen
 	id := ref.Tracking
 	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard), deadKey(shard)}
 	answer, err := applyScript.Run(ctx, s.rdb, keys, id, ref.Target, expect.Seq, token(expect.Token), value,
-		string(rune(next.Phase)), due, openField(ref.Target, next.Plan), drop, dead, millis(s.deadFor)).Text()
+		letter(next), due, openField(ref.Target, next.Plan), drop, dead, millis(s.deadFor)).Text()
 	switch {
 	case err != nil:
 		return unavailable("apply event", err)
@@ -287,7 +299,7 @@ func (s *Store) Touch(ctx context.Context, row tracking.Row) error {
 	z := redis.Z{Score: float64(until.UnixMilli()), Member: member(row.Ref)}
 	key := dueKey(shard)
 	if row.Delivery.Phase == tracking.Queued {
-		key, z.Member = queuedKey(shard, row.Target), row.Tracking
+		key, z.Member = rowKey(shard, row.Target, row.Delivery.Lane), row.Tracking
 	}
 	// Never lowered: a claim made since the row was read must keep its time.
 	args := redis.ZAddArgs{XX: true, GT: true, Members: []redis.Z{z}}

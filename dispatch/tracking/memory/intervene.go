@@ -64,7 +64,7 @@ func (s *Store) Revive(_ context.Context, ref tracking.Ref, expect tracking.Fenc
 		return err
 	}
 	switch {
-	case old.fence == next.Fence && old.phase == next.Phase && string(old.body) == string(replacement.body):
+	case old.fence == next.Fence && old.phase == next.Phase && old.lane == next.Lane && string(old.body) == string(replacement.body):
 		return nil // repeated
 	case old.fence.Seq != expect.Seq || old.phase != tracking.Ended:
 		return tracking.ErrFenced

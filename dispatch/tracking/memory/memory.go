@@ -35,6 +35,7 @@ var _ tracking.Store = (*Store)(nil)
 // record is one dispatch. What is kept is JSON, so that a caller who later changes what
 // it handed over or got cannot change the record.
 type record struct {
+	tenant     string
 	meta       []byte
 	acceptedAt time.Time
 	rows       map[string]*row
@@ -51,6 +52,7 @@ type record struct {
 type row struct {
 	fence tracking.Fence
 	phase tracking.Phase
+	lane  tracking.Lane
 	body  []byte
 	at    time.Time
 }
@@ -104,12 +106,12 @@ func newRow(d tracking.Delivery, at time.Time) (*row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode delivery: %w", err)
 	}
-	return &row{fence: d.Fence, phase: d.Phase, body: body, at: at}, nil
+	return &row{fence: d.Fence, phase: d.Phase, lane: d.Lane, body: body, at: at}, nil
 }
 
 func (r *row) delivery() (d tracking.Delivery, err error) {
 	err = json.Unmarshal(r.body, &d)
-	d.Fence, d.Phase = r.fence, r.phase
+	d.Fence, d.Phase, d.Lane = r.fence, r.phase, r.lane
 	return d, err
 }
 

@@ -25,7 +25,7 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 	defer s.mu.Unlock()
 	now := s.clock()
 	r := &record{
-		acceptedAt: now, retention: a.Retention, rows: map[string]*row{}, payloads: map[string]json.RawMessage{},
+		tenant: a.Dispatch.Tenant, acceptedAt: now, retention: a.Retention, rows: map[string]*row{}, payloads: map[string]json.RawMessage{},
 		dead: map[string]time.Time{},
 	}
 	var err error
@@ -33,7 +33,14 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 		return nil, fmt.Errorf("encode record: %w", err)
 	}
 	size := len(r.meta)
+	bulk := s.bulk(a)
 	for name, d := range a.Dispatch.Deliveries {
+		if !d.State.Final() {
+			d.Lane = tracking.LaneNew
+		}
+		if slices.Contains(bulk, name) {
+			d.Lane = tracking.LaneBulk
+		}
 		if r.rows[name], err = newRow(d, now); err != nil {
 			return nil, err
 		}
@@ -49,7 +56,8 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 		return nil, tracking.ErrTooLarge
 	}
 	id := a.Dispatch.ID
-	if _, ok := s.find(id); ok {
+	if known, ok := s.find(id); ok {
+		a.Dispatch.SetLanes(known.bulk())
 		return nil, nil
 	}
 	if a.Idem != nil {
@@ -65,6 +73,7 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 		s.idem[r.idemHash] = &idemEntry{body: body}
 	}
 	s.records[id] = r
+	a.Dispatch.SetLanes(bulk)
 	if r.open == 0 {
 		s.end(r, now)
 	}
@@ -114,7 +123,7 @@ func (s *Store) Claim(_ context.Context, ref tracking.Ref, seq int, token string
 	if w.phase == tracking.Gathered || (w.phase == tracking.Running && w.fence.Token != token) {
 		return nil, tracking.ErrHeld
 	}
-	w.phase, w.fence.Token, w.at = tracking.Running, token, now.Add(hold)
+	w.phase, w.lane, w.fence.Token, w.at = tracking.Running, tracking.LaneResume, token, now.Add(hold)
 	out := &tracking.Claimed{Payload: slices.Clone(r.payloads[ref.Target]), Now: now}
 	var err error
 	if out.Delivery, err = w.delivery(); err != nil {
@@ -142,7 +151,7 @@ func (s *Store) Apply(_ context.Context, ref tracking.Ref, expect tracking.Fence
 		return err
 	}
 	switch {
-	case old.fence == next.Fence && old.phase == next.Phase && string(old.body) == string(replacement.body):
+	case old.fence == next.Fence && old.phase == next.Phase && old.lane == next.Lane && string(old.body) == string(replacement.body):
 		return nil // repeated
 	case old.fence != expect || old.phase == tracking.Ended:
 		return tracking.ErrFenced

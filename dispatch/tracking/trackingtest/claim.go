@@ -25,7 +25,7 @@ func claimGives(t *testing.T, s tracking.Store) {
 	d := accepted(t, s, "crm")
 	c := claim(t, s, ref(d, "crm"), 1, "run-1", long)
 	want := d.Deliveries["crm"]
-	want.Phase, want.Token = tracking.Running, "run-1"
+	want.Phase, want.Lane, want.Token = tracking.Running, tracking.LaneResume, "run-1"
 	if !reflect.DeepEqual(c.Delivery, want) {
 		t.Errorf("claimed %+v, want %+v", c.Delivery, want)
 	}

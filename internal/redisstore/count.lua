@@ -1,0 +1,41 @@
+-- Prepended to every script that changes a delivery's letter; it runs nothing by itself.
+--
+-- The letter in a value is the delivery's phase, except for one that is queued and that
+-- nobody has claimed since it was accepted or replayed: there it is the lane of its task,
+-- n (the target's own queue) or b (its bulk queue). So the letter alone says among which
+-- rows a delivery stands and what it counts as.
+
+-- queued_row gives the key of the rows among which a queued delivery stands.
+local function queued_row(queued, letter)
+  if letter == 'b' then return queued .. '.bulk' end
+  return queued
+end
+
+-- is_queued tells the letters of deliveries that have a queued row.
+local function is_queued(letter) return letter == 'q' or letter == 'n' or letter == 'b' end
+
+-- add changes one count and gives what it is now. One that has come to nothing is
+-- removed, so that the hash holds the tenants that have something under way and no other;
+-- none is ever negative.
+local function add(tenants, field, by)
+  local n = redis.call('HINCRBY', tenants, field, by)
+  if n <= 0 then redis.call('HDEL', tenants, field) end
+  return n
+end
+
+local function weight(letter) return letter == 'f' and 0 or 1, (letter == 'n' or letter == 'b') and 1 or 0 end
+
+-- moved keeps a tenant's counts when a delivery's letter goes from was to is; f stands
+-- for one that is not there, too. A script calls it once for each change, after its first
+-- write: see apply.lua for why that one has to be chosen. A record from before tenants
+-- were counted does not name its tenant: it never was counted, and is not now.
+local function moved(rec, target, was, is)
+  local open_was, new_was = weight(was)
+  local open_is, new_is = weight(is)
+  if open_was == open_is and new_was == new_is then return end
+  local tenant = redis.call('HGET', rec, 'n')
+  if not tenant then return end
+  local tenants = string.match(rec, '^(.-)rec:') .. 'tenants'
+  if open_was ~= open_is then add(tenants, 'o:' .. target .. ':' .. tenant, open_is - open_was) end
+  if new_was ~= new_is then add(tenants, 'n:' .. target .. ':' .. tenant, new_is - new_was) end
+end
