@@ -56,6 +56,7 @@ const reportEvery = time.Second
 // with report's error; the progress it gives then has the cursor to go on from. Going on
 // misses none and does none twice: one that fails again meanwhile is in a later listing.
 func (o *Operator) Bulk(ctx context.Context, order BulkOrder, report func(Progress) error) (Progress, error) {
+	order.Replay.mass = true
 	b := &bulk{o: o, order: order, report: report, started: time.Now(), told: time.Now()}
 	if len(order.Refs) > 0 {
 		for _, ref := range order.Refs {

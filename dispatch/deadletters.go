@@ -35,6 +35,8 @@ type ReplayOrder struct {
 	// Restart runs an unknown delivery from its first step, too: the backend may do the
 	// work twice.
 	Restart bool
+
+	mass bool // one of many: it goes behind new deliveries
 }
 
 // NotReplayableError says why a delivery is not taken up again.
@@ -95,7 +97,7 @@ func (o *Operator) replay(ctx context.Context, l *tracking.Letter, order ReplayO
 	if err != nil {
 		return old, err
 	}
-	how := tracking.Revival{Plan: plan.Hash, NewKey: order.NewKey || order.Payload != nil}
+	how := tracking.Revival{Plan: plan.Hash, NewKey: order.NewKey || order.Payload != nil, Mass: order.mass}
 	how.Resume = old.State == tracking.Unknown && !order.Restart && !how.NewKey && plan.Polls(old.Step)
 	next := tracking.Revive(old, how, l.Now)
 	if err := o.Store.Revive(ctx, l.Ref, old.Fence, next, order.Payload); err != nil {

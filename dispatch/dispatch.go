@@ -66,6 +66,9 @@ func (d *Dispatcher) Accept(ctx context.Context, f *Fanout, m Mapped, in Intake)
 	case taken != nil:
 		return replay(taken, *in.Idem), nil
 	}
+	for i := range tasks {
+		tasks[i].Lane = acceptance.Dispatch.Deliveries[tasks[i].Target].Lane
+	}
 	if err := d.queue.Enqueue(ctx, tasks...); err != nil {
 		d.log.WarnContext(ctx, "accepted, but not all tasks could be queued; the reconciler will", "tracking_id", id, "error", err)
 	}
@@ -89,6 +92,7 @@ func record(f *Fanout, m Mapped, in Intake) (*tracking.Acceptance, []Task, error
 		Deliveries: make(map[string]tracking.Delivery, len(f.Bindings)),
 	}
 	tasks := make([]Task, 0, len(f.Bindings))
+	shares := make(map[string]int, len(f.Bindings))
 	for _, b := range f.Bindings {
 		name := b.Plan.Name
 		dispatch.Targets = append(dispatch.Targets, tracking.TargetRef{Name: name, Optional: b.Optional})
@@ -98,11 +102,12 @@ func record(f *Fanout, m Mapped, in Intake) (*tracking.Acceptance, []Task, error
 		if m.Skipped[name] {
 			delivery.State, delivery.Phase, delivery.Plan = tracking.Skipped, tracking.Ended, ""
 		} else {
+			shares[name] = b.Plan.Limits.FairShare
 			tasks = append(tasks, Task{Ref: tracking.Ref{Tracking: id, Target: name}, Seq: firstSeq})
 		}
 		dispatch.Deliveries[name] = delivery
 	}
-	out := &tracking.Acceptance{Dispatch: dispatch, Payloads: m.Payloads, Retention: in.Retention}
+	out := &tracking.Acceptance{Dispatch: dispatch, Payloads: m.Payloads, Retention: in.Retention, FairShare: shares}
 	if in.Idem != nil {
 		out.Idem = &tracking.IdemRow{Fingerprint: in.Idem.Fingerprint, ID: id, First: firstStates(dispatch)}
 		out.IdemTTL = in.Idem.TTL

@@ -12,19 +12,21 @@ import (
 type Task struct {
 	tracking.Ref
 	Seq   int
+	Lane  tracking.Lane // of the record; only queued tasks have one besides LaneResume
 	After time.Duration // not before this has passed; zero: at once
 }
 
 // Begun reports whether the delivery has been run before: its tasks then go before
-// those of new deliveries.
-func (t Task) Begun() bool { return t.Seq > firstSeq }
+// those of new deliveries. A record from before there were lanes names none; of those
+// the first task is new.
+func (t Task) Begun() bool { return t.Lane == tracking.LaneResume && t.Seq > firstSeq }
 
 // firstSeq is the sequence number a delivery starts with.
 const firstSeq = 1
 
 // taskOf is the task that the record of a delivery calls for.
 func taskOf(ref tracking.Ref, d tracking.Delivery, now time.Time) Task {
-	t := Task{Ref: ref, Seq: d.Seq}
+	t := Task{Ref: ref, Seq: d.Seq, Lane: d.Lane}
 	if d.Phase == tracking.Scheduled {
 		t.After = max(d.NextAt.Sub(now), 0)
 	}

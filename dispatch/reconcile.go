@@ -187,20 +187,22 @@ func (r *Reconciler) lookAtQueued(ctx context.Context, target string, age time.D
 		return err
 	}
 	errs := []error{err}
-	oldest := map[bool]time.Duration{}
-	for _, begun := range []bool{false, true} {
-		probe := Task{Ref: tracking.Ref{Target: target}, Seq: firstSeq}
-		if begun {
-			probe.Seq++
-		}
-		if oldest[begun], err = r.Queue.OldestPending(ctx, probe); err != nil {
-			return err
-		}
-	}
+	oldest := map[tracking.Lane]time.Duration{}
 	for _, row := range rows {
 		task := taskOf(row.Ref, row.Delivery, row.Now)
+		lane := tracking.LaneNew
+		if task.Begun() || task.Lane == tracking.LaneBulk {
+			lane = task.Lane
+		}
+		waits, known := oldest[lane]
+		if !known {
+			if waits, err = r.Queue.OldestPending(ctx, task); err != nil {
+				return err
+			}
+			oldest[lane] = waits
+		}
 		// Lanes are first in, first out: where an older task still waits, this one may too.
-		if waits := oldest[task.Begun()]; waits+time.Second > row.Since {
+		if waits+time.Second > row.Since {
 			continue
 		}
 		errs = append(errs, r.ensure(ctx, row, "task_lost"))

@@ -19,6 +19,7 @@ func (c *compiler) numbers() {
 	s, n := &c.spec, c.target
 	c.atLeastOne(s.Retry.Attempts, n, "retry", "attempts")
 	c.between(s.Limits.Concurrency, 1, 10_000, n, "limits", "concurrency")
+	c.atLeastOne(s.Limits.FairShare, n, "limits", "fair_share")
 	c.atLeastOne(s.Breaker.Failures, n, "breaker", "failures")
 	c.positive(s.Retry.First, n, "retry", "first")
 	c.positive(s.Retry.Within, n, "retry", "within")

@@ -83,7 +83,7 @@ func (c *compiler) once(n *yamlsrc.Node, check func()) {
 func newSpec() Spec {
 	return Spec{
 		Retry:       RetrySpec{Attempts: 8, First: duration("1s"), Max: duration("10m"), Within: duration("24h")},
-		Limits:      Limits{Concurrency: 16, Timeout: duration("10s")},
+		Limits:      Limits{Concurrency: 16, Timeout: duration("10s"), FairShare: 1000},
 		Breaker:     Breaker{Failures: 10, OpenFor: duration("30s")},
 		MaxResponse: 1 << 20,
 	}
