@@ -34,9 +34,14 @@ func (p *Prefix) DecodeYAML(n *yamlsrc.Node, report *yamlsrc.Report) {
 }
 
 // Proxies gives the trusted networks in the standard library's form.
-func (c *Config) Proxies() []netip.Prefix {
-	out := make([]netip.Prefix, len(c.TrustedProxies))
-	for i, p := range c.TrustedProxies {
+func (c *Config) Proxies() []netip.Prefix { return plain(c.TrustedProxies) }
+
+// Networks gives what URLs from answers may reach in the standard library's form.
+func (e Egress) Networks() []netip.Prefix { return plain(e.MayReach) }
+
+func plain(list []Prefix) []netip.Prefix {
+	out := make([]netip.Prefix, len(list))
+	for i, p := range list {
 		out[i] = p.Prefix
 	}
 	return out

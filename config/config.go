@@ -24,6 +24,7 @@ type Config struct {
 	RoutesMayRead  secret.Access `yaml:"routes_may_read" json:"routes_may_read" jsonschema_description:"Which of the operator's variables and files the authors of routes may name. Default: none."`
 	Tracking       Tracking      `yaml:"tracking" json:"tracking" jsonschema_description:"The tracking API and how long it remembers."`
 	DeadLetters    DeadLetters   `yaml:"dead_letters" json:"dead_letters" jsonschema_description:"Deliveries that gave up, and how long they can be replayed."`
+	Egress         Egress        `yaml:"egress" json:"egress" jsonschema_description:"Where calls to hosts that a backend's answer names may go, besides public addresses."`
 	Limits         Limits        `yaml:"limits" json:"limits" jsonschema_description:"Bounds of the client listener."`
 	Telemetry      Telemetry     `yaml:"telemetry" json:"telemetry" jsonschema_description:"What the process tells about itself."`
 	Strict         bool          `yaml:"strict" json:"strict" jsonschema_description:"Refuse to start where otherwise there would be a warning, such as Redis without persistence."`
@@ -81,6 +82,12 @@ type Tracking struct {
 // DeadLetters configures what is kept of deliveries that gave up.
 type DeadLetters struct {
 	Retention unit.Duration `yaml:"retention" json:"retention" jsonschema_description:"How long a dead letter is kept with its payload; its dispatch can be looked up as long. Default 30d."`
+}
+
+// Egress opens networks to URLs that come from answers. The targets' own hosts need
+// no opening: whoever writes a target chooses them.
+type Egress struct {
+	MayReach []Prefix `yaml:"may_reach" json:"may_reach,omitempty" jsonschema_description:"Networks (CIDR) that are not public and yet may be reached by URLs from answers, for hosts of a target's allow_hosts: a storage of one's own, or 64:ff9b::/96 behind a NAT64. Default: none."`
 }
 
 // Limits bound the client listener.

@@ -36,6 +36,7 @@ const full = `
 listen: 127.0.0.1:8081
 public_url: https://api.example.com/
 trusted_proxies: [10.0.0.0/8, 192.0.2.1, 2001:db8::/32]
+egress: {may_reach: [10.7.0.0/16]}
 admin: {listen: 127.0.0.1:9091, token: {env: ADMIN}}
 redis:
   url: rediss://app@redis.example.com/3
@@ -80,6 +81,7 @@ func TestLoad(t *testing.T) {
 		"dead":       {c.DeadLetters.Retention, unit.Duration(14 * 24 * time.Hour)},
 		"rate limit": {len(c.Tracking.RateLimit.Items), 1},
 		"proxies":    {c.Proxies()[1].String(), "192.0.2.1/32"},
+		"egress":     {c.Egress.Networks()[0].String(), "10.7.0.0/16"},
 		"log":        {c.Telemetry.Log, Log{"debug", "text"}},
 		"strict":     {c.Strict, true},
 		"dir":        {c.Dir, dir},
@@ -112,6 +114,7 @@ func TestProblems(t *testing.T) {
 		"same address":     {"listen: ':1'\nadmin: {listen: ':1', token: {env: T}}", "2:17: the admin listener has the address", ""},
 		"listen":           {"listen: 8080", `1:9: listen: "8080" is not an address`, ":8080"},
 		"port":             {"listen: ':http'", `1:9: listen: the port "http" is not a number`, ""},
+		"egress":           {"egress: {may_reach: [storage]}", "1:22: may_reach[0] should be a network", ""},
 		"proxy":            {"trusted_proxies: [10.0.0.0/99]", "1:19: trusted_proxies[0] should be a network", ""},
 		"public_url":       {"public_url: api.example.com", "1:13: public_url should be an absolute", ""},
 		"url credentials":  {"public_url: https://u:hunter2@x", "1:13: public_url must not hold credentials", ""},

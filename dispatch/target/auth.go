@@ -117,7 +117,7 @@ func (a *auth) apply(r *request, mask bool) *fault.Fault {
 			value = url.QueryEscape(value)
 			r.secrets = append(r.secrets, value)
 		}
-		r.url = addQuery(r.url, url.QueryEscape(a.name)+"="+value)
+		r.to.url = addQuery(r.to.url, url.QueryEscape(a.name)+"="+value)
 		return nil
 	}
 	if !validHeaderValue(value) {

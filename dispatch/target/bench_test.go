@@ -19,7 +19,7 @@ func BenchmarkRun(b *testing.B) {
 			server := httptest.NewServer(says(200, `{"id":7}`))
 			defer server.Close()
 			p := mustCompile(b, server.URL, "url: ${URL}\n"+yaml)
-			e := NewEngine(nil, nil)
+			e := NewEngine(Outgoing{}, nil)
 			defer e.Close()
 			in := input()
 			b.ReportAllocs()

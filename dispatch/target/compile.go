@@ -66,6 +66,9 @@ type compiler struct {
 	saved  map[string]string // what earlier steps saved: name → step
 	all    map[string]string // what any step saves: name → step, for hints
 	told   map[*yamlsrc.Node]bool
+	kept   bool // the plan was accepted before: newer checks do not end what is under way
+
+	expressionURL bool // some call takes its whole URL from an expression
 }
 
 // once runs a check of n, which several steps inherit: its problems are reported the
@@ -97,8 +100,13 @@ func duration(s string) unit.Duration {
 	return d
 }
 
+// compile is Compile; check is nil for a plan that was kept.
 func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *yamlsrc.Report) *Plan {
 	before := report.Len()
+	kept := check == nil
+	if kept {
+		check = func(secret.Ref, *yamlsrc.Node) {}
+	}
 	if !targetName.MatchString(name) {
 		report.Addf(n.Pos, n.Path, "use lower-case letters, digits, - and _, at most 63, a letter first", "%q is no name for a target", name)
 	}
@@ -109,13 +117,16 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	c := &compiler{
 		plan: &Plan{Name: name}, report: report, check: check, spec: newSpec(),
 		roots: deliveryRoots, saved: map[string]string{}, all: map[string]string{}, told: map[*yamlsrc.Node]bool{},
+		kept: kept,
 	}
 	c.target = c.supported(n)
 	c.target.Decode(&c.spec, report)
 	c.batch()
 	c.base()
+	c.hosts()
 	c.numbers()
 	c.steps()
+	c.hostsAreUsed()
 	if c.spec.Error != "" {
 		c.step = &step{uses: map[string]bool{}, needs: map[string]bool{}}
 		c.plan.refusal = c.expression(c.target.Get("error"), []string{"response"})
@@ -169,6 +180,8 @@ func (c *compiler) base() {
 		c.problem(n, "put the query into the path of the call", "url should have no query and no fragment")
 	default:
 		c.plan.base, c.plan.host = strings.TrimRight(u.String(), "/"), u.Host
+		name, port, _, _ := authority(u)
+		c.plan.origin = u.Scheme + "://" + name + ":" + port
 	}
 }
 

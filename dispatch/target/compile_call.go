@@ -14,13 +14,18 @@ import (
 func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, first, last bool) *step {
 	s := &step{timeout: c.spec.Limits.Timeout.D(), expect: spec.Expect, uses: map[string]bool{}, needs: map[string]bool{}}
 	c.step = s
-	if n.Get("timeout") != nil {
+	s.pos = find(c.target, "limits", "timeout").Pos
+	if c.target.Get("limits").Get("timeout") == nil {
+		s.pos = n.Pos
+	}
+	if at := n.Get("timeout"); at != nil {
+		s.pos = at.Pos
 		c.positive(own.Timeout, n, "timeout")
 		s.timeout = own.Timeout.D()
 	}
 	s.method, s.path = c.method(n)
 	s.headers = c.headers(n)
-	s.auth = c.credentials(n)
+	s.auth, s.ownAuth = c.credentials(n), n != c.target && n.Get("auth") != nil
 	s.body = c.body(n, s.method, first)
 	c.statuses(find(n, "expect"), spec.Expect, 200)
 	if !last {
@@ -111,11 +116,14 @@ func (c *compiler) path(n *yamlsrc.Node) *transform.Text {
 	switch {
 	case n.Text == "", whole, n.Text[0] == '/', n.Text[0] == '?':
 	case strings.Contains(n.Text, "://"):
-		c.problem(n, "write the host in url and the rest here", "a path is appended to url and has no host")
+		c.problem(n, "write the host in url and the rest here; a URL that an answer gives is one expression, such as ${{ .saved.upload_uri }}, and its host stands in allow_hosts",
+			"a path is appended to url and has no host")
 	default:
 		c.problem(n, "write /"+n.Text, "a path begins with /")
 	}
-	return c.text(n, c.roots.request)
+	compiled := c.text(n, c.roots.request)
+	c.mayLeave(n, compiled)
+	return compiled
 }
 
 func (c *compiler) headers(n *yamlsrc.Node) (out []header) {
@@ -123,6 +131,9 @@ func (c *compiler) headers(n *yamlsrc.Node) (out []header) {
 		out = c.header(out, e)
 	}
 	if n == c.target {
+		for i := range out {
+			out[i].inherited = true
+		}
 		return out
 	}
 	for _, e := range entries(c.target.Get("headers")) {
@@ -133,6 +144,9 @@ func (c *compiler) headers(n *yamlsrc.Node) (out []header) {
 		}
 		if !overridden {
 			c.once(e.Value, func() { out = c.header(out, e) })
+			if len(out) > 0 {
+				out[len(out)-1].inherited = out[len(out)-1].name == name
+			}
 		}
 	}
 	return out
@@ -170,7 +184,7 @@ func (c *compiler) header(out []header, e yamlsrc.Entry) []header {
 		c.problem(e.Value, "use auth: {bearer: {env: NAME}} or auth: {header: {name: "+name+", value: {env: NAME}}}", "a secret must not stand in the file in clear")
 		return out
 	}
-	return append(out, header{name, c.text(e.Value, c.roots.request)})
+	return append(out, header{name: name, value: c.text(e.Value, c.roots.request)})
 }
 
 func (c *compiler) body(n *yamlsrc.Node, method string, first bool) *body {

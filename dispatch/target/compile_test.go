@@ -55,8 +55,22 @@ func TestCompileReportsProblems(t *testing.T) {
 		"rejects alone":       {"url: http://h\nget: /x\nrejects: {get: /r, items: '${{ .response.body }}'}", "3:10", "needs until", ""},
 		"warnings without code": {"url: http://h\nget: /x\nuntil: {state: '${{ .response.body }}', succeeded: [a]}\n" +
 			"rejects: {get: /r, items: '${{ .response.body }}', warnings: [W]}", "4:62", "code does not say", ""},
-		"clear secret":       {"url: http://h\npost: /x\nauth: {bearer: hunter2}", "3:16", "in clear", ""},
-		"secret not allowed": {"url: http://h\npost: /x\nauth: {bearer: {env: REDIS_PASSWORD}}", "3:16", "may not read", "routes_may_read"},
+		"clear secret":             {"url: http://h\npost: /x\nauth: {bearer: hunter2}", "3:16", "in clear", ""},
+		"secret not allowed":       {"url: http://h\npost: /x\nauth: {bearer: {env: REDIS_PASSWORD}}", "3:16", "may not read", "routes_may_read"},
+		"expression without hosts": {"url: http://h\nput: ${{ .payload.a }}", "2:6", "which hosts it may name", "allow_hosts: ["},
+		"rejects without hosts": {"url: http://h\nget: /x\nuntil: {state: '${{ .response.body }}', succeeded: [a]}\n" +
+			"rejects: {get: '${{ .payload.a }}', items: '${{ .response.body }}'}", "4:16", "which hosts it may name", ""},
+		"hosts without need": {"url: http://h\nallow_hosts: [a.example]\nput: /x", "2:14", "no effect", "leave it out"},
+		"hosts empty":        {"url: http://h\nallow_hosts:\nput: ${{ .payload.a }}", "2:1", "allow_hosts is empty", "[]"},
+		"host with scheme":   {"url: http://h\nallow_hosts: ['https://a.example']\nput: ${{ .payload.a }}", "2:15", "no host", "uploads.example.com"},
+		"host with path":     {"url: http://h\nallow_hosts: [a.example/x]\nput: ${{ .payload.a }}", "2:15", "no host", ""},
+		"host with user":     {"url: http://h\nallow_hosts: [u@a.example]\nput: ${{ .payload.a }}", "2:15", "no host", ""},
+		"host all":           {"url: http://h\nallow_hosts: ['*']\nput: ${{ .payload.a }}", "2:15", "no name of a host", ""},
+		"host all of com":    {"url: http://h\nallow_hosts: ['*.com']\nput: ${{ .payload.a }}", "2:15", "everybody's", "*.example.com"},
+		"host star within":   {"url: http://h\nallow_hosts: [a.*.example]\nput: ${{ .payload.a }}", "2:15", "no name of a host", ""},
+		"host not ascii":     {"url: http://h\nallow_hosts: [bücher.example]\nput: ${{ .payload.a }}", "2:15", "no name of a host", ""},
+		"host port":          {"url: http://h\nallow_hosts: ['a.example:99999']\nput: ${{ .payload.a }}", "2:15", "port", ""},
+		"host twice":         {"url: http://h\nallow_hosts: [a.example, A.example.]\nput: ${{ .payload.a }}", "2:26", "twice", ""},
 		"two auths":          {"url: http://h\npost: /x\nauth: {bearer: {env: CRM_A}, header: {name: X, value: {env: CRM_A}}}", "3:7", "exactly one", ""},
 		"auth word":          {"url: http://h\npost: /x\nauth: basic", "3:7", "auth should be", ""},
 		"auth key":           {"url: http://h\npost: /x\nauth: {baerer: {env: CRM_A}}", "3:8", "unknown key", "bearer"},
@@ -232,7 +246,7 @@ func TestSpecGivesSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for def, keys := range map[string][]string{
-		"Spec": append([]string{"url", "auth", "headers", "steps", "error", "retry", "limits", "breaker", "batch", "max_response"}, callKeys...),
+		"Spec": append([]string{"url", "auth", "headers", "steps", "error", "retry", "limits", "breaker", "batch", "max_response", "allow_hosts"}, callKeys...),
 		"Step": append([]string{"name", "headers", "auth", "timeout"}, callKeys...),
 	} {
 		if got := len(schema.Defs[def].Properties); got != len(keys) {

@@ -25,7 +25,7 @@ func TestCredentialsInAnswersAreConcealed(t *testing.T) {
 				w.WriteHeader(status)
 				_, _ = fmt.Fprintf(w, `{"message": "bad token %s %s planted-secret"}`, r.Header.Get("Authorization"), r.URL.RawQuery)
 			})
-			e := NewEngine(nil, nil)
+			e := NewEngine(Outgoing{}, nil)
 			p := mustCompile(t, b.URL, `{url: "${URL}", auth: `+auth+`, post: /x, result: {m: "${{ .response.body.message }}", h: "${{ .response.headers[\"x-echo\"] }}"}}`)
 			event := e.Run(t.Context(), p, Input{Tracking: "trk_1", Payload: []byte(`{}`), Now: time.Now(), AcceptedAt: time.Now()})
 			e.Close()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"time"
 
@@ -20,43 +19,29 @@ import (
 type Engine struct {
 	// The transport is used without an http.Client: that one would follow redirects, with
 	// the credentials, wherever the answer says.
-	transport http.RoundTripper
+	transport http.RoundTripper // to the targets' own hosts
+	guarded   http.RoundTripper // to hosts that an answer named
 	log       *slog.Logger
 	random    func() float64 // in [0,1), for jitter
 }
 
-// NewEngine makes an engine. transport is the outgoing transport; nil takes the tuned
-// default. log may be nil.
-func NewEngine(transport http.RoundTripper, log *slog.Logger) *Engine {
-	if transport == nil {
-		transport = newTransport()
+// NewEngine makes an engine. log may be nil.
+func NewEngine(o Outgoing, log *slog.Logger) *Engine {
+	if o.Transport == nil {
+		o.Transport = newTransport(o)
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{transport: transport, log: log, random: rand.Float64}
-}
-
-// newTransport tunes the standard transport for many calls to few hosts: with its two
-// idle connections a host, most calls would open a connection of their own. There is
-// no proxy from the environment: operators choose targets, not variables.
-func newTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		DialContext:            dialer.DialContext,
-		MaxIdleConnsPerHost:    64,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    10 * time.Second,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		ForceAttemptHTTP2:      true,
-	}
+	return &Engine{transport: o.Transport, guarded: newGuarded(o), log: log, random: rand.Float64}
 }
 
 // Close drops idle connections.
 func (e *Engine) Close() {
-	if t, ok := e.transport.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
+	for _, transport := range []http.RoundTripper{e.transport, e.guarded} {
+		if t, ok := transport.(interface{ CloseIdleConnections() }); ok {
+			t.CloseIdleConnections()
+		}
 	}
 }
 
@@ -131,7 +116,7 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	if req.body != nil {
 		body = bytes.NewReader(req.body)
 	}
-	hr, err := http.NewRequestWithContext(call, req.method, req.url, body)
+	hr, err := http.NewRequestWithContext(call, req.method, req.to.url, body)
 	if err != nil {
 		return nil, &fault.Fault{Reason: fault.Internal, Message: "the call cannot be made: its URL is not valid"}
 	}
@@ -139,10 +124,18 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	// A request with an Idempotency-Key the transport would send again by itself when a
 	// reused connection breaks. Each sending is an attempt, and those are counted by us.
 	hr.GetBody = nil
-	got, err := r.engine.transport.RoundTrip(hr) //nolint:bodyclose // read closes it
+	transport := r.engine.transport
+	if req.to.other {
+		transport = r.engine.guarded
+	}
+	got, err := transport.RoundTrip(hr) //nolint:bodyclose // read closes it
 	var resp *response
 	if err == nil {
 		resp, err = read(got, r.plan.maxResponse)
+	}
+	if guarded(err) {
+		return nil, &fault.Fault{Reason: fault.BadResponse, Err: err, Message: fmt.Sprintf(
+			"not sent: the host %s of allow_hosts has no public address; the operator may open its network with egress: {may_reach: […]}", req.to.host)}
 	}
 	if err != nil {
 		f := networkFault(r.outer, call, err)

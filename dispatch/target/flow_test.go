@@ -16,6 +16,7 @@ import (
 // sync it, poll the sync, read what was refused.
 const bulk = `
 url: ${URL}/api/bulk/2.0
+allow_hosts: []
 auth: {basic: {user: 'Company\user', password: {env: CRM_TOKEN}}}
 headers: {X-Flow: "${{ .tracking }}"}
 steps:
@@ -194,6 +195,7 @@ func TestStepOverrides(t *testing.T) {
 	t.Setenv("CRM_TOKEN", "pw")
 	b := newBackend(t, says(200, `{"url":"/u","job":9007199254740993}`))
 	p := mustCompile(t, b.URL, `
+allow_hosts: []
 url: ${URL}
 auth: {bearer: {env: CRM_TOKEN}}
 headers: {X-A: target, X-B: target}

@@ -31,7 +31,9 @@ type Plan struct {
 
 	base        string // url without a slash at its end
 	host        string
-	flow        bool // written with steps: their names are part of the idempotency key
+	origin      string     // scheme://host:port of url, in the form in which they are compared
+	allow       []hostRule // other hosts that a URL from an expression may name
+	flow        bool       // written with steps: their names are part of the idempotency key
 	steps       []*step
 	retry       RetrySpec
 	maxResponse int64
@@ -46,9 +48,11 @@ type step struct {
 	path    *transform.Text
 	headers []header
 	auth    *auth // nil: none
+	ownAuth bool  // auth stands on the step itself
 	body    *body // nil: none
 	timeout time.Duration
-	expect  []int // empty: any 2xx
+	pos     yamlsrc.Pos // where the time-out is written, or else the call
+	expect  []int       // empty: any 2xx
 	save    []named
 	result  []named
 	warn    *transform.Bool
@@ -58,8 +62,9 @@ type step struct {
 }
 
 type header struct {
-	name  string // canonical
-	value *transform.Text
+	name      string // canonical
+	value     *transform.Text
+	inherited bool // it stands on the target, for every call to it
 }
 
 type named struct {
@@ -173,7 +178,7 @@ func FromSource(name string, source []byte) (*Plan, error) {
 		return nil, fmt.Errorf("read the plan of target %s: %w", name, err)
 	}
 	var report yamlsrc.Report
-	p := compile(name, n, func(secret.Ref, *yamlsrc.Node) {}, &report)
+	p := compile(name, n, nil, &report)
 	if err := report.Err(); err != nil {
 		return nil, fmt.Errorf("compile the plan of target %s: %w", name, err)
 	}

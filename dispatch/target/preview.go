@@ -5,6 +5,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"headgate/dispatch/fault"
+	"headgate/dispatch/transform"
 )
 
 // Preview is one request as a step would send it, for `headgate explain`.
@@ -16,6 +19,9 @@ type Preview struct {
 	Body    string
 	Unknown []string // what depends on earlier answers, such as ".saved.job"
 	Until   string   // one line on polling, empty when the step does not poll
+	// Hosts is one line on where a URL from an expression may go, empty when the host is
+	// that of url.
+	Hosts string
 }
 
 // Preview renders every step's request without sending anything. Values of .saved that
@@ -45,10 +51,12 @@ func (p *Plan) Preview(in Input) ([]Preview, error) {
 	return out, nil
 }
 
-func placeholder(name string) string { return "<saved." + name + ">" }
+const placeholderStart = "<saved."
+
+func placeholder(name string) string { return placeholderStart + name + ">" }
 
 func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, error) {
-	v := Preview{Step: s.name, Method: s.method, Header: map[string]string{}, Until: s.poll.line()}
+	v := Preview{Step: s.name, Method: s.method, Header: map[string]string{}, Until: s.poll.line(), Hosts: p.hostsLine(s)}
 	scope, err := s.scope(in)
 	if err != nil {
 		return v, err
@@ -63,7 +71,7 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 			v.Unknown = append(v.Unknown, ".saved."+name)
 		}
 	}
-	req, f := p.request(s, in, scope, true)
+	req, f := p.preview(s, in, scope)
 	if f != nil {
 		if len(v.Unknown) == 0 {
 			return v, f
@@ -73,7 +81,7 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 		v.URL = p.base + s.path.Source()
 		return v, nil
 	}
-	v.URL, v.Body = req.url, string(req.body)
+	v.URL, v.Body = req.to.url, string(req.body)
 	for name := range open {
 		v.URL = strings.ReplaceAll(v.URL, url.PathEscape(placeholder(name)), placeholder(name))
 	}
@@ -81,6 +89,33 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 		v.Header[name] = strings.Join(values, ", ")
 	}
 	return v, nil
+}
+
+// preview makes the call of a step without its secrets. A whole URL that is not known
+// yet is shown as going where the least is sent.
+func (p *Plan) preview(s *step, in *Input, scope transform.Scope) (*request, *fault.Fault) {
+	if s.path.IsExpression() {
+		if text, err := s.path.URL(scope); err == nil && strings.HasPrefix(text, placeholderStart) {
+			return p.requestTo(place{url: text, other: len(p.allow) > 0}, s, in, scope, true)
+		}
+	}
+	return p.request(s, in, scope, true)
+}
+
+// hostsLine says for a person where a URL from an expression may go.
+func (p *Plan) hostsLine(s *step) string {
+	if !s.path.IsExpression() || len(p.allow) == 0 {
+		return ""
+	}
+	names := make([]string, len(p.allow))
+	for i := range p.allow {
+		names[i] = p.allow[i].text
+	}
+	without := "without the target's auth and headers"
+	if s.ownAuth {
+		without = "with the step's own auth, without the target's headers"
+	}
+	return fmt.Sprintf("a URL of %s itself, or of allow_hosts (%s) at public addresses, %s", p.host, strings.Join(names, ", "), without)
 }
 
 // line describes polling for a person.

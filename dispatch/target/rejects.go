@@ -81,15 +81,19 @@ func (r *run) readRejects(ctx context.Context) (verdict, *fault.Fault) {
 
 func (r *run) rejectsPage(ctx context.Context, offset int) (*response, *fault.Fault) {
 	spec := r.step.poll.rejects
-	req, f := r.plan.envelope(r.step, spec.path, r.in, r.scope)
+	to, f := r.plan.place(spec.path, r.scope)
+	if f != nil {
+		return nil, f
+	}
+	req, f := r.plan.envelope(r.step, to, r.in, r.scope)
 	if f != nil {
 		return nil, f
 	}
 	if page := spec.Page; page != nil {
-		req.url = addQuery(req.url, parameter(page.LimitParam, page.Limit))
-		req.url = addQuery(req.url, parameter(page.OffsetParam, offset))
+		req.to.url = addQuery(req.to.url, parameter(page.LimitParam, page.Limit))
+		req.to.url = addQuery(req.to.url, parameter(page.OffsetParam, offset))
 	}
-	if f := r.step.auth.apply(req, false); f != nil {
+	if f := r.step.authorize(req, false); f != nil {
 		return nil, f
 	}
 	resp, f := r.send(ctx, req)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -27,10 +26,11 @@ type Input struct {
 
 // request is a call as it is sent. Run and Preview make it with the same code.
 type request struct {
-	method, url string
-	header      http.Header
-	body        []byte
-	secrets     []string // what must not come back in what is kept of the answer
+	method  string
+	to      place
+	header  http.Header
+	body    []byte
+	secrets []string // what must not come back in what is kept of the answer
 }
 
 // scope gives the roots that a step's expressions use, before its call.
@@ -77,12 +77,20 @@ func decodeSaved(raw map[string]json.RawMessage) (map[string]any, error) {
 
 // request makes the call of a step. mask leaves the secrets out.
 func (p *Plan) request(s *step, in *Input, scope transform.Scope, mask bool) (*request, *fault.Fault) {
-	r, f := p.envelope(s, s.path, in, scope)
+	to, f := p.place(s.path, scope)
+	if f != nil {
+		return nil, f
+	}
+	return p.requestTo(to, s, in, scope, mask)
+}
+
+func (p *Plan) requestTo(to place, s *step, in *Input, scope transform.Scope, mask bool) (*request, *fault.Fault) {
+	r, f := p.envelope(s, to, in, scope)
 	if f != nil {
 		return nil, f
 	}
 	r.method = s.method
-	if r.method != http.MethodGet {
+	if r.method != http.MethodGet && !to.other {
 		// A GET asks anew each time; with a key, a backend could go on repeating the
 		// first answer to a poll. The key also lets the transport repeat a call whose
 		// kept-alive connection turned out to be closed.
@@ -96,22 +104,30 @@ func (p *Plan) request(s *step, in *Input, scope transform.Scope, mask bool) (*r
 			r.set("Content-Type", s.body.contentType)
 		}
 	}
-	return r, s.auth.apply(r, mask)
+	return r, s.authorize(r, mask)
 }
 
-// envelope makes a GET of a path with the headers of a step, without credentials.
-func (p *Plan) envelope(s *step, to *transform.Text, in *Input, scope transform.Scope) (*request, *fault.Fault) {
-	address, err := p.address(to, scope)
-	if err != nil {
-		return nil, &fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err}
+// authorize adds the credentials of a step. Those of the target stay with its host;
+// those that the step itself declares go where its URL goes.
+func (s *step) authorize(r *request, mask bool) *fault.Fault {
+	if r.to.other && !s.ownAuth {
+		return nil
 	}
-	r := &request{method: http.MethodGet, url: address, header: make(http.Header, 8)}
+	return s.auth.apply(r, mask)
+}
+
+// envelope makes a GET with the headers of a step, without credentials.
+func (p *Plan) envelope(s *step, to place, in *Input, scope transform.Scope) (*request, *fault.Fault) {
+	r := &request{method: http.MethodGet, to: to, header: make(http.Header, 8)}
 	r.set("User-Agent", "headgate")
 	r.set("Accept", "application/json")
-	if in.TraceParent != "" {
+	if in.TraceParent != "" && !to.other {
 		r.set("Traceparent", in.TraceParent)
 	}
 	for _, h := range s.headers {
+		if to.other && h.inherited {
+			continue
+		}
 		value, err := h.value.Eval(scope)
 		if errors.Is(err, transform.ErrEmpty) {
 			continue
@@ -139,30 +155,6 @@ func (p *Plan) idempotencyKey(s *step, in *Input) string {
 		key += ":" + s.name
 	}
 	return key + in.Delivery.KeySuffix
-}
-
-// address gives the URL of a call. Since what is appended to the base begins with / or ?,
-// it never leaves the host of the target, whatever it evaluates to. It never climbs over a segment: that interpolated values are safe
-// is seen to by transform.Text, but a path may also be one expression on an answer.
-func (p *Plan) address(to *transform.Text, scope transform.Scope) (string, error) {
-	text, err := to.URL(scope)
-	if err != nil {
-		return "", err
-	}
-	if text != "" && text[0] != '/' && text[0] != '?' {
-		return "", fmt.Errorf("the path %q does not begin with /", clip(text, 100))
-	}
-	address := p.base + text
-	u, err := url.Parse(address)
-	if err != nil || u.Fragment != "" {
-		return "", fmt.Errorf("the path %q makes no URL of the target", clip(text, 100))
-	}
-	for segment := range strings.SplitSeq(u.Path, "/") {
-		if segment == "." || segment == ".." {
-			return "", fmt.Errorf("the path %q has the segment %q", clip(text, 100), segment)
-		}
-	}
-	return address, nil
 }
 
 // render gives the bytes of a body; nil when there is none.

@@ -65,7 +65,7 @@ func (wrapping) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestRunKeepsURLsOutOfErrors(t *testing.T) {
 	t.Setenv("CRM_TOKEN", "t0ps3cret")
 	p := mustCompile(t, "", "url: http://h\npost: /x\nauth: {query: {name: key, value: {env: CRM_TOKEN}}}")
-	e := NewEngine(wrapping{}, nil)
+	e := NewEngine(Outgoing{Transport: wrapping{}}, nil)
 	defer e.Close()
 	got := eventOf[tracking.AttemptFailed](t, e.Run(t.Context(), p, input()))
 	if got.Fault.Reason != fault.Unreachable || strings.Contains(got.Fault.Error(), "t0ps3cret") || !strings.Contains(got.Fault.Error(), "no route") {
@@ -213,7 +213,7 @@ func TestOneSendingForAnAttempt(t *testing.T) {
 		}
 		_ = conn.Close()
 	})
-	e := NewEngine(nil, nil)
+	e := NewEngine(Outgoing{}, nil)
 	defer e.Close()
 	p := mustCompile(t, b.URL, `{url: "${URL}", post: /x}`)
 	for range 2 {

@@ -11,13 +11,15 @@ type Spec struct {
 	URL     string            `yaml:"url,required" jsonschema:"required" jsonschema_description:"Base of every call: an absolute http or https URL, without query. ${NAME} is replaced by the environment variable when the file is loaded."`
 	Auth    any               `yaml:"auth" jsonschema:"oneof_type=string;object" jsonschema_description:"How calls authenticate: {bearer: REF}, {basic: {user: TEXT, password: REF}}, {header: {name: TEXT, value: REF}}, {query: {name: TEXT, value: REF}} or none (the default). REF is {env: NAME} or {file: PATH}; the secret is read when the call is sent."`
 	Headers map[string]string `yaml:"headers" jsonschema_description:"Headers of every call; values may hold expressions."`
-	Call    `yaml:",inline"`
-	Steps   []Step    `yaml:"steps" jsonschema_description:"Calls in their order, when one is not enough. Either steps or a method on the target itself."`
-	Batch   *Batch    `yaml:"batch" jsonschema_description:"Send many deliveries in one call. Its expressions use .records, the list of payloads, instead of .payload; without a body, the list is sent as one JSON array."`
-	Error   string    `yaml:"error" jsonschema_description:"Expression on .response that gives the text of a refusal, for backends whose error messages are not found by themselves."`
-	Retry   RetrySpec `yaml:"retry" jsonschema_description:"When and how often a failed call is tried again."`
-	Limits  Limits    `yaml:"limits" jsonschema_description:"What the target is asked to take at a time."`
-	Breaker Breaker   `yaml:"breaker" jsonschema_description:"When to leave a failing backend alone for a while."`
+	// AllowHosts is looked at when a call is made, and by the dialler.
+	AllowHosts []string `yaml:"allow_hosts" jsonschema_description:"Other hosts that a call may go to when its whole URL is one expression, such as put: ${{ .saved.upload_uri }}: names, *.example.com for all hosts below, each with :port unless it is the usual one. Only https (http where url is http), only public addresses, and without the target's auth and headers; a step's own auth and headers are sent. [] says that such expressions give paths, or URLs of the host of url."`
+	Call       `yaml:",inline"`
+	Steps      []Step    `yaml:"steps" jsonschema_description:"Calls in their order, when one is not enough. Either steps or a method on the target itself."`
+	Batch      *Batch    `yaml:"batch" jsonschema_description:"Send many deliveries in one call. Its expressions use .records, the list of payloads, instead of .payload; without a body, the list is sent as one JSON array."`
+	Error      string    `yaml:"error" jsonschema_description:"Expression on .response that gives the text of a refusal, for backends whose error messages are not found by themselves."`
+	Retry      RetrySpec `yaml:"retry" jsonschema_description:"When and how often a failed call is tried again."`
+	Limits     Limits    `yaml:"limits" jsonschema_description:"What the target is asked to take at a time."`
+	Breaker    Breaker   `yaml:"breaker" jsonschema_description:"When to leave a failing backend alone for a while."`
 	// MaxResponse bounds an answer, decompressed.
 	MaxResponse unit.Size `yaml:"max_response" jsonschema_description:"Largest answer that is read, decompressed. Default 1MB."`
 }
@@ -33,7 +35,7 @@ type Step struct {
 
 // Call is one HTTP call: on the target itself, or in a step.
 type Call struct {
-	Get    string `yaml:"get" jsonschema_description:"GET this path, appended to url. Interpolated values are percent-encoded, unless the whole path is one expression."`
+	Get    string `yaml:"get" jsonschema_description:"GET this path, appended to url. Interpolated values are percent-encoded. A path that is one expression is used as it is, and may be a whole URL: see allow_hosts."`
 	Post   string `yaml:"post" jsonschema_description:"POST to this path, appended to url."`
 	Put    string `yaml:"put" jsonschema_description:"PUT to this path, appended to url."`
 	Patch  string `yaml:"patch" jsonschema_description:"PATCH this path, appended to url."`

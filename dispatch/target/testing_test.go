@@ -94,7 +94,7 @@ func input() Input {
 }
 
 func newEngine(t testing.TB) *Engine {
-	e := NewEngine(nil, nil)
+	e := NewEngine(Outgoing{}, nil)
 	e.random = func() float64 { return 0.5 }
 	t.Cleanup(e.Close)
 	return e

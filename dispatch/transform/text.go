@@ -152,6 +152,9 @@ func (e *expr) text(v any) (string, error) {
 // Source is the text as written.
 func (t *Text) Source() string { return t.source }
 
+// IsExpression reports whether it is one expression and nothing else.
+func (t *Text) IsExpression() bool { return t.whole != nil }
+
 // IsLiteral reports whether there is no expression in it.
 func (t *Text) IsLiteral() bool { return t.whole == nil && t.parts == nil }
 

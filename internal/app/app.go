@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -49,6 +50,8 @@ type Options struct {
 	Log        *slog.Logger // nil: none
 	// Listen and AdminListen replace the configured addresses when they are not empty.
 	Listen, AdminListen string
+	// Resolver finds the addresses of the hosts that are called; nil takes the system's.
+	Resolver *net.Resolver
 }
 
 // App is one process.
@@ -152,7 +155,7 @@ func (a *App) build() error {
 	}
 	if a.o.Role != RoleGateway {
 		a.buildFlow()
-		a.engine = target.NewEngine(nil, a.log)
+		a.engine = target.NewEngine(target.Outgoing{Resolver: a.o.Resolver, MayReach: a.config.Egress.Networks()}, a.log)
 		a.onStop("outgoing connections", func(context.Context) error { a.engine.Close(); return nil })
 		a.owner = dispatch.NewOwner(a.store, a.log)
 		ripening := &dispatch.Ripening{Store: a.store, Queue: client}

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -36,13 +35,9 @@ func (a *App) Table() *routes.Table { return a.table.Load() }
 
 func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit policies.Policy) gateway.Options {
 	c := a.config
-	proxies := make([]netip.Prefix, 0, len(c.TrustedProxies))
-	for _, p := range c.TrustedProxies {
-		proxies = append(proxies, p.Prefix)
-	}
 	return gateway.Options{
 		Table: func() gateway.Table { return a.table.Load() }, Acceptor: acceptor, Operator: a.operator, Log: a.log,
-		PublicURL: c.PublicURL, TrustedProxies: proxies,
+		PublicURL: c.PublicURL, TrustedProxies: c.Proxies(),
 		MaxBody: int64(c.Limits.MaxBody), MaxHeader: int(c.Limits.HeaderSize),
 		ReadTimeout: c.Limits.ReadTimeout.D(), WriteTimeout: c.Limits.WriteTimeout.D(), IdleTimeout: c.Limits.IdleTimeout.D(),
 		MaxWait: orOff(c.Limits.MaxWait.D()), MaxWaiters: orOff(c.Tracking.MaxWaiters), Retention: c.Tracking.Retention.D(),

@@ -236,6 +236,9 @@ func (e *explainer) step(p target.Preview) {
 		fmt.Fprintf(e.out, "  step %s\n", p.Step)
 	}
 	fmt.Fprintf(e.out, "    %s %s\n", p.Method, p.URL)
+	if p.Hosts != "" {
+		fmt.Fprintf(e.out, "    (%s)\n", p.Hosts)
+	}
 	names := make([]string, 0, len(p.Header))
 	for name := range p.Header {
 		names = append(names, name)
