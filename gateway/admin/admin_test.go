@@ -245,17 +245,27 @@ func TestHealth(t *testing.T) {
 		"/readyz":         "ok\n",
 		"/readyz?verbose": "[ok] redis\n[warning] persistence: appendonly is off\nready\n",
 	} {
-		if res, text := ask(t, s, "GET", target, ""); res.status != 200 || text != want {
+		if res, text := ask(t, s, "GET", target, "", bearer); res.status != 200 || text != want {
 			t.Errorf("%s: %d %q", target, res.status, text)
 		}
 	}
+	if res, text := ask(t, s, "GET", "/readyz", ""); res.status != 200 || text != "ok\n" {
+		t.Errorf("without the token: %d %q", res.status, text)
+	}
+	if res, text := ask(t, s, "GET", "/readyz?verbose", ""); res.status != 401 || strings.Contains(text, "persistence") {
+		t.Errorf("verbose without the token: %d %q", res.status, text)
+	}
 	checks = append(checks, Check{Name: "keys", State: Failed, Detail: "not fetched"}, Check{Name: "forgotten"})
 	res, text := ask(t, s, "GET", "/readyz", "")
+	if res.status != 503 || strings.Contains(text, "keys") || !strings.Contains(text, "2 of 4 checks failed") {
+		t.Errorf("without the token: %d %s", res.status, text)
+	}
+	res, text = ask(t, s, "GET", "/readyz", "", bearer)
 	if res.status != 503 || res.header.Get("Content-Type") != "application/problem+json" ||
 		!strings.Contains(text, `"checks":[{"name":"keys","state":"failed","detail":"not fetched"},{"name":"forgotten","state":""}]`) {
 		t.Errorf("got %d %s", res.status, text)
 	}
-	if _, text := ask(t, s, "GET", "/readyz?verbose", ""); !strings.Contains(text, `"redis"`) {
+	if _, text := ask(t, s, "GET", "/readyz?verbose", "", bearer); !strings.Contains(text, `"redis"`) {
 		t.Errorf("verbose leaves good ones out: %s", text)
 	}
 	if res, _ := ask(t, s, "GET", "/livez", ""); res.status != 200 {

@@ -22,7 +22,7 @@ const (
 type Check struct {
 	Name   string `json:"name"` // such as "redis"
 	State  State  `json:"state"`
-	Detail string `json:"detail,omitempty"` // anyone who reaches the listener can read it
+	Detail string `json:"detail,omitempty"` // for who has the token: it may name where secrets are kept
 }
 
 // readyWithin bounds the checks: a probe that hangs says as little as none.
@@ -34,8 +34,14 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) {
 	plain(w, "ok\n")
 }
 
-// readyz says whether requests can be taken; ?verbose lists every check.
+// readyz says whether requests can be taken. ?verbose lists every check, for who has the
+// token: whoever merely reaches the listener learns how many have failed.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	verbose, known := r.URL.Query().Has("verbose"), s.session.allows(r)
+	if verbose && !known {
+		s.challenge(w, r)
+		return
+	}
 	var checks, failed []Check
 	if s.o.Ready != nil {
 		ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
@@ -47,12 +53,13 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 			failed = append(failed, c)
 		}
 	}
-	verbose := r.URL.Query().Has("verbose")
 	if len(failed) > 0 {
 		p := problem(http.StatusServiceUnavailable, "not-ready", "Not ready", fmt.Sprintf("%d of %d checks failed.", len(failed), len(checks)))
-		p.Checks = failed
-		if verbose {
+		switch {
+		case verbose:
 			p.Checks = checks
+		case known:
+			p.Checks = failed
 		}
 		w.Header().Set("Retry-After", "1")
 		writeProblem(w, p)
