@@ -122,7 +122,7 @@ func (a *App) make(ctx context.Context) (err error) {
 	if c.Redis.URL.Mode == config.Embedded && o.Role != RoleAll {
 		return fmt.Errorf("redis.url: embedded serves one process only; role %s needs a Redis that all processes reach", o.Role)
 	}
-	if a.conn, a.redis, err = openRedis(ctx, c); err != nil {
+	if a.conn, a.redis, err = openRedis(ctx, c, pool(c, o.Role, table.Plans())); err != nil {
 		return err
 	}
 	if a.redis != nil {
@@ -179,6 +179,9 @@ func (a *App) build() error {
 
 // Start opens the listeners and begins to work. It returns when requests are answered.
 func (a *App) Start(ctx context.Context) error {
+	if err := a.judge(ctx, findingsTitle, Findings(a.config, a.table.Load(), a.o.Role)); err != nil {
+		return err
+	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	a.onStop("background", func(context.Context) error { cancel(); a.running.Wait(); return nil })
 	if err := a.store.Prepare(ctx); err != nil {
@@ -278,6 +281,10 @@ func (a *App) Reload(ctx context.Context) error {
 	var report yamlsrc.Report
 	c, table := Load(a.o.ConfigPath, a.deps, &report)
 	if err := report.Err(); err != nil {
+		return fmt.Errorf("reload refused, the running configuration stays: %w", err)
+	}
+	if err := a.judge(ctx, findingsTitle, Findings(a.config, table, a.o.Role)); err != nil {
+		table.Close()
 		return fmt.Errorf("reload refused, the running configuration stays: %w", err)
 	}
 	if changed := needRestart(a.config, c); len(changed) > 0 {

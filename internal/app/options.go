@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"headgate/config/yamlsrc"
@@ -82,21 +81,6 @@ func (a *App) buildAdmin() error {
 	return nil
 }
 
-// guard tells how Redis's settings break the promise; under `strict` that is an error.
-func (a *App) guard(ctx context.Context) error {
-	found, err := a.store.Guard(ctx)
-	if err != nil {
-		return err
-	}
-	if len(found) > 0 && a.config.Strict {
-		return fmt.Errorf("refusing to start (strict: true): %s", strings.Join(found, "; "))
-	}
-	for _, text := range found {
-		a.log.WarnContext(ctx, "redis is not set up to keep what was acknowledged", "finding", text)
-	}
-	return nil
-}
-
 // ready tells what requests need and how it stands.
 func (a *App) ready(ctx context.Context) []admin.Check {
 	redis := admin.Check{Name: "redis", State: admin.OK}
@@ -109,6 +93,9 @@ func (a *App) ready(ctx context.Context) []admin.Check {
 		for _, text := range found {
 			checks = append(checks, admin.Check{Name: "redis settings", State: admin.Warning, Detail: text})
 		}
+	}
+	for _, text := range Findings(a.config, a.table.Load(), a.o.Role) {
+		checks = append(checks, admin.Check{Name: "settings", State: admin.Warning, Detail: text})
 	}
 	if a.gateway != nil && !a.serving.Load() {
 		checks = append(checks, admin.Check{Name: "listener", State: admin.Failed, Detail: "clients are not answered yet, or not any longer"})

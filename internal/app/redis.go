@@ -14,11 +14,12 @@ import (
 )
 
 // openRedis starts the embedded server if that is what the file asks for, and connects.
-// The connection is made on first use: Redis may come later than Headgate.
-func openRedis(ctx context.Context, c *config.Config) (conn *redisstore.Conn, server *embedded.Server, err error) {
+// The connection is made on first use: Redis may come later than Headgate. pool 0 takes
+// the store's default.
+func openRedis(ctx context.Context, c *config.Config, pool int) (conn *redisstore.Conn, server *embedded.Server, err error) {
 	o := redisstore.Options{
 		Network: "tcp", Username: c.Redis.Username, DB: c.Redis.URL.DB,
-		PoolSize: c.Redis.PoolSize, AutoPipeline: c.Redis.AutoPipeline,
+		PoolSize: pool, AutoPipeline: c.Redis.AutoPipeline,
 	}
 	if o.Username == "" {
 		o.Username = c.Redis.URL.User

@@ -55,6 +55,12 @@ type server struct {
 // record and queueing the task anew.
 const handBack = 2 * time.Second
 
+// CallGrace is how long calls in flight may go on when a worker with this Grace stops.
+func CallGrace(grace time.Duration) time.Duration { return max(grace-handBack, 0) }
+
+// ShutdownFor is the Grace under which a call of this length is never cut off.
+func ShutdownFor(call time.Duration) time.Duration { return call + handBack }
+
 // NewWorker makes a worker that serves nothing yet. Stop ends it.
 func NewWorker(o Options) *Worker {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -196,7 +202,7 @@ func (w *Worker) Stop() {
 	w.stopped = true
 	servers := w.servers
 	w.mu.Unlock()
-	timer := time.AfterFunc(max(w.o.Grace-handBack, 0), w.cancel)
+	timer := time.AfterFunc(CallGrace(w.o.Grace), w.cancel)
 	defer timer.Stop()
 	var stopping sync.WaitGroup
 	for _, s := range servers {

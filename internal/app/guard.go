@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"headgate/config"
+	"headgate/config/unit"
+	"headgate/dispatch/target"
+	"headgate/internal/queue"
+	"headgate/routes"
+)
+
+// What a worker asks of Redis besides a connection for each slot, which writes down what
+// its run came to: a dequeue and a look at what is due for each target, and the rest of
+// the process.
+const (
+	connsOfTarget  = 2
+	connsOfProcess = 16
+)
+
+// The pool when the file says nothing: what the targets need, within these bounds.
+// Connections are opened when they are needed.
+const (
+	leastPool = 64
+	mostPool  = 1000
+)
+
+// connsNeeded is how many connections keep a worker from waiting for one: a pool that is
+// too small makes commands queue without a word.
+func connsNeeded(plans map[string]*target.Plan) int {
+	need := connsOfProcess
+	for _, p := range plans {
+		need += p.Limits.Concurrency + connsOfTarget
+	}
+	return need
+}
+
+// pool is the size of the pool for a role.
+func pool(c *config.Config, role Role, plans map[string]*target.Plan) int {
+	if c.Redis.PoolSize > 0 || role == RoleGateway {
+		return c.Redis.PoolSize
+	}
+	return min(max(leastPool, connsNeeded(plans)), mostPool)
+}
+
+// Findings says, in words for an operator, which settings of the files do not go
+// together and what to do. Empty: nothing was found. Under `strict` each is an error.
+func Findings(c *config.Config, table *routes.Table, role Role) []string {
+	if role == RoleGateway {
+		return nil // it calls no backend and serves no queue
+	}
+	plans := table.Plans()
+	var out []string
+	// The emulation in memory is served by fewer connections than any worker's slots.
+	if size, need := pool(c, role, plans), connsNeeded(plans); c.Redis.URL.Mode != config.Embedded && size < need {
+		out = append(out, fmt.Sprintf("redis.pool_size is %d, but %s may use %d connections at a time: commands would wait for one another; raise redis.pool_size to %d or lower limits.concurrency of the targets",
+			size, count(len(plans), "target"), need, need))
+	}
+	grace := queue.CallGrace(c.Limits.Shutdown.D())
+	for _, name := range slices.Sorted(maps.Keys(plans)) {
+		for _, o := range plans[name].Overlong(grace) {
+			who := "target " + name
+			if o.Step != "" {
+				who += ", step " + o.Step
+			}
+			out = append(out, fmt.Sprintf("%s: %s: a call may take %s, but a worker that stops waits %s: the call would be cut off and sent again; raise limits.shutdown of the operator's file to %s, or lower the timeout",
+				o.Pos, who, unit.Duration(o.Timeout), unit.Duration(grace), unit.Duration(queue.ShutdownFor(o.Timeout))))
+		}
+	}
+	return out
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// findingsTitle is how Findings stand in the log.
+const findingsTitle = "settings that do not go together"
+
+// judge tells what does not go together; under `strict` that is an error.
+func (a *App) judge(ctx context.Context, what string, found []string) error {
+	if len(found) > 0 && a.config.Strict {
+		return fmt.Errorf("refused (strict: true): %s", strings.Join(found, "; "))
+	}
+	for _, text := range found {
+		a.log.WarnContext(ctx, what, "finding", text)
+	}
+	return nil
+}
+
+// guard tells how Redis's settings break the promise; under `strict` that is an error.
+func (a *App) guard(ctx context.Context) error {
+	found, err := a.store.Guard(ctx)
+	if err != nil {
+		return err
+	}
+	return a.judge(ctx, "redis is not set up to keep what was acknowledged", found)
+}
