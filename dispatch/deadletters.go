@@ -32,8 +32,8 @@ type ReplayOrder struct {
 	// CurrentPlan runs under what the files say now. That is also done when the plan of
 	// the acceptance is no longer known.
 	CurrentPlan bool
-	// Restart runs an unknown delivery from its first step, too: the backend may do the
-	// work twice.
+	// Restart runs an unknown delivery from its first step, and one that succeeded again,
+	// provided that its payload was kept: the backend may do the work twice.
 	Restart bool
 
 	mass bool // one of many: it goes behind new deliveries
@@ -72,7 +72,7 @@ func (o *Operator) Drop(ctx context.Context, ref tracking.Ref) error {
 }
 
 // Replay takes up again one delivery that failed, was rejected, or whose outcome is
-// unknown. Errors: tracking.ErrNotFound, tracking.ErrFenced when somebody else was
+// unknown; one that succeeded only when a restart is ordered. Errors: tracking.ErrNotFound, tracking.ErrFenced when somebody else was
 // faster, tracking.ErrNoPayload, ErrPlanGone, or *NotReplayableError.
 func (o *Operator) Replay(ctx context.Context, ref tracking.Ref, order ReplayOrder) (tracking.Delivery, error) {
 	letter, err := o.Store.Letter(ctx, ref)
@@ -86,6 +86,10 @@ func (o *Operator) replay(ctx context.Context, l *tracking.Letter, order ReplayO
 	old := l.Delivery
 	switch old.State {
 	case tracking.Failed, tracking.Rejected, tracking.Unknown:
+	case tracking.Succeeded, tracking.Warned:
+		if !order.Restart {
+			return old, &NotReplayableError{Ref: l.Ref, State: old.State, Why: "it is " + string(old.State)}
+		}
 	default:
 		why := "it is " + string(old.State)
 		if !old.State.Final() {

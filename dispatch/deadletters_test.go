@@ -80,6 +80,12 @@ func TestReplayRefuses(t *testing.T) {
 	if _, err := op.Replay(t.Context(), task.Ref, dispatch.ReplayOrder{}); !errors.As(err, &not) || not.Why != "it is succeeded" {
 		t.Errorf("one that succeeded: %v", err)
 	}
+	if _, err := op.Replay(t.Context(), task.Ref, dispatch.ReplayOrder{Restart: true}); !errors.Is(err, tracking.ErrNoPayload) {
+		t.Errorf("one whose payload was not kept: %v", err)
+	}
+	if next, err := op.Replay(t.Context(), task.Ref, dispatch.ReplayOrder{Restart: true, Payload: json.RawMessage(`{}`)}); err != nil || next.Replays != 1 {
+		t.Errorf("one with a new payload: %+v, %v", next, err)
+	}
 	if _, err := op.Replay(t.Context(), tracking.Ref{Tracking: task.Tracking, Target: "other"}, dispatch.ReplayOrder{}); !errors.Is(err, tracking.ErrNotFound) {
 		t.Errorf("none: %v", err)
 	}

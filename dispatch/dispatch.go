@@ -97,7 +97,7 @@ func record(f *Fanout, m Mapped, in Intake) (*tracking.Acceptance, []Task, error
 		name := b.Plan.Name
 		dispatch.Targets = append(dispatch.Targets, tracking.TargetRef{Name: name, Optional: b.Optional})
 		delivery := tracking.Delivery{
-			Fence: tracking.Fence{Seq: firstSeq}, Phase: tracking.Queued, State: tracking.Pending, Plan: b.Plan.Hash,
+			Fence: tracking.Fence{Seq: firstSeq}, Phase: tracking.Queued, State: tracking.Pending, Plan: b.Plan.Hash, KeepPayload: b.KeepPayload,
 		}
 		if m.Skipped[name] {
 			delivery.State, delivery.Phase, delivery.Plan = tracking.Skipped, tracking.Ended, ""

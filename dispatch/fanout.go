@@ -25,6 +25,8 @@ type Binding struct {
 	When      *transform.Bool  // nil: always
 	Transform *transform.Value // nil: the whole body
 	Optional  bool             // does not count for the completion rule
+	// KeepPayload keeps the payload after success, for as long as the record.
+	KeepPayload bool
 }
 
 // Mapped is a request as each target wants it.

@@ -35,7 +35,7 @@ routes:
       transform:
         email: ${{ .body.email }}
         id: ${{ .params.id }}
-    events: {optional: true}
+    events: {optional: true, keep_payload: true}
   done_when: any
 - name: open
   match: GET /open
@@ -60,6 +60,7 @@ func TestLoad(t *testing.T) {
 		"rule":        {r.Fanout.Rule, tracking.DoneAny},
 		"position":    {r.Position.String(), "b.yaml:3:3"},
 		"targets":     {[]string{r.Fanout.Bindings[0].Plan.Name, r.Fanout.Bindings[1].Plan.Name}, []string{"crm", "events"}},
+		"keeps":       {r.Fanout.Bindings[1].KeepPayload && !r.Fanout.Bindings[0].KeepPayload, true},
 		"optional":    {r.Fanout.Bindings[1].Optional, true},
 		"params":      {r.Fanout.Bindings[0].Plan.NeedsParams, true},
 		"warnings":    {len(table.Warnings()), 0},

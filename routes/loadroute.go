@@ -212,7 +212,7 @@ func (l *loader) binding(n *yamlsrc.Node) dispatch.Binding {
 	if n.Kind != yamlsrc.Null {
 		n.Decode(&b, l.report)
 	}
-	out := dispatch.Binding{Optional: b.Optional}
+	out := dispatch.Binding{Optional: b.Optional, KeepPayload: b.KeepPayload}
 	if b.When != nil {
 		out.When = transform.CompileBool(b.When, roots, l.report)
 	}

@@ -33,6 +33,8 @@ type binding struct {
 	When      *yamlsrc.Node `yaml:"when" jsonschema_description:"Condition on .body, .params, .query, .headers, .claims and .route: one expression that gives true or false. Default: always."`
 	Transform *yamlsrc.Node `yaml:"transform" jsonschema_description:"What the target gets: any value with expressions. Default: the whole body."`
 	Optional  bool          `yaml:"optional" jsonschema_description:"The target does not count for done_when."`
+	// KeepPayload is false by default: what a backend has is not kept twice.
+	KeepPayload bool `yaml:"keep_payload" jsonschema:"default=false" jsonschema_description:"Keep what was sent after it succeeded, as long as the dispatch can be looked up, so that an operator can show it and send it again. Default: it is deleted with the success; what was not delivered is kept in any case."`
 }
 
 var (

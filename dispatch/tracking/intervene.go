@@ -56,7 +56,7 @@ type Revival struct {
 func Revive(d Delivery, r Revival, now time.Time) Delivery {
 	next := Delivery{
 		Fence: Fence{Seq: d.Seq + 1}, Phase: Queued, Lane: LaneNew, State: Pending, Plan: d.Plan,
-		Replays: d.Replays + 1, ReplayedAt: now, PastAttempts: d.PastAttempts + d.Attempts, KeySuffix: d.KeySuffix,
+		Replays: d.Replays + 1, ReplayedAt: now, PastAttempts: d.PastAttempts + d.Attempts, KeySuffix: d.KeySuffix, KeepPayload: d.KeepPayload,
 	}
 	if r.Plan != "" {
 		next.Plan = r.Plan

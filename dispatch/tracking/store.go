@@ -87,7 +87,7 @@ type Store interface {
 	// to extend its hold.
 	Claim(ctx context.Context, ref Ref, seq int, token string, hold time.Duration) (*Claimed, error)
 	// Apply replaces the delivery by next, provided that its fence is still expect; else
-	// ErrFenced. Moving or removing the due row, dropping the payload on success, ending
+	// ErrFenced. Moving or removing the due row, dropping the payload on success (unless next.KeepPayload), ending
 	// the dispatch and waking those who wait for it are the same step.
 	Apply(ctx context.Context, ref Ref, expect Fence, next Delivery) error
 	// Load reads a record whole.

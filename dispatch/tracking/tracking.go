@@ -110,6 +110,8 @@ type Delivery struct {
 	ReplayedAt time.Time `json:"replayed_at,omitzero"`
 	// KeySuffix ends the idempotency keys that the backend sees, after a replay with new ones.
 	KeySuffix string `json:"key_suffix,omitempty"`
+	// KeepPayload keeps the payload after success: for as long as the record is kept.
+	KeepPayload bool `json:"keep_payload,omitempty"`
 
 	Reason     fault.Reason               `json:"reason,omitempty"` // of the end, or of the last failed try
 	Message    string                     `json:"message,omitempty"`

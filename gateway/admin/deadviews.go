@@ -78,7 +78,7 @@ type ReplayWish struct {
 	Payload     json.RawMessage `json:"payload,omitempty"` // replaces the one that is kept; implies new_key
 	NewKey      bool            `json:"new_key,omitempty"`
 	CurrentPlan bool            `json:"current_plan,omitempty"`
-	Restart     bool            `json:"restart,omitempty"` // an unknown one, too, from its first step
+	Restart     bool            `json:"restart,omitempty"` // from its first step, also an unknown one, and one that succeeded and kept its payload
 }
 
 // ReplayedView answers a ReplayWish.

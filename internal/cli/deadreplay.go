@@ -25,7 +25,8 @@ func newDeadReplay() *cobra.Command {
 			"unless --new-key or a corrected --payload is given. When it is interrupted it prints\n" +
 			"the cursor to go on from; one that fails again meanwhile is not tried twice.\n" +
 			"By name, deliveries that were rejected or whose outcome is unknown can be replayed, too:\n" +
-			"an unknown one goes on polling, or starts from its first step with --restart.",
+			"an unknown one goes on polling, or starts from its first step with --restart. So does one\n" +
+			"that succeeded, where the route kept its payload (keep_payload: true).",
 		Example: "  headgate deadletters replay trk_17… crm --payload @corrected.json\n" +
 			"  headgate deadletters replay --target crm --since 2h --dry-run\n" +
 			"  headgate deadletters replay --target crm --since 2h --rate 50/s",
@@ -33,7 +34,7 @@ func newDeadReplay() *cobra.Command {
 	bulk := bulkFlags(c)
 	newKey := c.Flags().Bool("new-key", false, "use idempotency keys that the backend has not seen")
 	current := c.Flags().Bool("current-plan", false, "run under what the files say now, not under what was accepted")
-	restart := c.Flags().Bool("restart", false, "one: from its first step, also when its outcome is unknown")
+	restart := c.Flags().Bool("restart", false, "one: from its first step, also when its outcome is unknown or it succeeded (keep_payload)")
 	payload := c.Flags().String("payload", "", "one: send this JSON instead; @file reads it from a file")
 	rate := c.Flags().String("rate", "50/s", "how many in a second")
 	c.RunE = func(c *cobra.Command, args []string) error {

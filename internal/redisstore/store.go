@@ -232,7 +232,9 @@ func (s *Store) Apply(ctx context.Context, ref tracking.Ref, expect tracking.Fen
 	drop, dead := 0, 0
 	switch next.State {
 	case tracking.Succeeded, tracking.Warned:
-		drop = 1
+		if !next.KeepPayload {
+			drop = 1
+		}
 	case tracking.Failed:
 		if !tracking.IsBatch(ref.Tracking) { // its members are the dead letters
 			dead = 1

@@ -169,7 +169,9 @@ func (s *Store) Apply(_ context.Context, ref tracking.Ref, expect tracking.Fence
 	}
 	switch next.State {
 	case tracking.Succeeded, tracking.Warned:
-		delete(r.payloads, ref.Target)
+		if !next.KeepPayload {
+			delete(r.payloads, ref.Target)
+		}
 	case tracking.Failed:
 		if !tracking.IsBatch(ref.Tracking) { // its members are the dead letters
 			r.dead[ref.Target] = now

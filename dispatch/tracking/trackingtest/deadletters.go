@@ -26,6 +26,7 @@ var deadRules = map[string]func(*testing.T, tracking.Store){
 	"a revived delivery fails again":             deadAgain,
 	"revive takes a corrected payload":           deadCorrected,
 	"revive needs a payload":                     deadNoPayload,
+	"a success keeps its payload when told to":   deadKeptPayload,
 	"revive is fenced":                           deadFenced,
 	"revive has one winner":                      deadOneWinner,
 	"revive refuses what breaks the record":      deadInvalid,
@@ -315,6 +316,30 @@ func deadNoPayload(t *testing.T, s tracking.Store) {
 	}
 	if err := s.Revive(t.Context(), r, end.Fence, next, json.RawMessage(`1`)); err != nil {
 		t.Errorf("with a payload: %v", err)
+	}
+}
+
+func deadKeptPayload(t *testing.T, s tracking.Store) {
+	for _, keep := range []bool{false, true} {
+		a := acceptance(t, "", "crm")
+		d := a.Dispatch.Deliveries["crm"]
+		d.KeepPayload = keep
+		a.Dispatch.Deliveries["crm"] = d
+		accept(t, s, a)
+		r := ref(a.Dispatch, "crm")
+		c := claim(t, s, r, 1, "run", long)
+		end := apply(t, s, r, c.Delivery, succeeded(), c.Now)
+		l, err := s.Letter(t.Context(), r)
+		if err != nil || (l.Payload != nil) != keep || (keep && string(l.Payload) != `{"for":"crm"}`) {
+			t.Fatalf("keep %v: %+v, %v", keep, l, err)
+		}
+		next := tracking.Revive(end, tracking.Revival{}, time.Now())
+		if err := s.Revive(t.Context(), r, end.Fence, next, nil); (err == nil) != keep {
+			t.Errorf("keep %v: sent again: %v", keep, err)
+		}
+		if keep && !next.KeepPayload {
+			t.Error("the second success would drop it")
+		}
 	}
 }
 
