@@ -43,6 +43,7 @@ type RedisServer struct {
 	t    testing.TB
 	dir  string
 	port int
+	bus  int // of a cluster's node
 	conf conf
 
 	mu   sync.Mutex

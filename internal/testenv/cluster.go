@@ -1,0 +1,266 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// slots is how many slots a cluster has.
+const slots = 16384
+
+// clusterTimeout bounds forming a cluster and its replicas' first copies; on an idle
+// machine that takes about two seconds, which is Redis's gossip.
+const clusterTimeout = 60 * time.Second
+
+// RedisCluster is a cluster of private redis-server processes.
+type RedisCluster struct {
+	t testing.TB
+	// Masters had an equal part of the slots each at the start, in order. Replicas, if any,
+	// stand at the index of the master they copied then. Who is master of what may change.
+	Masters, Replicas []*RedisServer
+}
+
+// Cluster starts three masters, with replicas when asked for, one each. A master that
+// does not answer is replaced by its replica after about a second.
+func Cluster(t testing.TB, replicas bool, options ...Option) *RedisCluster {
+	t.Helper()
+	c := &RedisCluster{t: t}
+	const masters = 3
+	for i := range masters * 2 {
+		if i >= masters && !replicas {
+			break
+		}
+		bus, err := freePort(context.Background())
+		if err != nil {
+			t.Fatalf("testenv: %v", err)
+		}
+		// One that loses the race for this port fails to start; that is rare enough.
+		node := append([]Option{
+			WithConf("cluster-enabled", "yes"), WithConf("cluster-config-file", "nodes.conf"),
+			WithConf("cluster-node-timeout", "1000"), WithConf("cluster-port", strconv.Itoa(bus)),
+			WithConf("repl-diskless-sync-delay", "0"),
+		}, options...)
+		server := Redis(t, node...)
+		server.bus = bus
+		if i < masters {
+			c.Masters = append(c.Masters, server)
+		} else {
+			c.Replicas = append(c.Replicas, server)
+		}
+	}
+	if err := c.form(t.Context()); err != nil {
+		t.Fatalf("testenv: form a cluster: %v", err)
+	}
+	return c
+}
+
+func (c *RedisCluster) nodes() []*RedisServer {
+	return append(append([]*RedisServer{}, c.Masters...), c.Replicas...)
+}
+
+// form hands out the slots, makes the nodes meet and the replicas copy.
+func (c *RedisCluster) form(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, clusterTimeout)
+	defer cancel()
+	ids := map[*RedisServer]string{}
+	for i, node := range c.nodes() {
+		err := node.do(ctx, func(rdb *redis.Client) (err error) {
+			if ids[node], err = rdb.Do(ctx, "CLUSTER", "MYID").Text(); err != nil {
+				return err
+			}
+			if i < len(c.Masters) {
+				from, to := i*slots/len(c.Masters), (i+1)*slots/len(c.Masters)-1
+				if err := rdb.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", from, to).Err(); err != nil {
+					return err
+				}
+				// Epochs of their own at once, instead of collisions to sort out.
+				if err := rdb.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err(); err != nil {
+					return err
+				}
+			}
+			first := c.Masters[0]
+			return rdb.Do(ctx, "CLUSTER", "MEET", "127.0.0.1", first.port, first.bus).Err()
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := c.await(ctx, func(_ int, info map[string]string) bool {
+		return info["cluster_state"] == "ok" && info["cluster_known_nodes"] == strconv.Itoa(len(ids))
+	}); err != nil {
+		return err
+	}
+	for i, node := range c.Replicas {
+		if err := node.do(ctx, func(rdb *redis.Client) error {
+			return rdb.Do(ctx, "CLUSTER", "REPLICATE", ids[c.Masters[i]]).Err()
+		}); err != nil {
+			return err
+		}
+	}
+	return c.await(ctx, func(i int, info map[string]string) bool {
+		return info["cluster_state"] == "ok" && (len(c.Replicas) == 0 || info["master_link_status"] == "up" || info["connected_slaves"] == "1")
+	})
+}
+
+// await looks at every node until what it says of itself is as wanted.
+func (c *RedisCluster) await(ctx context.Context, good func(i int, info map[string]string) bool) error {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for i, node := range c.nodes() {
+		for {
+			info := map[string]string{}
+			err := node.do(ctx, func(rdb *redis.Client) error {
+				for _, ask := range [][]any{{"CLUSTER", "INFO"}, {"INFO", "replication"}} {
+					text, err := rdb.Do(ctx, ask...).Text()
+					if err != nil {
+						return err
+					}
+					for line := range strings.Lines(text) {
+						name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+						info[name] = value
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			if good(i, info) {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("node %d did not get there: %w: %v", i, ctx.Err(), info)
+			case <-look.C:
+			}
+		}
+	}
+	return nil
+}
+
+// do runs fn with a client that is closed afterwards.
+func (r *RedisServer) do(_ context.Context, fn func(*redis.Client) error) error {
+	rdb := redis.NewClient(r.Options())
+	return errors.Join(fn(rdb), rdb.Close())
+}
+
+// Addrs are the addresses of the masters, host:port.
+func (c *RedisCluster) Addrs() []string {
+	out := make([]string, len(c.Masters))
+	for i, m := range c.Masters {
+		out[i] = m.Addr()
+	}
+	return out
+}
+
+// URL is the cluster as redis+cluster://host:port,….
+func (c *RedisCluster) URL() string { return "redis+cluster://" + strings.Join(c.Addrs(), ",") }
+
+// Client connects to the cluster; it is closed at the end of t.
+func (c *RedisCluster) Client(t testing.TB) *redis.ClusterClient {
+	t.Helper()
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: c.Addrs(), ContextTimeoutEnabled: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	t.Cleanup(func() {
+		if err := rdb.Close(); err != nil {
+			t.Errorf("testenv: close the cluster client: %v", err)
+		}
+	})
+	return rdb
+}
+
+// Flush removes all keys, and the scripts too.
+func (c *RedisCluster) Flush(t testing.TB) {
+	t.Helper()
+	for _, m := range c.Masters {
+		if err := m.do(t.Context(), func(rdb *redis.Client) error {
+			return errors.Join(rdb.FlushAll(t.Context()).Err(), rdb.ScriptFlush(t.Context()).Err())
+		}); err != nil {
+			t.Fatalf("testenv: flush: %v", err)
+		}
+	}
+}
+
+// MoveSlot moves the slot of a key to another master, key by key as an operator's tools do,
+// so that for a while some of its keys are at the one and some at the other.
+func (c *RedisCluster) MoveSlot(ctx context.Context, key string, to *RedisServer) error {
+	var slot int
+	var toID, fromID string
+	var from *RedisServer
+	for _, m := range c.Masters {
+		if err := m.do(ctx, func(rdb *redis.Client) (err error) {
+			if slot, err = rdb.Do(ctx, "CLUSTER", "KEYSLOT", key).Int(); err != nil {
+				return err
+			}
+			id, err := rdb.Do(ctx, "CLUSTER", "MYID").Text()
+			if m == to {
+				toID = id
+			}
+			owns, err2 := owner(ctx, rdb, slot)
+			if owns == id {
+				from, fromID = m, id
+			}
+			return errors.Join(err, err2)
+		}); err != nil {
+			return err
+		}
+	}
+	if from == nil || from == to {
+		return fmt.Errorf("slot %d is not at another master", slot)
+	}
+	for _, step := range []struct {
+		at   *RedisServer
+		args []any
+	}{
+		{to, []any{"CLUSTER", "SETSLOT", slot, "IMPORTING", fromID}},
+		{from, []any{"CLUSTER", "SETSLOT", slot, "MIGRATING", toID}},
+	} {
+		if err := step.at.do(ctx, func(rdb *redis.Client) error { return rdb.Do(ctx, step.args...).Err() }); err != nil {
+			return err
+		}
+	}
+	if err := from.do(ctx, func(rdb *redis.Client) error {
+		for {
+			keys, err := rdb.ClusterGetKeysInSlot(ctx, slot, 2).Result()
+			if err != nil || len(keys) == 0 {
+				return err
+			}
+			for _, key := range keys {
+				if err := rdb.Migrate(ctx, "127.0.0.1", strconv.Itoa(to.port), key, 0, 5*time.Second).Err(); err != nil {
+					return err
+				}
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	for _, m := range []*RedisServer{to, from} {
+		if err := m.do(ctx, func(rdb *redis.Client) error {
+			return rdb.Do(ctx, "CLUSTER", "SETSLOT", slot, "NODE", toID).Err()
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// owner gives the ID of the node that has the slot.
+func owner(ctx context.Context, rdb *redis.Client, slot int) (string, error) {
+	all, err := rdb.ClusterSlots(ctx).Result()
+	for _, part := range all {
+		if part.Start <= slot && slot <= part.End && len(part.Nodes) > 0 {
+			return part.Nodes[0].ID, err
+		}
+	}
+	return "", err
+}
