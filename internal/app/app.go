@@ -105,7 +105,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 
 func (a *App) make(ctx context.Context) (err error) {
 	o := a.o
-	limiter := &lazyLimiter{}
+	limiter := &lateLimiter{}
 	a.log = slog.New(slog.DiscardHandler)
 	if o.Log != nil {
 		a.log = o.Log
@@ -129,7 +129,9 @@ func (a *App) make(ctx context.Context) (err error) {
 		a.onStop("embedded redis", func(context.Context) error { return a.redis.Stop() })
 	}
 	a.onStop("redis connections", func(context.Context) error { return a.conn.Close() })
-	limiter.rdb = a.conn.Shared
+	if err := limiter.use(a.conn.Shared); err != nil {
+		return err
+	}
 	a.store = redisstore.New(a.conn.Shared, a.conn.Base)
 	a.store.KeepDeadLetters(c.DeadLetters.Retention.D())
 	a.onStop("subscriptions", func(context.Context) error { return a.store.Close() })

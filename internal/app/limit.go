@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // how Redis names scripts
+	"encoding/hex"
 	"fmt"
 	"sync"
 	"time"
@@ -14,65 +16,49 @@ import (
 	"headgate/policies/ratelimit"
 )
 
-// lazyLimiter makes the rate limiter's store on first use: making it needs Redis, and
-// Redis may come later than Headgate.
-type lazyLimiter struct {
-	rdb redis.UniversalClient
-
-	mu      sync.Mutex
-	limit   limitFunc
-	attempt *attempt // under way; nil: none
+// lateLimiter is a rate limiter that route files can be compiled with before there is a
+// client. It asks nothing of Redis until a request does.
+type lateLimiter struct {
+	limit func(ctx context.Context, key string, limit int64, per time.Duration) (policies.LimitState, error)
 }
 
-// attempt is one try to make the store, which all who need it meanwhile wait for: with
-// a Redis that does not answer they would otherwise time out one after the other.
-type attempt struct {
-	done chan struct{}
-	err  error // to be read once done is closed
+// Limit counts a request.
+func (l *lateLimiter) Limit(ctx context.Context, key string, limit int64, per time.Duration) (policies.LimitState, error) {
+	return l.limit(ctx, key, limit, per)
 }
 
-type limitFunc = func(ctx context.Context, key string, limit int64, per time.Duration) (policies.LimitState, error)
-
-func (l *lazyLimiter) Limit(ctx context.Context, key string, limit int64, per time.Duration) (policies.LimitState, error) {
-	count, err := l.get(ctx)
+func (l *lateLimiter) use(rdb redis.UniversalClient) error {
+	store, err := limitredis.NewStoreWithOptions(&scripts{UniversalClient: rdb}, limiter.StoreOptions{Prefix: "hg:limit"})
 	if err != nil {
-		return policies.LimitState{}, err
+		return fmt.Errorf("prepare rate limiter: %w", err)
 	}
-	return count(ctx, key, limit, per)
+	l.limit = ratelimit.NewLimiter(store)
+	return nil
 }
 
-func (l *lazyLimiter) get(ctx context.Context) (limitFunc, error) {
-	l.mu.Lock()
-	if l.limit != nil {
-		defer l.mu.Unlock()
-		return l.limit, nil
-	}
-	if l.attempt == nil {
-		l.attempt = &attempt{done: make(chan struct{})}
-		go l.try(l.attempt)
-	}
-	a := l.attempt
-	l.mu.Unlock()
-	select {
-	case <-a.done:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("prepare rate limiter: %w", ctx.Err())
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.limit, a.err
+// scripts sends a script that a server does not have along with the call. The limiter
+// would load it at start, which needs Redis, and again into all nodes of a cluster, or
+// into any one, when it misses it in one of them.
+type scripts struct {
+	redis.UniversalClient
+	sources sync.Map // SHA -> source
 }
 
-// try makes the store; the client's own time-outs bound it.
-func (l *lazyLimiter) try(a *attempt) {
-	store, err := limitredis.NewStoreWithOptions(l.rdb, limiter.StoreOptions{Prefix: "hg:limit"})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.attempt = nil
-	if err != nil {
-		a.err = fmt.Errorf("prepare rate limiter: %w", err)
-	} else {
-		l.limit = ratelimit.NewLimiter(store)
+// ScriptLoad keeps the script here.
+func (s *scripts) ScriptLoad(ctx context.Context, script string) *redis.StringCmd {
+	sum := sha1.Sum([]byte(script)) //nolint:gosec // how Redis names scripts
+	sha := hex.EncodeToString(sum[:])
+	s.sources.Store(sha, script)
+	cmd := redis.NewStringCmd(ctx)
+	cmd.SetVal(sha)
+	return cmd
+}
+
+// EvalSha runs a script that was loaded here.
+func (s *scripts) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	cmd := s.UniversalClient.EvalSha(ctx, sha, keys, args...)
+	if source, ok := s.sources.Load(sha); ok && redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		return s.Eval(ctx, source.(string), keys, args...)
 	}
-	close(a.done)
+	return cmd
 }
