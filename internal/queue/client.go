@@ -33,7 +33,7 @@ const infraRetries = 50
 
 // Client queues tasks.
 type Client struct {
-	rdb       redis.UniversalClient
+	rdb, base redis.UniversalClient
 	client    *asynq.Client
 	inspector *asynq.Inspector
 }
@@ -42,7 +42,7 @@ type Client struct {
 // one wave, and those of concurrent callers, travel together. base is the plain one.
 func NewClient(shared, base redis.UniversalClient) *Client {
 	return &Client{
-		rdb:       shared,
+		rdb: shared, base: base,
 		client:    asynq.NewClientFromRedisClient(shared),
 		inspector: asynq.NewInspectorFromRedisClient(base),
 	}
@@ -154,8 +154,22 @@ func (c *Client) leased(ctx context.Context, t dispatch.Task) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("look at lease of %s: %w", taskID(t), err)
 	}
-	now, err := c.rdb.Time(ctx).Result()
+	now, err := c.now(ctx, asynqKey(t, "lease"))
 	return time.Unix(int64(score), 0).After(now.Add(leaseLeft)), err
+}
+
+// now gives the clock of the server that has the key. Another node of a cluster may be
+// away, and no other is needed.
+func (c *Client) now(ctx context.Context, key string) (time.Time, error) {
+	rdb := c.rdb
+	if cluster, ok := c.base.(*redis.ClusterClient); ok {
+		master, err := cluster.MasterForKey(ctx, key)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("look for the server of %s: %w", key, err)
+		}
+		rdb = master
+	}
+	return rdb.Time(ctx).Result()
 }
 
 // member reports whether a scheduled or retried task stands in the set its state names.

@@ -11,21 +11,19 @@ import (
 const dashboardPool = 4
 
 // connection makes clients for Asynqmon, which closes what it is given.
-type connection struct{ options *redis.Options }
-
-// MakeRedisClient implements asynq.RedisConnOpt.
-func (c connection) MakeRedisClient() interface{} {
-	o := *c.options
-	o.PoolSize = dashboardPool
-	return redis.NewClient(&o)
+type connection struct {
+	connect func(poolSize int) redis.UniversalClient
 }
 
-// Dashboard serves Asynqmon below rootPath, for looking only. It connects by itself, the
-// way base does; close ends that.
-func Dashboard(base *redis.Client, rootPath string) (handler http.Handler, closeFunc func() error) {
+// MakeRedisClient implements asynq.RedisConnOpt.
+func (c connection) MakeRedisClient() interface{} { return c.connect(dashboardPool) }
+
+// Dashboard serves Asynqmon below rootPath, for looking only. It makes clients of its own
+// by connect; closeFunc closes them.
+func Dashboard(connect func(poolSize int) redis.UniversalClient, rootPath string) (handler http.Handler, closeFunc func() error) {
 	h := asynqmon.New(asynqmon.Options{
 		RootPath:     rootPath,
-		RedisConnOpt: connection{base.Options()},
+		RedisConnOpt: connection{connect},
 		ReadOnly:     true,
 		PayloadFormatter: asynqmon.PayloadFormatterFunc(func(string, []byte) string {
 			return "The task's ID names its delivery: <tracking>:<target>:<seq>."

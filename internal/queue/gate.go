@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,7 +13,7 @@ import (
 
 // gate holds an asynq server's look at its queues. asynq polls: with a short interval an
 // empty queue costs hundreds of commands a second, with a long one a task waits half a
-// second. The gate is a hook on the Redis client given to the server; it recognises the
+// second. The gate sits in the Redis client given to the server; it recognises the
 // dequeue script by its first two keys and, once every lane was found empty, holds the
 // next look until a task was queued or idleLook has passed. It also holds every look for
 // as long as the target's valve is shut.
@@ -69,44 +68,52 @@ func (g *gate) wake() {
 // queues look empty: what is shut stays shut.
 func (g *gate) release() { g.end() }
 
-// isDequeue recognises asynq's dequeue script: EVALSHA sha numkeys pending paused ….
-func isDequeue(cmd redis.Cmder) bool {
-	args := cmd.Args()
-	if len(args) < 5 || (cmd.Name() != "evalsha" && cmd.Name() != "eval") {
-		return false
-	}
-	first, _ := args[3].(string)
-	second, _ := args[4].(string)
-	return strings.HasSuffix(first, ":pending") && strings.HasSuffix(second, ":paused")
+// gated is a client whose looks at queues go through a gate; everything else passes. It
+// is the same for every kind of client: asynq asks for no more than the interface.
+type gated struct {
+	redis.UniversalClient
+	gate *gate
+}
+
+// EvalSha runs a script that the server has.
+func (c gated) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	return c.gate.pass(ctx, keys, func() *redis.Cmd { return c.UniversalClient.EvalSha(ctx, sha, keys, args...) })
+}
+
+// Eval runs a script that the server has lost.
+func (c gated) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
+	return c.gate.pass(ctx, keys, func() *redis.Cmd { return c.UniversalClient.Eval(ctx, script, keys, args...) })
+}
+
+// isDequeue recognises asynq's dequeue script by its keys: pending, paused, ….
+func isDequeue(keys []string) bool {
+	return len(keys) >= 2 && strings.HasSuffix(keys[0], ":pending") && strings.HasSuffix(keys[1], ":paused")
 }
 
 // holdsBegun tells whether a dequeue is for the lane of deliveries that have begun.
-func holdsBegun(cmd redis.Cmder) bool {
-	first, _ := cmd.Args()[3].(string)
-	return strings.HasSuffix(first, resumeSuffix+"}:pending")
-}
+func holdsBegun(keys []string) bool { return strings.HasSuffix(keys[0], resumeSuffix+"}:pending") }
 
-// ProcessHook implements redis.Hook.
-func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if !isDequeue(cmd) {
-			return next(ctx, cmd)
-		}
-		if v := g.enter(holdsBegun(cmd)); v != look {
-			g.passedOver(v)
-			cmd.SetErr(redis.Nil) // asynq goes on to the next lane
-			return redis.Nil
-		}
-		err := next(ctx, cmd)
-		g.looked(err)
-		switch {
-		case err == nil:
-			g.valve.Took(holdsBegun(cmd))
-		case !errors.Is(err, redis.Nil) && !isNoScript(err):
-			g.pause(errorPause)
-		}
-		return err
+// pass runs a script, and a look only when the gate lets it.
+func (g *gate) pass(ctx context.Context, keys []string, run func() *redis.Cmd) *redis.Cmd {
+	if !isDequeue(keys) {
+		return run()
 	}
+	if v := g.enter(holdsBegun(keys)); v != look {
+		g.passedOver(v)
+		cmd := redis.NewCmd(ctx)
+		cmd.SetErr(redis.Nil) // asynq goes on to the next lane
+		return cmd
+	}
+	cmd := run()
+	err := cmd.Err()
+	g.looked(err)
+	switch {
+	case err == nil:
+		g.valve.Took(holdsBegun(keys))
+	case !errors.Is(err, redis.Nil) && !isNoScript(err):
+		g.pause(errorPause)
+	}
+	return cmd
 }
 
 func isNoScript(err error) bool { return redis.HasErrorPrefix(err, "NOSCRIPT") }
@@ -193,14 +200,4 @@ func (g *gate) pause(d time.Duration) {
 	case <-g.over.Done():
 	case <-timer.C:
 	}
-}
-
-// DialHook implements redis.Hook.
-func (g *gate) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
-
-// ProcessPipelineHook implements redis.Hook.
-func (g *gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
 }

@@ -48,7 +48,7 @@ func (v *testValve) Took(bool)             { v.took.Add(1) }
 func (v *testValve) Begin() func()         { v.began.Add(1); return func() { v.ended.Add(1) } }
 func (v *testValve) Empty(context.Context) {}
 
-func serveBehind(t *testing.T, rdb *redis.Client, valves map[string]Valve, handler Handler) *Worker {
+func serveBehind(t *testing.T, rdb redis.UniversalClient, valves map[string]Valve, handler Handler) *Worker {
 	t.Helper()
 	w := NewWorker(Options{
 		Redis: rdb, Handler: handler, Log: slog.New(slog.DiscardHandler), Grace: 3 * time.Second,
@@ -65,7 +65,7 @@ func serveBehind(t *testing.T, rdb *redis.Client, valves map[string]Valve, handl
 
 func ref(target string) tracking.Ref { return tracking.Ref{Tracking: "trk_0112345678", Target: target} }
 
-func pending(t *testing.T, rdb *redis.Client, queue string) int64 {
+func pending(t *testing.T, rdb redis.UniversalClient, queue string) int64 {
 	t.Helper()
 	n, err := rdb.LLen(t.Context(), "asynq:{"+queue+"}:pending").Result()
 	if err != nil {
@@ -76,8 +76,7 @@ func pending(t *testing.T, rdb *redis.Client, queue string) int64 {
 
 // While a target is shut nothing of it is taken out; its neighbour does not notice, and
 // when it opens it goes on at once.
-func TestShutTargetTakesNothing(t *testing.T) {
-	rdb := testenv.Redis(t).Client(t)
+func testShutTargetTakesNothing(t *testing.T, rdb redis.UniversalClient) {
 	crm, neighbour := shutValve(), shutValve()
 	neighbour.open()
 	ran := make(chan dispatch.Task, 10)
@@ -104,8 +103,7 @@ func TestShutTargetTakesNothing(t *testing.T) {
 }
 
 // Stopping does not wait for a shut valve, and takes nothing out either.
-func TestStopWhileShut(t *testing.T) {
-	rdb := testenv.Redis(t).Client(t)
+func testStopWhileShut(t *testing.T, rdb redis.UniversalClient) {
 	crm := shutValve()
 	w := serveBehind(t, rdb, map[string]Valve{"crm": crm}, func(context.Context, dispatch.Task) error { t.Error("ran although it is shut"); return nil })
 	enqueue(t, NewClient(rdb, rdb), task(1))
@@ -121,8 +119,7 @@ func TestStopWhileShut(t *testing.T) {
 }
 
 // What has begun goes on while new deliveries wait.
-func TestNewDeliveriesAreHeldAlone(t *testing.T) {
-	rdb := testenv.Redis(t).Client(t)
+func testNewDeliveriesAreHeldAlone(t *testing.T, rdb redis.UniversalClient) {
 	crm := shutValve()
 	crm.holdNew = true
 	crm.open()
@@ -152,13 +149,13 @@ func TestStaleLookIsNotMade(t *testing.T) {
 	g := newGate(3, valve)
 	g.staleAfter = time.Nanosecond // every look is held for longer
 	var made []string
-	hook := g.ProcessHook(func(_ context.Context, cmd redis.Cmder) error {
-		made = append(made, cmd.Args()[3].(string))
-		return nil
-	})
 	look := func(lane string) error {
 		key := "asynq:{" + lane + "}:"
-		return hook(t.Context(), redis.NewCmd(t.Context(), "evalsha", "sha", 4, key+"pending", key+"paused", key+"active", key+"lease", 0, ""))
+		keys := []string{key + "pending", key + "paused", key + "active", key + "lease"}
+		return g.pass(t.Context(), keys, func() *redis.Cmd {
+			made = append(made, keys[0])
+			return redis.NewCmd(t.Context())
+		}).Err()
 	}
 	valve.open()
 	for _, lane := range []string{"crm.resume", "crm", "crm.bulk"} { // one round of asynq

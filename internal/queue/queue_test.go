@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,11 +16,56 @@ import (
 
 func TestMain(m *testing.M) { testenv.Leaks(m) }
 
+// bodies are the tests that hold for every kind of Redis.
+var bodies = map[string]func(t *testing.T, rdb redis.UniversalClient){
+	"GateRecognisesDequeue":     testGateRecognisesDequeue,
+	"GateHoldsEmptyLooks":       testGateHoldsEmptyLooks,
+	"TaskReachesHandler":        testTaskReachesHandler,
+	"EnqueueTwiceRunsOnce":      testEnqueueTwiceRunsOnce,
+	"OldestPending":             testOldestPending,
+	"StopEndsRunsInFlight":      testStopEndsRunsInFlight,
+	"ForeignTaskIsKept":         testForeignTaskIsKept,
+	"ShutTargetTakesNothing":    testShutTargetTakesNothing,
+	"StopWhileShut":             testStopWhileShut,
+	"NewDeliveriesAreHeldAlone": testNewDeliveriesAreHeldAlone,
+	"Ensure":                    testEnsure,
+}
+
+func TestOnOneServer(t *testing.T) {
+	for name, body := range bodies {
+		t.Run(name, func(t *testing.T) { body(t, testenv.Redis(t).Client(t)) })
+	}
+}
+
+func TestOnACluster(t *testing.T) {
+	cluster := testenv.Cluster(t, false)
+	for name, body := range bodies {
+		t.Run(name, func(t *testing.T) {
+			cluster.Flush(t)
+			body(t, cluster.Client(t))
+		})
+	}
+}
+
+// empty removes what an earlier case has left.
+func empty(t *testing.T, rdb redis.UniversalClient) {
+	t.Helper()
+	err := error(nil)
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		err = cluster.ForEachMaster(t.Context(), func(ctx context.Context, master *redis.Client) error { return master.FlushAll(ctx).Err() })
+	} else {
+		err = rdb.FlushAll(t.Context()).Err()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func task(seq int) dispatch.Task {
 	return dispatch.Task{Ref: tracking.Ref{Tracking: "trk_0112345678", Target: "crm"}, Seq: seq}
 }
 
-func serve(t *testing.T, rdb *redis.Client, handler Handler) *Worker {
+func serve(t *testing.T, rdb redis.UniversalClient, handler Handler) *Worker {
 	t.Helper()
 	w := NewWorker(Options{Redis: rdb, Handler: handler, Log: slog.New(slog.DiscardHandler), Grace: 3 * time.Second})
 	t.Cleanup(w.Stop)
@@ -33,22 +77,23 @@ func serve(t *testing.T, rdb *redis.Client, handler Handler) *Worker {
 
 // An upgrade of asynq that changes its dequeue script must fail here, loudly, and not
 // turn the gate into something that is never asked.
-func TestGateRecognisesDequeue(t *testing.T) {
-	rdb := testenv.Redis(t).Client(t)
-	spy := &spyHook{}
-	rdb.AddHook(spy)
-	server := asynq.NewServerFromRedisClient(rdb, asynq.Config{Queues: lanes("crm"), LogLevel: asynq.FatalLevel})
+func testGateRecognisesDequeue(t *testing.T, rdb redis.UniversalClient) {
+	valve := shutValve()
+	valve.open()
+	g := newGate(len(lanes("crm")), valve)
+	defer g.release()
+	server := asynq.NewServerFromRedisClient(gated{rdb, g}, asynq.Config{Queues: lanes("crm"), LogLevel: asynq.FatalLevel, TaskCheckInterval: time.Millisecond})
 	if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { return nil })); err != nil {
 		t.Fatal(err)
 	}
 	defer server.Shutdown()
-	testenv.Eventually(t, 5*time.Second, func() bool { return spy.dequeues.Load() >= int64(len(lanes("crm"))) }, "no command looked like asynq's dequeue script")
+	testenv.Eventually(t, 5*time.Second, func() bool { return valve.entered.Load() >= int64(len(lanes("crm"))) && g.holds.Load() > 0 },
+		"no command looked like asynq's dequeue script")
 }
 
 // With the gate an idle server costs a few commands a second, and a task that is queued
 // runs at once all the same.
-func TestGateHoldsEmptyLooks(t *testing.T) {
-	rdb := testenv.Redis(t).Client(t)
+func testGateHoldsEmptyLooks(t *testing.T, rdb redis.UniversalClient) {
 	w := serve(t, rdb, func(context.Context, dispatch.Task) error { return nil })
 	g := w.servers["crm"].gate
 	testenv.Eventually(t, 5*time.Second, func() bool { return g.holds.Load() > 0 }, "an empty look was not held")
@@ -57,23 +102,7 @@ func TestGateHoldsEmptyLooks(t *testing.T) {
 	testenv.Eventually(t, 5*time.Second, func() bool { return g.signals.Load() > 0 && g.holds.Load() > before }, "the signal did not end the hold")
 }
 
-type spyHook struct{ dequeues atomic.Int64 }
-
-func (s *spyHook) DialHook(next redis.DialHook) redis.DialHook { return next }
-func (s *spyHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-func (s *spyHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if isDequeue(cmd) {
-			s.dequeues.Add(1)
-		}
-		return next(ctx, cmd)
-	}
-}
-
-func TestTaskReachesHandler(t *testing.T) {
-	rdb := testenv.Redis(t).Client(t)
+func testTaskReachesHandler(t *testing.T, rdb redis.UniversalClient) {
 	got := make(chan dispatch.Task, 10)
 	serve(t, rdb, func(_ context.Context, task dispatch.Task) error { got <- task; return nil })
 	client := NewClient(rdb, rdb)
@@ -92,8 +121,7 @@ func TestTaskReachesHandler(t *testing.T) {
 	}
 }
 
-func TestEnqueueTwiceRunsOnce(t *testing.T) {
-	rdb := testenv.Redis(t).Client(t)
+func testEnqueueTwiceRunsOnce(t *testing.T, rdb redis.UniversalClient) {
 	client := NewClient(rdb, rdb)
 	for range 2 {
 		if err := client.Enqueue(t.Context(), task(1)); err != nil {
@@ -107,52 +135,52 @@ func TestEnqueueTwiceRunsOnce(t *testing.T) {
 }
 
 // That a task's ID exists proves nothing: only its state says whether it will run.
-func TestEnsure(t *testing.T) {
+func testEnsure(t *testing.T, rdb redis.UniversalClient) {
 	cases := map[string]struct {
-		arrange func(t *testing.T, rdb *redis.Client, c *Client)
+		arrange func(t *testing.T, rdb redis.UniversalClient, c *Client)
 		want    dispatch.Presence
 	}{
-		"missing": {func(*testing.T, *redis.Client, *Client) {}, dispatch.Enqueued},
-		"pending": {func(t *testing.T, _ *redis.Client, c *Client) { enqueue(t, c, task(1)) }, dispatch.Present},
-		"scheduled": {func(t *testing.T, _ *redis.Client, c *Client) {
+		"missing": {func(*testing.T, redis.UniversalClient, *Client) {}, dispatch.Enqueued},
+		"pending": {func(t *testing.T, _ redis.UniversalClient, c *Client) { enqueue(t, c, task(1)) }, dispatch.Present},
+		"scheduled": {func(t *testing.T, _ redis.UniversalClient, c *Client) {
 			later := task(1)
 			later.After = time.Hour
 			enqueue(t, c, later)
 		}, dispatch.Present},
-		"archived": {func(t *testing.T, _ *redis.Client, c *Client) {
+		"archived": {func(t *testing.T, _ redis.UniversalClient, c *Client) {
 			enqueue(t, c, task(1))
 			if err := c.inspector.ArchiveTask("crm", taskID(task(1))); err != nil {
 				t.Fatal(err)
 			}
 		}, dispatch.Lost},
-		"active with a lease": {func(t *testing.T, rdb *redis.Client, c *Client) {
+		"active with a lease": {func(t *testing.T, rdb redis.UniversalClient, c *Client) {
 			active(t, rdb, c, time.Now().Add(30*time.Second))
 		}, dispatch.Present},
-		"active, lease not extended": {func(t *testing.T, rdb *redis.Client, c *Client) {
+		"active, lease not extended": {func(t *testing.T, rdb redis.UniversalClient, c *Client) {
 			active(t, rdb, c, time.Now().Add(10*time.Second))
 		}, dispatch.Lost},
-		"active, lease over": {func(t *testing.T, rdb *redis.Client, c *Client) {
+		"active, lease over": {func(t *testing.T, rdb redis.UniversalClient, c *Client) {
 			active(t, rdb, c, time.Now().Add(-time.Minute))
 		}, dispatch.Lost},
-		"active without lease": {func(t *testing.T, rdb *redis.Client, c *Client) { active(t, rdb, c, time.Time{}) }, dispatch.Lost},
-		"pending, but not in the list": {func(t *testing.T, rdb *redis.Client, c *Client) {
+		"active without lease": {func(t *testing.T, rdb redis.UniversalClient, c *Client) { active(t, rdb, c, time.Time{}) }, dispatch.Lost},
+		"pending, but not in the list": {func(t *testing.T, rdb redis.UniversalClient, c *Client) {
 			enqueue(t, c, task(1))
 			rdb.LRem(t.Context(), "asynq:{crm}:pending", 0, taskID(task(1)))
 		}, dispatch.Lost},
-		"pending, not in the list, others wait": {func(t *testing.T, rdb *redis.Client, c *Client) {
+		"pending, not in the list, others wait": {func(t *testing.T, rdb redis.UniversalClient, c *Client) {
 			enqueue(t, c, task(1))
 			rdb.LRem(t.Context(), "asynq:{crm}:pending", 0, taskID(task(1)))
 			other := task(1)
 			other.Tracking = "trk_0187654321"
 			enqueue(t, c, other)
 		}, dispatch.Lost},
-		"scheduled, but not in the set": {func(t *testing.T, rdb *redis.Client, c *Client) {
+		"scheduled, but not in the set": {func(t *testing.T, rdb redis.UniversalClient, c *Client) {
 			later := task(1)
 			later.After = time.Hour
 			enqueue(t, c, later)
 			rdb.ZRem(t.Context(), "asynq:{crm}:scheduled", taskID(task(1)))
 		}, dispatch.Lost},
-		"deleted by hand": {func(t *testing.T, _ *redis.Client, c *Client) {
+		"deleted by hand": {func(t *testing.T, _ redis.UniversalClient, c *Client) {
 			enqueue(t, c, task(1))
 			if err := c.inspector.DeleteTask("crm", taskID(task(1))); err != nil {
 				t.Fatal(err)
@@ -161,7 +189,7 @@ func TestEnsure(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			rdb := testenv.Redis(t).Client(t)
+			empty(t, rdb)
 			client := NewClient(rdb, rdb)
 			c.arrange(t, rdb, client)
 			got, err := client.Ensure(t.Context(), task(1))
@@ -180,7 +208,7 @@ func enqueue(t *testing.T, c *Client, task dispatch.Task) {
 }
 
 // active puts a task where a worker that has taken it leaves it.
-func active(t *testing.T, rdb *redis.Client, c *Client, lease time.Time) {
+func active(t *testing.T, rdb redis.UniversalClient, c *Client, lease time.Time) {
 	t.Helper()
 	enqueue(t, c, task(1))
 	id := taskID(task(1))
@@ -196,8 +224,7 @@ func active(t *testing.T, rdb *redis.Client, c *Client, lease time.Time) {
 	}
 }
 
-func TestOldestPending(t *testing.T) {
-	rdb := testenv.Redis(t).Client(t)
+func testOldestPending(t *testing.T, rdb redis.UniversalClient) {
 	client := NewClient(rdb, rdb)
 	if age, err := client.OldestPending(t.Context(), task(1)); age != 0 || err != nil {
 		t.Fatalf("of a queue that does not exist: %v, %v", age, err)
@@ -217,8 +244,7 @@ func TestOldestPending(t *testing.T) {
 
 // What is still running when the time is up gets its context ended, so that it can hand
 // its delivery back, and Stop returns.
-func TestStopEndsRunsInFlight(t *testing.T) {
-	rdb := testenv.Redis(t).Client(t)
+func testStopEndsRunsInFlight(t *testing.T, rdb redis.UniversalClient) {
 	began, ended := make(chan struct{}), make(chan struct{})
 	w := serve(t, rdb, func(ctx context.Context, _ dispatch.Task) error {
 		close(began)
@@ -236,8 +262,7 @@ func TestStopEndsRunsInFlight(t *testing.T) {
 	}
 }
 
-func TestForeignTaskIsKept(t *testing.T) {
-	rdb := testenv.Redis(t).Client(t)
+func testForeignTaskIsKept(t *testing.T, rdb redis.UniversalClient) {
 	serve(t, rdb, func(context.Context, dispatch.Task) error { t.Error("a foreign task was run"); return nil })
 	if _, err := asynq.NewClientFromRedisClient(rdb).Enqueue(asynq.NewTask("other", nil), asynq.Queue("crm"), asynq.TaskID("foreign")); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ type Handler func(ctx context.Context, t dispatch.Task) error
 
 // Options of a Worker.
 type Options struct {
-	Redis   *redis.Client // plain: the gates hook onto copies of it
+	Redis   redis.UniversalClient // plain, or what is held would hold the commands of others
 	Handler Handler
 	Log     *slog.Logger
 	// Valve gives what holds a target back; nil: nothing holds any.
@@ -115,10 +115,8 @@ func (w *Worker) newServer(target string, concurrency int) *server {
 		valve = w.o.Valve(target)
 	}
 	g := newGate(len(queues), valve)
-	client := w.o.Redis.WithTimeout(w.o.Redis.Options().ReadTimeout) // a copy that shares the pool, not the hooks
-	client.AddHook(g)
 	log := w.o.Log.With("target", target)
-	return &server{gate: g, concurrency: concurrency, asynq: asynq.NewServerFromRedisClient(client, asynq.Config{
+	return &server{gate: g, concurrency: concurrency, asynq: asynq.NewServerFromRedisClient(gated{w.o.Redis, g}, asynq.Config{
 		Concurrency: concurrency,
 		Queues:      queues,
 		BaseContext: func() context.Context { return w.ctx },
