@@ -51,7 +51,7 @@ func (a Admin) Enabled() bool { return a.Listen != "" && a.Listen != Off }
 
 // Redis says where the store is and how to reach it.
 type Redis struct {
-	URL          RedisURL   `yaml:"url" json:"url" jsonschema_description:"redis://host:port/db, rediss://…, unix:///path, redis+sentinel://host:port,host:port/master, or embedded; redis+cluster:// is not supported yet. No password."`
+	URL          RedisURL   `yaml:"url" json:"url" jsonschema_description:"redis://host:port/db, rediss://…, unix:///path, redis+sentinel://host:port,host:port/master, redis+cluster://host:port,host:port, or embedded. No password."`
 	Username     string     `yaml:"username" json:"username,omitempty" jsonschema_description:"User of Redis's access control list."`
 	Password     secret.Ref `yaml:"password" json:"password" jsonschema_description:"Password of Redis."`
 	DataDir      string     `yaml:"data_dir" json:"data_dir" jsonschema_description:"Folder of the embedded Redis; relative to this file. Default: redis below data_dir."`

@@ -30,14 +30,15 @@ import (
 // attackRig is a gateway with workers under files of the test's own.
 type attackRig struct {
 	*rig
-	log lines
+	redis *testenv.RedisServer
+	log   lines
 }
 
 // attacked starts one. operator is added to the operator's file, routes is the route
 // file; in both ${VICTIM} and the like were replaced by the caller.
 func attacked(t *testing.T, operator, routes string, resolver *net.Resolver) *attackRig {
 	t.Helper()
-	r := &attackRig{rig: &rig{dir: t.TempDir(), redis: testenv.Redis(t), client: &http.Client{Transport: &http.Transport{}}}}
+	r := &attackRig{rig: &rig{dir: t.TempDir(), client: &http.Client{Transport: &http.Transport{}}}, redis: testenv.Redis(t)}
 	t.Cleanup(r.client.CloseIdleConnections)
 	r.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	t.Setenv("HEADGATE_ADMIN_TOKEN", "admin")

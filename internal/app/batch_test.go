@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"headgate/dispatch/tracking"
 	"headgate/internal/testenv"
 )
@@ -60,16 +62,16 @@ func (b *bulkBackend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // newBatchRig is the quickstart with analytics gathering its events.
-func newBatchRig(t *testing.T, options ...testenv.Option) (*rig, *bulkBackend) {
+func newBatchRig(t *testing.T, on *testenv.RedisServer) (*rig, *bulkBackend) {
 	t.Helper()
 	backend := &bulkBackend{bodies: map[string]string{}, taken: map[string]int{}, seen: map[string]bool{}, done: map[string]bool{}}
 	server := httptest.NewServer(backend)
 	t.Cleanup(server.Close)
-	r := newRig(t, func(routes string) string {
+	rdb := func(t testing.TB) redis.UniversalClient { return on.Client(t) }
+	r := newRigOn(t, "url: "+on.URL(), rdb, func(routes string) string {
 		return strings.Replace(routes, "${BACKENDS_URL}/analytics\n",
 			server.URL+"\n    batch: {max_records: 40, linger: 400ms}\n", 1)
-	}, options...)
-	r.start(t)
+	})
 	return r, backend
 }
 
@@ -98,7 +100,8 @@ func (b *bulkBackend) check(t *testing.T, records int) {
 // Many records, few calls, and each record ends by itself.
 func TestRecordsTravelTogether(t *testing.T) {
 	const records = 500
-	r, backend := newBatchRig(t)
+	r, backend := newBatchRig(t, testenv.Redis(t))
+	r.start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	ids := make([]string, records)

@@ -35,9 +35,14 @@ func (r *rig) adminSays(t *testing.T, path string) string {
 // A backend that fails is left alone: what is meant for it waits without using up
 // attempts, an operator sees it, and all of it is delivered once the backend is well.
 func TestFailingBackendIsLeftAlone(t *testing.T) {
-	r := newRig(t, func(s string) string {
-		return strings.Replace(s, "    put: /contacts", "    retry: {attempts: 6, first: 50ms, max: 100ms}\n    breaker: {failures: 5, open_for: 3s}\n    put: /contacts", 1)
-	})
+	failingBackendIsLeftAlone(t, newRig(t, breakSoon))
+}
+
+func breakSoon(s string) string {
+	return strings.Replace(s, "    put: /contacts", "    retry: {attempts: 6, first: 50ms, max: 100ms}\n    breaker: {failures: 5, open_for: 3s}\n    put: /contacts", 1)
+}
+
+func failingBackendIsLeftAlone(t *testing.T, r *rig) {
 	r.start(t)
 	crm := r.backends.Backend("crm")
 	if err := crm.Behave("/", "status=503", 0); err != nil {

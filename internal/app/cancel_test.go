@@ -33,8 +33,9 @@ func (r *rig) cancel(t *testing.T, id string) *gateway.CancelView {
 
 // A dispatch is canceled while its delivery is under way, queued, and waiting for its next
 // attempt: the first goes on, and the others never reach the backend again.
-func TestCancel(t *testing.T) {
-	r := newRig(t, oneSlot)
+func TestCancel(t *testing.T) { cancelInEveryState(t, newRig(t, oneSlot)) }
+
+func cancelInEveryState(t *testing.T, r *rig) {
 	r.start(t)
 	crm := r.backends.Backend("crm")
 	if err := crm.Behave("/", "delay=5s", 1); err != nil {
@@ -89,12 +90,8 @@ func TestCancel(t *testing.T) {
 	if keys, _ := r.keysSeen("crm", ids[1]); len(keys) != 0 {
 		t.Errorf("the backend saw what was canceled before it began: %v", keys)
 	}
-	rdb := r.redis.Client(t)
 	for _, pattern := range []string{"hg:*:due", "hg:*:queued:*", "hg:*:open", "asynq:{*}:pending", "asynq:{*}:archived"} {
-		testenv.Eventually(t, 10*time.Second, func() bool {
-			keys, err := rdb.Keys(t.Context(), pattern).Result()
-			return err == nil && len(keys) == 0
-		}, "keys are left: "+pattern)
+		testenv.Eventually(t, 10*time.Second, func() bool { return len(r.keys(t, pattern)) == 0 }, "keys are left: "+pattern)
 	}
 }
 

@@ -106,8 +106,9 @@ func (r *rig) died(t *testing.T, n int) (id string) {
 
 // A delivery gives up, is listed, and is replayed once its backend is mended: the backend
 // sees the same idempotency key.
-func TestDeadLetterIsReplayed(t *testing.T) {
-	r := newRig(t, giveUpSoon)
+func TestDeadLetterIsReplayed(t *testing.T) { deadLetterIsReplayed(t, newRig(t, giveUpSoon)) }
+
+func deadLetterIsReplayed(t *testing.T, r *rig) {
 	r.start(t)
 	id := r.died(t, 1)
 	var page admin.DeadPageView
@@ -189,12 +190,8 @@ func TestOwnerReplays(t *testing.T) {
 // bury writes n dead letters to crm as a fleet would have left them.
 func (r *rig) bury(t *testing.T, n int) {
 	t.Helper()
-	conn, err := redisstore.Connect(redisstore.Options{Network: "unix", Addr: r.redis.Socket()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	store := redisstore.New(conn.Shared, conn.Base)
+	rdb := r.rdb(t)
+	store := redisstore.New(rdb, rdb)
 	defer store.Close()
 	plan := r.Table().Plans()["crm"].Hash
 	if err := store.SavePlan(t.Context(), plan, r.Table().Plans()["crm"].Source); err != nil {
@@ -265,12 +262,13 @@ func (r *rig) replayAll(t *testing.T, body string, enough func(admin.ProgressLin
 
 // Thousands are replayed at a pace; the client goes away in the middle and goes on from
 // the cursor: each is sent once.
-func TestManyDeadLettersReplayed(t *testing.T) {
+func TestManyDeadLettersReplayed(t *testing.T) { manyDeadLettersReplayed(t, newRig(t, nil)) }
+
+func manyDeadLettersReplayed(t *testing.T, r *rig) {
 	letters := 5000
 	if testing.Short() {
 		letters = 1500
 	}
-	r := newRig(t, nil)
 	r.start(t)
 	r.bury(t, letters)
 	never := func(admin.ProgressLine) bool { return false }
@@ -300,7 +298,7 @@ func TestManyDeadLettersReplayed(t *testing.T) {
 	if stats := crm.Stats(); stats.Requests != letters || stats.Duplicates != 0 {
 		t.Errorf("%d requests for %d letters, %d duplicates", stats.Requests, letters, stats.Duplicates)
 	}
-	if keys, err := r.redis.Client(t).Keys(t.Context(), "hg:*:dead").Result(); err != nil || len(keys) != 0 {
-		t.Errorf("dead letters are left: %v, %v", keys, err)
+	if keys := r.keys(t, "hg:*:dead"); len(keys) != 0 {
+		t.Errorf("dead letters are left: %v", keys)
 	}
 }

@@ -71,7 +71,7 @@ func (a *App) buildAdmin() error {
 	if err != nil {
 		return fmt.Errorf("admin.token: %w", err)
 	}
-	dashboard, closeDashboard := queue.Dashboard(a.conn.Base, "/asynqmon")
+	dashboard, closeDashboard := queue.Dashboard(a.conn.Another, "/asynqmon")
 	a.onStop("dashboard", func(context.Context) error { return closeDashboard() })
 	a.admin = admin.New(admin.Options{
 		Token: token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Asynqmon: dashboard,
@@ -84,9 +84,13 @@ func (a *App) buildAdmin() error {
 // ready tells what requests need and how it stands.
 func (a *App) ready(ctx context.Context) []admin.Check {
 	redis := admin.Check{Name: "redis", State: admin.OK}
-	if err := a.conn.Base.Ping(ctx).Err(); err != nil {
+	if partly, err := a.conn.Health(ctx); err != nil {
 		redis.State, redis.Detail = admin.Failed, "redis does not answer"
 		a.log.WarnContext(ctx, "redis does not answer", "error", err)
+	} else if partly != "" {
+		// What the other nodes have goes on: taking this process out would stop that, too.
+		redis.State, redis.Detail = admin.Warning, "a node of the cluster does not answer"
+		a.log.WarnContext(ctx, "a node of the redis cluster does not answer", "error", partly)
 	}
 	checks := []admin.Check{redis}
 	if found, err := a.store.Guard(ctx); err == nil {

@@ -19,15 +19,26 @@ func TestRedisGoesAway(t *testing.T) {
 		"stalled": func(r *testenv.RedisServer, while func()) { r.Pause(); while(); r.Resume() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, backend := newBatchRig(t, testenv.WithAOF(), testenv.WithConf("appendfsync", "always"))
-			requests := throughOutage(t, r, outage)
+			server := testenv.Redis(t, testenv.WithAOF())
+			r, backend := newBatchRig(t, server)
+			requests := throughOutage(t, r, func(post func() error) {
+				outage(server, func() {
+					// Away long enough for commands in flight to fail, and until one is refused.
+					began := time.Now()
+					testenv.Eventually(t, time.Minute, func() bool { return post() != nil && time.Since(began) > 4*time.Second },
+						"nothing was refused while redis was away")
+				})
+			})
 			backend.check(t, requests)
 		})
 	}
 }
 
-// throughOutage gives how many requests were acknowledged, each of another profile.
-func throughOutage(t *testing.T, r *rig, outage func(r *testenv.RedisServer, while func())) int {
+// throughOutage calls outage while requests arrive. It is given one more to send. The
+// result is how many were acknowledged, each of another profile.
+func throughOutage(t *testing.T, r *rig, outage func(post func() error)) int {
+	t.Helper()
+	r.start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	const requests = 300
@@ -59,14 +70,7 @@ func throughOutage(t *testing.T, r *rig, outage func(r *testenv.RedisServer, whi
 		})
 	})
 	<-half
-	outage(r.redis, func() {
-		// Away long enough for commands in flight to fail, and until one is refused.
-		began := time.Now()
-		testenv.Eventually(t, time.Minute, func() bool {
-			_, err := r.post(ctx, requests+1)
-			return err != nil && time.Since(began) > 4*time.Second
-		}, "nothing was refused while redis was away")
-	})
+	outage(func() error { _, err := r.post(ctx, requests+1); return err })
 	load.Wait()
 	repeated := 0
 	refused.Range(func(i, _ any) bool {

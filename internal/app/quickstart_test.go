@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"headgate/dispatch/tracking"
 	"headgate/examples/quickstart"
 	"headgate/gateway"
@@ -28,7 +30,7 @@ func TestMain(m *testing.M) { testenv.Leaks(m) }
 type rig struct {
 	*app.App
 	backends *simulate.Server
-	redis    *testenv.RedisServer
+	rdb      func(testing.TB) redis.UniversalClient // of the same Redis
 	dir      string
 	token    string
 	client   *http.Client
@@ -37,7 +39,14 @@ type rig struct {
 // newRig starts it. edit changes the route file before it is read.
 func newRig(t *testing.T, edit func(routes string) string, options ...testenv.Option) *rig {
 	t.Helper()
-	r := &rig{dir: t.TempDir(), redis: testenv.Redis(t, options...), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	server := testenv.Redis(t, options...)
+	return newRigOn(t, "url: "+server.URL(), func(t testing.TB) redis.UniversalClient { return server.Client(t) }, edit)
+}
+
+// newRigOn takes what stands below `redis` in the operator's file.
+func newRigOn(t *testing.T, settings string, rdb func(testing.TB) redis.UniversalClient, edit func(routes string) string) *rig {
+	t.Helper()
+	r := &rig{dir: t.TempDir(), rdb: rdb, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 	t.Cleanup(r.client.CloseIdleConnections)
 	backends := []*simulate.Backend{
 		simulate.NewSync("crm"),
@@ -58,7 +67,7 @@ func newRig(t *testing.T, edit func(routes string) string, options ...testenv.Op
 	if err := os.CopyFS(r.dir, quickstart.Files); err != nil {
 		t.Fatal(err)
 	}
-	r.rewrite(t, "headgate.yaml", func(s string) string { return strings.Replace(s, "url: embedded", "url: "+r.redis.URL(), 1) })
+	r.rewrite(t, "headgate.yaml", func(s string) string { return strings.Replace(s, "url: embedded", settings, 1) })
 	r.rewrite(t, "routes/profiles.yaml", func(s string) string {
 		s = strings.Replace(s, "limit: 100,", "limit: 1000000,", 1)
 		if edit != nil {
@@ -177,12 +186,13 @@ var want = map[string]tracking.State{
 
 // Many requests at once: every dispatch ends, every backend has seen each key, nothing
 // was sent twice, and when all is over no row and no task is left.
-func TestManyRequestsAtOnce(t *testing.T) {
+func TestManyRequestsAtOnce(t *testing.T) { manyRequestsAtOnce(t, newRig(t, nil)) }
+
+func manyRequestsAtOnce(t *testing.T, r *rig) {
 	requests, atOnce := 2000, 64
 	if testing.Short() {
 		requests = 200
 	}
-	r := newRig(t, nil)
 	r.start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -224,14 +234,34 @@ func TestManyRequestsAtOnce(t *testing.T) {
 // nothingLeft checks that no index and no queue of ours holds anything.
 func (r *rig) nothingLeft(t *testing.T) {
 	t.Helper()
-	rdb := r.redis.Client(t)
 	for _, pattern := range []string{"hg:*:due", "hg:*:queued:*", "hg:*:open", "asynq:{*}:pending", "asynq:{*}:scheduled", "asynq:{*}:retry", "asynq:{*}:archived"} {
 		// A run applies its outcome before asynq puts its task away.
-		testenv.Eventually(t, 10*time.Second, func() bool {
-			keys, err := rdb.Keys(t.Context(), pattern).Result()
-			return err == nil && len(keys) == 0
-		}, "keys are left: "+pattern)
+		testenv.Eventually(t, 10*time.Second, func() bool { return len(r.keys(t, pattern)) == 0 }, "keys are left: "+pattern)
 	}
+}
+
+// keys lists keys, of all nodes when there are several.
+func (r *rig) keys(t *testing.T, pattern string) (out []string) {
+	t.Helper()
+	var mu sync.Mutex
+	list := func(ctx context.Context, rdb *redis.Client) error {
+		keys, err := rdb.Keys(ctx, pattern).Result()
+		mu.Lock()
+		defer mu.Unlock()
+		out = append(out, keys...)
+		return err
+	}
+	var err error
+	switch rdb := r.rdb(t).(type) {
+	case *redis.ClusterClient:
+		err = rdb.ForEachMaster(t.Context(), list)
+	case *redis.Client:
+		err = list(t.Context(), rdb)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // each runs f for 0…n-1, at most atOnce at a time.

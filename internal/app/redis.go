@@ -47,12 +47,14 @@ func openRedis(ctx context.Context, c *config.Config, pool int) (conn *redisstor
 	case config.Sentinel:
 		o.Master, o.Sentinels = c.Redis.URL.Master, c.Redis.URL.Addrs
 	case config.Cluster:
-		return nil, nil, errors.New("redis.url: a cluster is not supported yet; use redis://, rediss://, redis+sentinel://, unix:// or embedded")
+		o.Cluster = c.Redis.URL.Addrs
 	}
 	if c.Redis.URL.TLS {
-		if o.TLS, err = tlsConfig(c.Redis.TLS); err != nil {
+		config, err := tlsConfig(c.Redis.TLS)
+		if err != nil {
 			return nil, nil, err
 		}
+		o.TLS = func() (*tls.Config, error) { return config, nil }
 	}
 	conn, err = redisstore.Connect(o)
 	if err != nil && server != nil {

@@ -42,7 +42,7 @@ func (s *Store) Join(ctx context.Context, ref tracking.Ref, g tracking.Gathering
 		return joined, err
 	}
 	keys := []string{recordKey(shard, g.Candidate), gatheringKey(shard), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard)}
-	answer, err := joinScript.Run(ctx, s.rdb, keys, ref.Tracking, ref.Target, g.Candidate, openField(ref.Target, g.Plan),
+	answer, err := s.run(ctx, joinScript, keys, ref.Tracking, ref.Target, g.Candidate, openField(ref.Target, g.Plan),
 		meta, millis(g.Retention)+" 0 -", value, g.Until.UnixMilli(), g.MaxRecords).StringSlice()
 	if err != nil {
 		return joined, unavailable("join a batch", err)
@@ -60,7 +60,7 @@ func (s *Store) Seal(ctx context.Context, batch tracking.Ref) ([]string, error) 
 		return nil, err
 	}
 	keys := []string{recordKey(shard, batch.Tracking), gatheringKey(shard), membersKey(shard, batch.Tracking)}
-	ids, err := sealScript.Run(ctx, s.rdb, keys, batch.Tracking).StringSlice()
+	ids, err := s.run(ctx, sealScript, keys, batch.Tracking).StringSlice()
 	return ids, unavailable("seal a batch", err)
 }
 
@@ -115,7 +115,7 @@ func (s *Store) board(ctx context.Context, shard string, batch tracking.Ref, out
 		keys = append(keys, recordKey(shard, id), payloadKey(shard, id))
 		args = append(args, id)
 	}
-	answer, err := boardScript.Run(ctx, s.rdb, keys, args...).StringSlice()
+	answer, err := s.run(ctx, boardScript, keys, args...).StringSlice()
 	if err != nil {
 		return unavailable("read the members of a batch", err)
 	}

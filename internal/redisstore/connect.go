@@ -19,11 +19,14 @@ type Options struct {
 	// asked for its address, and again after a fail-over. Addr is not used then.
 	Master    string
 	Sentinels []string
-	Username  string
-	Password  string
-	DB        int
-	TLS       *tls.Config
-	PoolSize  int // connections per process; 0 takes 64
+	// Cluster, when not empty, are nodes of a cluster; the others are learnt from them.
+	// Addr and DB are not used then.
+	Cluster  []string
+	Username string
+	Password string
+	DB       int
+	TLS      func() (*tls.Config, error) // asked for each connection; nil: none
+	PoolSize int                         // connections per process, in a cluster per node; 0 takes 64
 	// AutoPipeline gathers the commands of concurrent callers into shared pipelines. The
 	// client's feature is young, so it can be switched off.
 	AutoPipeline bool
@@ -31,10 +34,17 @@ type Options struct {
 
 // Conn is the one way this process reaches Redis.
 type Conn struct {
-	// Base is the plain client: for blocking and unusual commands, and for hooks.
-	Base *redis.Client
+	// Base is the plain client: for blocking and unusual commands.
+	Base redis.UniversalClient
 	// Shared is for the hot path: an auto-pipelining face of Base, or Base itself.
 	Shared redis.UniversalClient
+
+	o Options
+}
+
+// pipeliner is what every kind of client has beyond the common interface.
+type pipeliner interface {
+	AutoPipeline() (*redis.AutoPipeliner, error)
 }
 
 // defaultPool is what a process takes when nothing is said: enough for every worker
@@ -46,19 +56,31 @@ func Connect(o Options) (*Conn, error) {
 	if o.PoolSize == 0 {
 		o.PoolSize = defaultPool
 	}
-	base := single(o)
-	if o.Master != "" {
-		base = failover(o)
-	}
-	out := &Conn{Base: base, Shared: base}
+	out := &Conn{o: o}
+	out.Base = out.Another(o.PoolSize)
+	out.Shared = out.Base
 	if o.AutoPipeline {
-		shared, err := base.AutoPipeline()
+		shared, err := out.Base.(pipeliner).AutoPipeline()
 		if err != nil {
 			return nil, fmt.Errorf("set up auto-pipelining: %w", err)
 		}
 		out.Shared = shared
 	}
 	return out, nil
+}
+
+// Another makes one more client like Base, with connections of its own. It is the
+// caller's to close.
+func (c *Conn) Another(poolSize int) redis.UniversalClient {
+	o := c.o
+	o.PoolSize = poolSize
+	switch {
+	case len(o.Cluster) > 0:
+		return clustered(o)
+	case o.Master != "":
+		return failover(o)
+	}
+	return single(o)
 }
 
 // What holds for every kind of client. Without ContextTimeoutEnabled a context's deadline
@@ -76,7 +98,7 @@ const (
 func single(o Options) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Network: o.Network, Addr: o.Addr, Username: o.Username, Password: o.Password, DB: o.DB,
-		TLSConfig: o.TLS, PoolSize: o.PoolSize, ContextTimeoutEnabled: true,
+		Dialer: dialer(o.TLS), PoolSize: o.PoolSize, ContextTimeoutEnabled: true,
 		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout,
 		MaxRetries: noRetries, DialerRetries: oneDial,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
@@ -87,7 +109,7 @@ func single(o Options) *redis.Client {
 func failover(o Options) *redis.Client {
 	return redis.NewFailoverClient(&redis.FailoverOptions{
 		MasterName: o.Master, SentinelAddrs: o.Sentinels, Username: o.Username, Password: o.Password, DB: o.DB,
-		TLSConfig: o.TLS, PoolSize: o.PoolSize, ContextTimeoutEnabled: true,
+		Dialer: dialer(o.TLS), PoolSize: o.PoolSize, ContextTimeoutEnabled: true,
 		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout,
 		MaxRetries: noRetries, DialerRetries: oneDial,
 	})

@@ -24,7 +24,7 @@ const (
 // DeadLetters implements tracking.Store. The shards' rows are merged by time; what is held
 // of them is bounded, however many there are.
 func (s *Store) DeadLetters(ctx context.Context, q tracking.DeadQuery) (page tracking.DeadPage, err error) {
-	now, err := s.base.Time(ctx).Result()
+	now, err := s.now(ctx, deadKey(shardPrefix[0]))
 	if err != nil {
 		return page, unavailable("list dead letters", err)
 	}

@@ -3,9 +3,13 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // maxSkew is how far this host's clock may be from Redis's before it is told: asynq
@@ -16,23 +20,42 @@ const maxSkew = 5 * time.Second
 const oldestMajor, oldestMinor = 6, 2
 
 // Guard looks at how Redis is set up and says, in words for an operator, what breaks the
-// promise that nothing acknowledged is lost. Empty: nothing was found.
+// promise that nothing acknowledged is lost. Empty: nothing was found. Of a cluster it
+// looks at every master.
 func (s *Store) Guard(ctx context.Context) ([]string, error) {
-	text, err := s.base.Info(ctx).Result()
-	if err != nil {
-		return nil, unavailable("look at redis", err)
+	var mu sync.Mutex
+	var found []string
+	err := eachMaster(ctx, s.base, func(ctx context.Context, name string, rdb redis.UniversalClient) error {
+		text, err := rdb.Info(ctx).Result()
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		now, err := rdb.Time(ctx).Result()
+		if err != nil {
+			return err
+		}
+		// Half the round trip is the best guess of when the answer was made.
+		mine := append(judge(parseInfo(text)), judgeClock(now.Sub(began.Add(time.Since(began)/2)))...)
+		mu.Lock()
+		defer mu.Unlock()
+		for _, text := range mine {
+			if name != "" {
+				text = name + ": " + text
+			}
+			found = append(found, text)
+		}
+		return nil
+	})
+	slices.Sort(found)
+	return found, unavailable("look at redis", err)
+}
+
+func judgeClock(skew time.Duration) []string {
+	if skew = skew.Abs(); skew > maxSkew {
+		return []string{fmt.Sprintf("this host's clock is %s away from that of redis; keep both in step", skew.Round(time.Second))}
 	}
-	began := time.Now()
-	now, err := s.base.Time(ctx).Result()
-	if err != nil {
-		return nil, unavailable("look at redis", err)
-	}
-	found := judge(parseInfo(text))
-	// Half the round trip is the best guess of when the answer was made.
-	if skew := now.Sub(began.Add(time.Since(began) / 2)).Abs(); skew > maxSkew {
-		found = append(found, fmt.Sprintf("this host's clock is %s away from that of redis; keep both in step", skew.Round(time.Second)))
-	}
-	return found, nil
+	return nil
 }
 
 func parseInfo(text string) map[string]string {

@@ -68,21 +68,33 @@ func (s *Store) rows(ctx context.Context, key func(shard string) string, age tim
 	}
 	var out []tracking.Row
 	var errs []error
-	if !s.cluster {
-		rows, err := s.rowsOf(overdueScript.Run(ctx, s.base, keys, millis(age), limit, target))
-		out, errs = rows, append(errs, err)
-	} else {
-		for _, k := range keys {
-			// A shard that cannot be read must not keep the others from being looked at.
-			rows, err := s.rowsOf(overdueScript.Run(ctx, s.rdb, []string{k}, millis(age), limit-len(out), target))
-			errs = append(errs, err)
-			if out = append(out, rows...); len(out) >= limit || ctx.Err() != nil {
-				break
-			}
-		}
+	for _, cmd := range s.overdue(ctx, keys, millis(age), limit, target) {
+		// A shard that cannot be read must not keep the others from being looked at.
+		rows, err := s.rowsOf(cmd)
+		out, errs = append(out, rows...), append(errs, err)
 	}
+	out = out[:min(limit, len(out))]
 	oldestFirst(out)
 	return out, errors.Join(errs...)
+}
+
+// overdue runs the script: once for all keys, in a cluster once for each, in one wave.
+func (s *Store) overdue(ctx context.Context, keys []string, args ...any) []*redis.Cmd {
+	if !s.cluster {
+		return []*redis.Cmd{overdueScript.Run(ctx, s.base, keys, args...)}
+	}
+	pipe := s.base.Pipeline()
+	out := make([]*redis.Cmd, len(keys))
+	for i, key := range keys {
+		out[i] = overdueScript.EvalSha(ctx, pipe, []string{key}, args...)
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	for i, key := range keys {
+		if err := out[i].Err(); redis.HasErrorPrefix(err, "NOSCRIPT") || notNow(err) {
+			out[i] = overdueScript.Run(ctx, s.base, []string{key}, args...)
+		}
+	}
+	return out
 }
 
 // rowsOf reads the script's answer. A row that cannot be read is reported and left out:

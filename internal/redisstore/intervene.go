@@ -53,7 +53,7 @@ func (s *Store) Cancel(ctx context.Context, id, tenant string) (*tracking.Dispat
 		if d.Tenant != tenant {
 			return nil, tracking.ErrNotFound
 		}
-		now, err := s.base.Time(ctx).Result()
+		now, err := s.now(ctx, recordKey(shard, id))
 		if err != nil {
 			return nil, unavailable("cancel", err)
 		}
@@ -88,7 +88,7 @@ func (s *Store) cancel(ctx context.Context, shard string, d *tracking.Dispatch, 
 	if len(keys) == fixed {
 		return false, nil
 	}
-	answer, err := cancelScript.Run(ctx, s.rdb, keys, args...).StringSlice()
+	answer, err := s.run(ctx, cancelScript, keys, args...).StringSlice()
 	if err != nil {
 		return false, unavailable("cancel", err)
 	}
@@ -116,7 +116,7 @@ func (s *Store) Revive(ctx context.Context, ref tracking.Ref, expect tracking.Fe
 	}
 	id := ref.Tracking
 	keys := []string{recordKey(shard, id), payloadKey(shard, id), deadKey(shard), queuedKey(shard, ref.Target), openKey(shard)}
-	answer, err := reviveScript.Run(ctx, s.rdb, keys, id, ref.Target, expect.Seq, value, openField(ref.Target, next.Plan), string(payload)).Text()
+	answer, err := s.run(ctx, reviveScript, keys, id, ref.Target, expect.Seq, value, openField(ref.Target, next.Plan), string(payload)).Text()
 	switch {
 	case err != nil:
 		return unavailable("revive delivery", err)
@@ -137,7 +137,7 @@ func (s *Store) DropDeadLetter(ctx context.Context, ref tracking.Ref) error {
 		return err
 	}
 	keys := []string{recordKey(shard, ref.Tracking), payloadKey(shard, ref.Tracking), deadKey(shard)}
-	n, err := dropScript.Run(ctx, s.rdb, keys, ref.Tracking, ref.Target, millis(s.deadFor)).Int()
+	n, err := s.run(ctx, dropScript, keys, ref.Tracking, ref.Target, millis(s.deadFor)).Int()
 	if err == nil && n == 0 {
 		return tracking.ErrNotFound
 	}
@@ -170,9 +170,9 @@ func (s *Store) Letter(ctx context.Context, ref tracking.Ref) (*tracking.Letter,
 	fields := pipe.HMGet(ctx, recordKey(shard, ref.Tracking), "m", "a", "t:"+ref.Target)
 	payload := pipe.HGet(ctx, payloadKey(shard, ref.Tracking), ref.Target)
 	score := pipe.ZScore(ctx, deadKey(shard), member(ref))
-	now := pipe.Time(ctx)
 	_, _ = pipe.Exec(ctx) // its error may only say that there is no payload; each command's own is looked at
-	for _, err := range []error{fields.Err(), noNil(payload.Err()), noNil(score.Err()), now.Err()} {
+	now, err := s.now(ctx, recordKey(shard, ref.Tracking))
+	for _, err := range []error{fields.Err(), noNil(payload.Err()), noNil(score.Err()), err} {
 		if err != nil {
 			return nil, unavailable("read delivery", err)
 		}
@@ -181,7 +181,7 @@ func (s *Store) Letter(ctx context.Context, ref tracking.Ref) (*tracking.Letter,
 	if err != nil {
 		return nil, err
 	}
-	out.Now = now.Val().UTC().Truncate(time.Millisecond)
+	out.Now = now.UTC().Truncate(time.Millisecond)
 	if score.Err() == nil {
 		out.Expires = time.UnixMilli(int64(score.Val())).UTC().Add(s.deadFor)
 		out.Dead = out.Expires.After(out.Now)

@@ -64,7 +64,7 @@ func TestSentinelFailOver(t *testing.T) {
 	if _, err := store.Accept(t.Context(), before); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := conn.Base.Wait(t.Context(), 1, 5*time.Second).Result(); err != nil || n != 1 {
+	if n, err := conn.Base.(*redis.Client).Wait(t.Context(), 1, 5*time.Second).Result(); err != nil || n != 1 {
 		t.Fatalf("%d replicas have the record: %v", n, err)
 	}
 	master.Kill()

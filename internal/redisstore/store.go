@@ -115,7 +115,7 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 	// A lost answer is found out by sending again: the script is idempotent on the ID.
 	var answer []string
 	for attempt := 0; ; attempt++ {
-		answer, err = acceptScript.Run(ctx, s.rdb, keys, args...).StringSlice()
+		answer, err = s.run(ctx, acceptScript, keys, args...).StringSlice()
 		if err == nil {
 			break
 		}
@@ -190,7 +190,7 @@ func (s *Store) Claim(ctx context.Context, ref tracking.Ref, seq int, run string
 	}
 	id := ref.Tracking
 	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), runKey(shard, tracking.OwnerOf(run))}
-	answer, err := claimScript.Run(ctx, s.rdb, keys, id, ref.Target, seq, run, millis(hold)).StringSlice()
+	answer, err := s.run(ctx, claimScript, keys, id, ref.Target, seq, run, millis(hold)).StringSlice()
 	if err != nil {
 		return nil, unavailable("claim delivery", err)
 	}
@@ -247,7 +247,7 @@ func (s *Store) Apply(ctx context.Context, ref tracking.Ref, expect tracking.Fen
 	}
 	id := ref.Tracking
 	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard), deadKey(shard)}
-	answer, err := applyScript.Run(ctx, s.rdb, keys, id, ref.Target, expect.Seq, token(expect.Token), value,
+	answer, err := s.run(ctx, applyScript, keys, id, ref.Target, expect.Seq, token(expect.Token), value,
 		letter(next), due, openField(ref.Target, next.Plan), drop, dead, millis(s.deadFor)).Text()
 	switch {
 	case err != nil:
@@ -310,13 +310,15 @@ func (s *Store) Touch(ctx context.Context, row tracking.Row) error {
 
 // Prepare loads the scripts, so that the first request does not pay for it.
 func (s *Store) Prepare(ctx context.Context) error {
-	for _, script := range []*redis.Script{
-		acceptScript, claimScript, applyScript, overdueScript, cancelScript, reviveScript, dropScript, expireScript,
-		joinScript, sealScript, boardScript,
-	} {
-		if err := script.Load(ctx, s.base).Err(); err != nil {
-			return unavailable("load scripts", err)
+	return unavailable("load scripts", eachMaster(ctx, s.base, func(ctx context.Context, _ string, rdb redis.UniversalClient) error {
+		for _, script := range []*redis.Script{
+			acceptScript, claimScript, applyScript, overdueScript, cancelScript, reviveScript, dropScript, expireScript,
+			joinScript, sealScript, boardScript,
+		} {
+			if err := script.Load(ctx, rdb).Err(); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	}))
 }

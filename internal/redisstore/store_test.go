@@ -1,10 +1,13 @@
 package redisstore
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
 
 	"headgate/dispatch/tracking"
 	"headgate/dispatch/tracking/trackingtest"
@@ -35,25 +38,36 @@ func open(t testing.TB, o Options) (*Store, *Conn) {
 func TestStore(t *testing.T) {
 	server := testenv.Redis(t)
 	mini := miniredis.RunT(t)
+	cluster := testenv.Cluster(t, false).Addrs()
 	for name, o := range map[string]Options{
-		"redis":                {Network: "unix", Addr: server.Socket()},
-		"redis, auto-pipeline": {Network: "tcp", Addr: server.Addr(), AutoPipeline: true},
-		"redis, scripts lost":  {Network: "tcp", Addr: server.Addr(), AutoPipeline: true, PoolSize: 4},
-		"emulation":            {Network: "tcp", Addr: mini.Addr(), PoolSize: 8},
+		"redis":                  {Network: "unix", Addr: server.Socket()},
+		"redis, auto-pipeline":   {Network: "tcp", Addr: server.Addr(), AutoPipeline: true},
+		"redis, scripts lost":    {Network: "tcp", Addr: server.Addr(), AutoPipeline: true, PoolSize: 4},
+		"cluster":                {Cluster: cluster},
+		"cluster, auto-pipeline": {Cluster: cluster[1:2], AutoPipeline: true},
+		"cluster, scripts lost":  {Cluster: cluster, AutoPipeline: true},
+		"emulation":              {Network: "tcp", Addr: mini.Addr(), PoolSize: 8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			trackingtest.Run(t, func(t *testing.T) tracking.Store {
 				s, conn := open(t, o)
-				if name == "redis, scripts lost" { // a restart or a fail-over forgets them
-					if err := conn.Base.ScriptFlush(t.Context()).Err(); err != nil {
-						t.Fatal(err)
-					}
+				if strings.HasSuffix(name, "scripts lost") { // a restart or a fail-over forgets them
+					flushScripts(t, conn)
 				} else if err := s.Prepare(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				return s
 			})
 		})
+	}
+}
+
+func flushScripts(t *testing.T, conn *Conn) {
+	t.Helper()
+	if err := eachMaster(t.Context(), conn.Base, func(ctx context.Context, _ string, rdb redis.UniversalClient) error {
+		return rdb.ScriptFlush(ctx).Err()
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
