@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint tools bench generate vuln
+.PHONY: help build demo test chaos lint tools bench generate vuln
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -18,6 +18,10 @@ demo: ## Run the demo: a gateway, workers and simulated backends in one process
 test: ## Run all tests with the race detector (installs redis-server when it is missing)
 	@scripts/redis.sh
 	@scripts/test.sh
+
+chaos: ## Break processes, networks and Redis under load and count what is lost (SHORT=1: 8 minutes at most)
+	@scripts/redis.sh
+	go run ./chaos $(if $(SHORT),-short) $(if $(SEED),-seed $(SEED)) $(if $(RUN),-run '$(RUN)')
 
 lint: tools ## Run every static check: code, modules, chart, generated files
 	go vet ./...

@@ -42,6 +42,10 @@ var importTable = []folder{
 	{"internal/embedded/...", []string{"config/...", "internal/embedded/..."}, "the private Redis is a process and nothing more"},
 	{"internal/testenv", nil, "every package's tests can use it only if it uses none"},
 	{"internal/app/...", []string{"config/...", "dispatch/...", "gateway/...", "internal/app/...", "internal/embedded/...", "internal/flow/...", "internal/obs/...", "internal/queue/...", "internal/redisstore/...", "internal/simulate/...", "policies/...", "routes/..."}, "the wiring may use all but the command line"},
+	{"chaos/ledger", nil, "who judges knows nobody"},
+	{"chaos/load", []string{"chaos/ledger"}, "clients know the contract and nothing else of the product"},
+	{"chaos/world", []string{"chaos/ledger", "internal/simulate"}, "what is put to the test runs in processes of its own"},
+	{"chaos", []string{"chaos/..."}, "faults come from outside; only processes, networks and Redis are touched"},
 	{"internal/cli/...", []string{anything}, "commands may use everything"},
 }
 
@@ -67,9 +71,9 @@ type owner struct {
 var ownerTable = []owner{
 	{"github.com/gofiber/fiber", []string{"gateway/..."}, false, "only the gateway knows Fiber: its values change once a handler has returned"},
 	{"github.com/valyala/fasthttp", []string{"gateway/..."}, false, "it comes with Fiber"},
-	{"github.com/hibiken/asynq", []string{"internal/queue/..."}, false, "only the queue knows asynq"},
+	{"github.com/hibiken/asynq", []string{"chaos", "internal/queue/..."}, false, "only the queue knows asynq; chaos deletes tasks the way its dashboard does"},
 	{"github.com/hibiken/asynqmon", []string{"gateway/admin", "internal/queue/..."}, false, "the dashboard is on the admin listener and needs the queue's connection"},
-	{"github.com/redis/go-redis", []string{"internal/app/...", "internal/embedded", "internal/queue/...", "internal/redisstore/...", "internal/testenv"}, false, "all keys and scripts are in one place"},
+	{"github.com/redis/go-redis", []string{"chaos/...", "internal/app/...", "internal/embedded", "internal/queue/...", "internal/redisstore/...", "internal/testenv"}, false, "all keys and scripts are in one place"},
 	{"github.com/alicebob/miniredis", []string{"internal/embedded"}, true, "the emulation is for the demo and for tests"},
 	{"github.com/ulule/limiter", []string{"internal/app/...", "internal/redisstore/...", "policies/ratelimit"}, false, "policies count through the function they are given"},
 	{"github.com/itchyny/gojq", []string{"dispatch/transform/..."}, false, "one package bounds what expressions may do"},
@@ -77,6 +81,8 @@ var ownerTable = []owner{
 	{"github.com/MicahParks/keyfunc", []string{"policies/jwt"}, false, "keys are fetched in one place"},
 	{"github.com/failsafe-go/failsafe-go", []string{"internal/flow"}, false, "there is one breaker for each target"},
 	{"github.com/spf13/cobra", []string{"internal/cli/..."}, false, "only the command line has flags"},
+	{"github.com/Shopify/toxiproxy", []string{"chaos/world"}, false, "it is no part of the product"},
+	{"github.com/rs/zerolog", []string{"chaos/world"}, false, "it comes with toxiproxy; the product logs with log/slog"},
 	{"go.uber.org/goleak", nil, true, "it is for tests"},
 	{"pgregory.net/rapid", nil, true, "it is for tests"},
 	{"testing", nil, true, "it is for tests"},
@@ -278,6 +284,10 @@ func TestImportTableForbids(t *testing.T) {
 		{"internal/testenv/x.go", "headgate/policies/policytest"},
 		{"main.go", "headgate/internal/app"},
 		{"elsewhere/x.go", "headgate/config/unit"},
+		{"internal/app/x.go", "github.com/Shopify/toxiproxy/v2"},
+		{"internal/app/x.go", "headgate/chaos/world"},
+		{"chaos/x.go", "headgate/internal/app"},
+		{"chaos/load/x.go", "headgate/gateway"},
 	}
 	for _, c := range cases {
 		f := newFile(c.file)

@@ -1,0 +1,92 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Redis is a redis-server process, or one of a Sentinel.
+type Redis struct {
+	Process
+	Port int
+	// Client talks to it past every link.
+	Client *redis.Client
+}
+
+// Addr is where it listens.
+func (r *Redis) Addr() string { return local(r.Port) }
+
+// newRedis prepares a server; args are directives of redis.conf as on its command line.
+func (w *World) newRedis(ctx context.Context, name string, args ...string) (*Redis, error) {
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(w.Dir, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	all := append([]string{
+		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--daemonize", "no",
+		"--maxmemory-policy", "noeviction", "--appendonly", "yes", "--appendfsync", w.spec.Fsync,
+	}, args...)
+	r := &Redis{Port: port, Client: redis.NewClient(&redis.Options{
+		Addr: local(port), ContextTimeoutEnabled: true, MaxRetries: -1,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})}
+	r.Process = Process{Name: name, log: filepath.Join(w.Dir, name+".log"), make: func() (*exec.Cmd, error) {
+		return exec.Command("redis-server", all...), nil //nolint:gosec,noctx // it is ended by signals
+	}}
+	w.onClose(func() { r.Kill(); _ = r.Client.Close() })
+	return r, nil
+}
+
+// Start runs the server and waits until it answers and has loaded its data.
+func (r *Redis) Start(ctx context.Context) error {
+	if err := r.start(ctx, ""); err != nil {
+		return err
+	}
+	return r.await(ctx, func() bool {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		return r.Client.Ping(ctx).Err() == nil
+	})
+}
+
+// startRedis starts what the scenario asks for.
+func (w *World) startRedis(ctx context.Context) error {
+	if w.spec.Redis == Sentinel {
+		return w.startSentinels(ctx)
+	}
+	var err error
+	if w.Redis, err = w.newRedis(ctx, "redis"); err != nil {
+		return err
+	}
+	return w.Redis.Start(ctx)
+}
+
+// LeftOver counts rows of deliveries that are not final: when all are, there is none.
+func (w *World) LeftOver(ctx context.Context) (int, error) {
+	if w.Redis == nil {
+		return 0, nil
+	}
+	left := 0
+	for _, glob := range []string{"hg:{*}:due", "hg:{*}:queued:*", "hg:{*}:open"} {
+		keys := w.Redis.Client.Scan(ctx, 0, glob, 1000).Iterator()
+		for keys.Next(ctx) {
+			left++
+		}
+		if err := keys.Err(); err != nil {
+			return 0, fmt.Errorf("look for rows left over: %w", err)
+		}
+	}
+	return left, nil
+}
