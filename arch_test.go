@@ -28,7 +28,8 @@ const anything = "..."
 var importTable = []folder{
 	{".", []string{"internal/cli"}, "main hands over to the command line and does nothing else"},
 	{"config/...", []string{"config/..."}, "configuration knows no part that it configures"},
-	{"dispatch/...", []string{"config/...", "dispatch/..."}, "dispatch knows neither HTTP server, nor policies, nor storage"},
+	{"internal/failpoint", nil, "it is empty in the product"},
+	{"dispatch/...", []string{"config/...", "dispatch/...", "internal/failpoint"}, "dispatch knows neither HTTP server, nor policies, nor storage"},
 	{"policies/body", []string{"config/...", "policies", "policies/schema"}, "the body is decoded once, and checked by the schema there"},
 	{"policies", []string{"config/..."}, "what a policy is does not depend on any one policy"},
 	{"policies/...", []string{"config/...", "policies"}, "a policy stands alone: no sibling, no target, no route"},

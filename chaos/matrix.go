@@ -8,7 +8,10 @@ import (
 // matrix is every scenario, in the order of the report. Those that take long stand first
 // in a family: the others run beside them.
 func matrix() []*scenario {
-	return slices.Concat(gatewayScenarios())
+	return slices.Concat(
+		networkScenarios(), gatewayScenarios(), workerScenarios(), redisScenarios(), failoverScenarios(),
+		backendScenarios(), operatorScenarios(), rolloutScenarios(), clockScenarios(),
+	)
 }
 
 // describe is the table of docs/chaos.md.

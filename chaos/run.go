@@ -124,6 +124,9 @@ func (h *harness) play(ctx context.Context, r *run, dir string) (result, error) 
 // after looks at what must hold once everything is final.
 func (h *harness) after(ctx context.Context, r *run) {
 	r.problems = append(r.problems, r.world.Complaints()...)
+	if r.check != nil {
+		r.check()
+	}
 	if left, err := r.world.LeftOver(ctx); err != nil {
 		r.wrong(err.Error())
 	} else if left > 0 {

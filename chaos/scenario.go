@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -15,7 +16,6 @@ type scenario struct {
 	name  string
 	shows string // what a good end shows, as a sentence for docs/chaos.md
 	spec  world.Spec
-	// arm prepares processes before they start under load; may be nil.
 	fault func(ctx context.Context, r *run) error // returns when the fault is lifted
 	// why says what makes a backend do the same twice here; empty: nothing may.
 	why string
@@ -35,11 +35,25 @@ type run struct {
 	short   bool
 	lifted  time.Time // when the fault was lifted; the end of fault when it is not set
 
+	check    func()   // looks at more once everything is final; may be nil
 	problems []string // what is wrong besides the books
 }
 
 // sleep waits.
 func (r *run) sleep(ctx context.Context, d time.Duration) error { return world.Sleep(ctx, d) }
+
+// eventually waits for what the load brings about by itself.
+func (r *run) eventually(ctx context.Context, otherwise string, holds func() bool) error {
+	for deadline := time.Now().Add(30 * time.Second); !holds(); {
+		if time.Now().After(deadline) {
+			return errors.New(otherwise)
+		}
+		if err := r.sleep(ctx, 5*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // between draws a time.
 func (r *run) between(from, to time.Duration) time.Duration {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"headgate/dispatch/tracking"
+	"headgate/internal/failpoint"
 )
 
 // Dispatcher accepts requests and answers what became of them. It implements Acceptor.
@@ -66,6 +67,7 @@ func (d *Dispatcher) Accept(ctx context.Context, f *Fanout, m Mapped, in Intake)
 	case taken != nil:
 		return replay(taken, *in.Idem), nil
 	}
+	failpoint.Hit("gateway.accepted")
 	for i := range tasks {
 		tasks[i].Lane = acceptance.Dispatch.Deliveries[tasks[i].Target].Lane
 	}

@@ -9,6 +9,7 @@ import (
 	"headgate/dispatch/fault"
 	"headgate/dispatch/target"
 	"headgate/dispatch/tracking"
+	"headgate/internal/failpoint"
 )
 
 // Stepper runs one step of a plan. target.Engine is the one there is; tests of the
@@ -68,6 +69,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	case err != nil:
 		return err
 	}
+	failpoint.Hit("worker.claimed")
 	started := time.Now()
 	clock := func() time.Time { return claimed.Now.Add(time.Since(started)) }
 	plan, err := r.Plans.Find(ctx, t.Target, claimed.Delivery.Plan)
@@ -97,6 +99,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 		// An answer that did come is recorded all the same.
 		return r.giveBack(ctx, t.Ref, claimed.Delivery, ctx.Err())
 	}
+	failpoint.Hit("worker.stepped")
 	next := tracking.Apply(claimed.Delivery, event, clock())
 	r.report(ctx, t, claimed, event, next, clock())
 	if batch {
@@ -105,6 +108,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
 		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
 	}
+	failpoint.Hit("worker.applied")
 	if !next.State.Final() {
 		r.enqueue(ctx, taskOf(t.Ref, next, clock()))
 	}

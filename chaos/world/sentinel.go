@@ -98,7 +98,7 @@ func sees(ctx context.Context, addr string) bool {
 // errNotPromoted says that the replica is not the master.
 var errNotPromoted = errors.New("the replica was not promoted")
 
-// Promoted waits until the replica is the master.
+// Promoted waits until the replica is the master, and lets the two change places.
 func (w *World) Promoted(ctx context.Context) error {
 	err := w.Replica.await(ctx, func() bool {
 		info, err := w.Replica.Client.Info(ctx, "replication").Result()
@@ -107,5 +107,6 @@ func (w *World) Promoted(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(errNotPromoted, err)
 	}
+	w.Redis, w.Replica = w.Replica, w.Redis
 	return nil
 }

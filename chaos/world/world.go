@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -143,15 +144,39 @@ type Host struct {
 // Start runs the process and waits until it says that it is up.
 func (h *Host) Start(ctx context.Context) error { return h.start(ctx, "headgate is up") }
 
+// StartArmed runs a process that may end itself before it is up.
+func (h *Host) StartArmed(ctx context.Context) error { return h.start(ctx, "") }
+
+// AddArmed starts one more worker, with these variables besides the usual ones, and does
+// not wait until it is up: it may end itself before.
+func (w *World) AddArmed(ctx context.Context, env map[string]string) (*Host, error) {
+	h, err := w.newHost(ctx, "worker", len(w.Workers))
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(h.Env, env)
+	w.Workers = append(w.Workers, h)
+	return h, h.StartArmed(ctx)
+}
+
 // add makes and starts a Headgate process.
 func (w *World) add(ctx context.Context, to *[]*Host, role string, i int) error {
-	listen, err := freePort(ctx)
+	h, err := w.newHost(ctx, role, i)
 	if err != nil {
 		return err
 	}
+	*to = append(*to, h)
+	return h.Start(ctx)
+}
+
+func (w *World) newHost(ctx context.Context, role string, i int) (*Host, error) {
+	listen, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
 	admin, err := freePort(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	h := &Host{URL: "http://" + local(listen), AdminURL: "http://" + local(admin)}
 	name := role + "-" + strconv.Itoa(i+1)
@@ -159,14 +184,14 @@ func (w *World) add(ctx context.Context, to *[]*Host, role string, i int) error 
 	if w.spec.Links {
 		if w.Redis != nil {
 			if h.Redis, err = w.link(name, w.Redis.Addr()); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		backends = "http://" + w.BackendLink.Addr()
 	}
 	url, err := w.urlFor(h)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	h.Env = map[string]string{
 		"PATH": os.Getenv("PATH"), "HOME": "/nonexistent", "REDIS_URL": url, "BACKENDS_URL": backends,
@@ -181,8 +206,7 @@ func (w *World) add(ctx context.Context, to *[]*Host, role string, i int) error 
 		return cmd, nil
 	}}
 	w.onClose(h.Kill)
-	*to = append(*to, h)
-	return h.Start(ctx)
+	return h, nil
 }
 
 // urlFor is how a process reaches Redis.
