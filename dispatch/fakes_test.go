@@ -168,8 +168,10 @@ func (w *world) only(t *testing.T) dispatch.Task {
 	return got[0]
 }
 
+// run runs a task when its time has come.
 func (w *world) run(t *testing.T, task dispatch.Task) {
 	t.Helper()
+	w.clock.Add(task.After)
 	if err := w.runner.Run(t.Context(), task); err != nil {
 		t.Fatal(err)
 	}

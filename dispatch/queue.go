@@ -38,8 +38,9 @@ type Presence int
 
 // The answers of Queue.Ensure.
 const (
-	Enqueued Presence = iota // it was missing and is in the queue now
-	Present                  // it is waiting or being run
+	Enqueued Presence = iota // it was missing, or waited for too late a time, and may run now
+	Present                  // it is waiting
+	Taken                    // a worker has taken it out and is about to claim, or has died with it
 	Lost                     // its ID is taken by a task that will never run
 )
 

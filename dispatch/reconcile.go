@@ -221,6 +221,8 @@ func (r *Reconciler) ensure(ctx context.Context, row tracking.Row, kind string) 
 		return r.requeue(ctx, row, kind)
 	case Enqueued:
 		r.repaired(ctx, row, kind)
+	case Taken:
+		return nil // looked at again at once: whether its worker lives shows within seconds
 	case Present:
 	}
 	return r.Store.Touch(ctx, row)

@@ -46,6 +46,9 @@ type Runner struct {
 // what the step came to, also while the store is away for a moment.
 const applyGrace = 5 * time.Second
 
+// earliness is how long before its time a task may come: the queue keeps whole seconds.
+const earliness = 2 * time.Second
+
 // unknownPlanHold is the first claim on a target that the files do not have.
 const unknownPlanHold = 30 * time.Second
 
@@ -68,6 +71,9 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 		return r.repair(ctx, t.Ref, claimed.Delivery)
 	case err != nil:
 		return err
+	}
+	if early := claimed.Delivery.NextAt.Sub(claimed.Now); early > earliness {
+		return r.putBack(ctx, t.Ref, claimed.Delivery, early)
 	}
 	failpoint.Hit("worker.claimed")
 	started := time.Now()
@@ -219,6 +225,18 @@ func (r *Runner) giveBack(ctx context.Context, ref tracking.Ref, d tracking.Deli
 		return nil //nolint:nilerr // the claim ends by itself and the due row brings the delivery back
 	}
 	r.enqueue(ctx, taskOf(ref, next, time.Time{}))
+	return nil
+}
+
+// putBack ends a claim that came before the delivery's time: the clock of some host is
+// off, and the queue goes by the clocks of hosts. No task is queued, for it would come too
+// early again; the due row, which goes by the store's clock, brings the delivery back.
+func (r *Runner) putBack(ctx context.Context, ref tracking.Ref, d tracking.Delivery, early time.Duration) error {
+	r.Log.WarnContext(ctx, "a task came before its time and is put back; are the clocks of all hosts right?",
+		"tracking_id", ref.Tracking, "target", ref.Target, "early_ms", early.Milliseconds())
+	if err := r.Store.Apply(ctx, ref, d.Fence, tracking.PutBack(d)); err != nil {
+		return nil //nolint:nilerr // the claim ends by itself and the due row brings the delivery back
+	}
 	return nil
 }
 

@@ -84,6 +84,35 @@ func TestStaleTaskRepairs(t *testing.T) {
 	}
 }
 
+// The queue goes by the clocks of hosts. A task that comes long before its time by the
+// store's clock calls nobody and uses up no attempt; the due row brings it in time.
+func TestTaskBeforeItsTime(t *testing.T) {
+	w := newWorld(t, tracking.AttemptFailed{Fault: &fault.Fault{Reason: fault.ServerError, Status: 503}, After: time.Minute}, succeeded())
+	w.run(t, w.one(t))
+	early := w.only(t)
+	early.After = 0
+	before := w.delivery(t, early)
+	w.run(t, early)
+	d := w.delivery(t, early)
+	if len(w.steps.ran) != 1 || d.Phase != tracking.Scheduled || d.State != tracking.Retrying || !d.NextAt.Equal(before.NextAt) || d.Attempts != 1 {
+		t.Fatalf("%d calls; before its time it became %+v", len(w.steps.ran), d)
+	}
+	if left := w.queue.take(); len(left) != 0 {
+		t.Fatalf("queued again, to come too early again: %+v", left)
+	}
+	w.clock.Add(50 * time.Second)
+	w.look(t)
+	if left := w.queue.take(); len(left) != 0 {
+		t.Fatalf("brought back too early: %+v", left)
+	}
+	w.clock.Add(20 * time.Second)
+	w.look(t)
+	w.run(t, w.only(t))
+	if d := w.delivery(t, early); d.State != tracking.Succeeded || d.Attempts != 2 {
+		t.Fatalf("ended as %+v", d)
+	}
+}
+
 // A run that was taken over can change nothing any longer.
 func TestLateRunIsFenced(t *testing.T) {
 	w := newWorld(t, tracking.Concluded{State: tracking.Rejected}, succeeded())

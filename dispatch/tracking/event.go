@@ -153,6 +153,18 @@ func TakeOver(d Delivery) Delivery {
 	return d
 }
 
+// PutBack gives a delivery that was claimed before its time back as it was: scheduled,
+// with its fence raised.
+func PutBack(d Delivery) Delivery {
+	if d.State.Final() {
+		return d
+	}
+	d.Seq++
+	d.Token = ""
+	d.Phase = Scheduled
+	return d
+}
+
 func (d *Delivery) answer(a Answer) {
 	d.HTTPStatus = a.HTTPStatus
 	if a.JobID != "" {

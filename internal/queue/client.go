@@ -117,16 +117,34 @@ func (c *Client) find(ctx context.Context, t dispatch.Task) (dispatch.Presence, 
 	case asynq.TaskStatePending:
 		return c.presence(c.listed(ctx, t))
 	case asynq.TaskStateScheduled:
-		return c.presence(c.member(ctx, t, "scheduled"))
+		return c.timed(ctx, t, "scheduled")
 	case asynq.TaskStateRetry:
-		return c.presence(c.member(ctx, t, "retry"))
+		return c.timed(ctx, t, "retry")
 	case asynq.TaskStateAggregating:
 		return dispatch.Present, nil // not one of ours: we never aggregate
 	case asynq.TaskStateActive:
-		return c.presence(c.leased(ctx, t))
+		found, err := c.presence(c.leased(ctx, t))
+		if err == nil && found == dispatch.Present {
+			found = dispatch.Taken
+		}
+		return found, err
 	case asynq.TaskStateArchived, asynq.TaskStateCompleted:
 	}
 	return c.presence(false, nil)
+}
+
+// timed makes sure of a task that waits for a time of asynq's. That time was set and is
+// looked at by the clocks of hosts; when the record says that the task is due and it still
+// waits, some clock was or is off, or nobody looked, and it is made to run now.
+func (c *Client) timed(ctx context.Context, t dispatch.Task, set string) (dispatch.Presence, error) {
+	found, err := c.presence(c.member(ctx, t, set))
+	if err != nil || found != dispatch.Present || t.After > 0 {
+		return found, err
+	}
+	if err := c.inspector.RunTask(lane(t), taskID(t)); err != nil {
+		return dispatch.Present, fmt.Errorf("run task %s now: %w", taskID(t), err)
+	}
+	return dispatch.Enqueued, c.wake(ctx, []dispatch.Task{t})
 }
 
 // presence is Present for a task that is where its state says, Lost for another: it will

@@ -29,6 +29,7 @@ var bodies = map[string]func(t *testing.T, rdb redis.UniversalClient){
 	"StopWhileShut":             testStopWhileShut,
 	"NewDeliveriesAreHeldAlone": testNewDeliveriesAreHeldAlone,
 	"Ensure":                    testEnsure,
+	"EnsureGoesByTheRecord":     testEnsureGoesByTheRecord,
 }
 
 func TestOnOneServer(t *testing.T) {
@@ -142,11 +143,11 @@ func testEnsure(t *testing.T, rdb redis.UniversalClient) {
 	}{
 		"missing": {func(*testing.T, redis.UniversalClient, *Client) {}, dispatch.Enqueued},
 		"pending": {func(t *testing.T, _ redis.UniversalClient, c *Client) { enqueue(t, c, task(1)) }, dispatch.Present},
-		"scheduled": {func(t *testing.T, _ redis.UniversalClient, c *Client) {
+		"scheduled by a clock that was ahead": {func(t *testing.T, _ redis.UniversalClient, c *Client) {
 			later := task(1)
 			later.After = time.Hour
 			enqueue(t, c, later)
-		}, dispatch.Present},
+		}, dispatch.Enqueued},
 		"archived": {func(t *testing.T, _ redis.UniversalClient, c *Client) {
 			enqueue(t, c, task(1))
 			if err := c.inspector.ArchiveTask("crm", taskID(task(1))); err != nil {
@@ -155,7 +156,7 @@ func testEnsure(t *testing.T, rdb redis.UniversalClient) {
 		}, dispatch.Lost},
 		"active with a lease": {func(t *testing.T, rdb redis.UniversalClient, c *Client) {
 			active(t, rdb, c, time.Now().Add(30*time.Second))
-		}, dispatch.Present},
+		}, dispatch.Taken},
 		"active, lease not extended": {func(t *testing.T, rdb redis.UniversalClient, c *Client) {
 			active(t, rdb, c, time.Now().Add(10*time.Second))
 		}, dispatch.Lost},
@@ -197,6 +198,30 @@ func testEnsure(t *testing.T, rdb redis.UniversalClient) {
 				t.Fatalf("Ensure = %v, %v; want %v", got, err, c.want)
 			}
 		})
+	}
+}
+
+// A task is due when the record says so, whatever the clock of the host said that queued
+// it; one that is not due stays where it is.
+func testEnsureGoesByTheRecord(t *testing.T, rdb redis.UniversalClient) {
+	client := NewClient(rdb, rdb)
+	later := task(1)
+	later.After = time.Hour
+	enqueue(t, client, later)
+	for _, c := range []struct {
+		after time.Duration
+		want  dispatch.Presence
+		state asynq.TaskState
+	}{{time.Hour, dispatch.Present, asynq.TaskStateScheduled}, {0, dispatch.Enqueued, asynq.TaskStatePending}} {
+		later.After = c.after
+		got, err := client.Ensure(t.Context(), later)
+		if err != nil || got != c.want {
+			t.Fatalf("due in %v: Ensure = %v, %v; want %v", c.after, got, err, c.want)
+		}
+		info, err := client.inspector.GetTaskInfo("crm", taskID(later))
+		if err != nil || info.State != c.state {
+			t.Fatalf("due in %v: the task is %v (%v), want %v", c.after, info, err, c.state)
+		}
 	}
 }
 
