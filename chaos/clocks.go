@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"headgate/chaos/world"
@@ -34,6 +35,12 @@ func shiftClock(ctx context.Context, r *run, offset string) error {
 			}
 		}
 		return startAll(ctx, host)
+	}
+	r.world.Backends.AskForPatience(6)
+	r.check = func() {
+		if n := r.world.Backends.TooEarly(); n > 0 {
+			r.wrong(fmt.Sprintf("%d tries came before the time that the backend had asked for", n))
+		}
 	}
 	for _, h := range host {
 		h.Env[clockVariable] = offset

@@ -9,7 +9,7 @@ import (
 // in a family: the others run beside them.
 func matrix() []*scenario {
 	return slices.Concat(
-		networkScenarios(), gatewayScenarios(), workerScenarios(), redisScenarios(), failoverScenarios(),
+		networkScenarios(), gatewayScenarios(), workerScenarios(), redisScenarios(), failoverScenarios(), clusterScenarios(),
 		backendScenarios(), operatorScenarios(), rolloutScenarios(), clockScenarios(),
 	)
 }

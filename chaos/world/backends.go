@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,8 +32,13 @@ type Backends struct {
 	after    atomic.Int64 // nanoseconds from the work to its answer
 	pollHold atomic.Int64 // nanoseconds until a poll is answered
 
+	// retryAfter is what analytics asks to wait, in seconds, when it fails; 0 asks nothing.
+	retryAfter atomic.Int64
+	tooEarly   atomic.Int64 // tries that did not wait
+
 	mu    sync.Mutex
-	tries map[string]int // of analytics, by key
+	tries map[string]int       // of analytics, by key
+	until map[string]time.Time // when a key may be tried again
 
 	uploads, polls atomic.Int64 // calls that are held now
 }
@@ -43,7 +49,7 @@ func startBackends(ctx context.Context, books *ledger.Ledger) (*Backends, error)
 		return nil, fmt.Errorf("start backends: %w", err)
 	}
 	b := &Backends{
-		URL: "http://" + listener.Addr().String(), books: books, tries: map[string]int{}, served: make(chan struct{}),
+		URL: "http://" + listener.Addr().String(), books: books, tries: map[string]int{}, until: map[string]time.Time{}, served: make(chan struct{}),
 		handlers: map[string]*simulate.Backend{
 			"crm": simulate.NewSync("crm").KeepRequests(0), "analytics": simulate.NewSync("analytics").KeepRequests(0),
 			"audit":      simulate.NewSync("audit").KeepRequests(0),
@@ -105,6 +111,9 @@ func (b *Backends) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	key := r.Header.Get("Idempotency-Key")
 	if name == "analytics" && b.failsNow(key) {
+		if n := b.retryAfter.Load(); n > 0 {
+			w.Header().Set("Retry-After", strconv.FormatInt(n, 10))
+		}
 		http.Error(w, `{"error": "try again"}`, http.StatusServiceUnavailable)
 		return
 	}
@@ -143,14 +152,35 @@ func (b *Backends) failsNow(key string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tries[key]++
+	if time.Now().Before(b.until[key]) {
+		b.tooEarly.Add(1)
+	}
+	fails := 0
 	switch h.Sum32() % 10 {
 	case 0:
-		return b.tries[key] <= 2
+		fails = 2
 	case 1, 2:
-		return b.tries[key] <= 1
+		fails = 1
 	}
-	return false
+	if b.tries[key] > fails {
+		return false
+	}
+	if n := b.retryAfter.Load(); n > 0 {
+		b.until[key] = time.Now().Add(time.Duration(n)*time.Second - earliness)
+	}
+	return true
 }
+
+// earliness is how much sooner than asked a try may come: clocks that are meant to be
+// right differ by a little, and the product allows two seconds.
+const earliness = 2500 * time.Millisecond
+
+// AskForPatience lets the backend that fails at times say how long to wait before the
+// next try. TooEarly counts the tries that did not.
+func (b *Backends) AskForPatience(seconds int64) { b.retryAfter.Store(seconds) }
+
+// TooEarly counts tries that came before the time that was asked for.
+func (b *Backends) TooEarly() int64 { return b.tooEarly.Load() }
 
 // answer keeps what a backend answers until it is let go.
 type answer struct {

@@ -65,14 +65,22 @@ func (p *Process) start(ctx context.Context, ready string) error {
 const startPatience = 60 * time.Second
 
 func (p *Process) await(ctx context.Context, ready func() bool) error {
+	if err := await(ctx, p.done, ready); err != nil {
+		return fmt.Errorf("%s: %w; see %s", p.Name, err, p.log)
+	}
+	return nil
+}
+
+// await waits until ready, while ended is not closed; a nil ended never is.
+func await(ctx context.Context, ended <-chan struct{}, ready func() bool) error {
 	deadline := time.NewTimer(startPatience)
 	defer deadline.Stop()
 	for !ready() {
 		select {
-		case <-p.done:
-			return fmt.Errorf("%s ended while it started; see %s", p.Name, p.log)
+		case <-ended:
+			return errors.New("it ended while it started")
 		case <-deadline.C:
-			return fmt.Errorf("%s is not ready after %v; see %s", p.Name, startPatience, p.log)
+			return fmt.Errorf("not ready after %v", startPatience)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):

@@ -63,8 +63,12 @@ func (r *Redis) Start(ctx context.Context) error {
 
 // startRedis starts what the scenario asks for.
 func (w *World) startRedis(ctx context.Context) error {
-	if w.spec.Redis == Sentinel {
+	switch w.spec.Redis {
+	case Sentinel:
 		return w.startSentinels(ctx)
+	case Cluster:
+		return w.startCluster(ctx)
+	case Single:
 	}
 	var err error
 	if w.Redis, err = w.newRedis(ctx, "redis"); err != nil {
@@ -75,17 +79,20 @@ func (w *World) startRedis(ctx context.Context) error {
 
 // LeftOver counts rows of deliveries that are not final: when all are, there is none.
 func (w *World) LeftOver(ctx context.Context) (int, error) {
-	if w.Redis == nil {
-		return 0, nil
+	servers := w.Masters(ctx)
+	if w.Redis != nil {
+		servers = append(servers, w.Redis)
 	}
 	left := 0
-	for _, glob := range []string{"hg:{*}:due", "hg:{*}:queued:*", "hg:{*}:open"} {
-		keys := w.Redis.Client.Scan(ctx, 0, glob, 1000).Iterator()
-		for keys.Next(ctx) {
-			left++
-		}
-		if err := keys.Err(); err != nil {
-			return 0, fmt.Errorf("look for rows left over: %w", err)
+	for _, r := range servers {
+		for _, glob := range []string{"hg:{*}:due", "hg:{*}:queued:*", "hg:{*}:open"} {
+			keys := r.Client.Scan(ctx, 0, glob, 1000).Iterator()
+			for keys.Next(ctx) {
+				left++
+			}
+			if err := keys.Err(); err != nil {
+				return 0, fmt.Errorf("look for rows left over: %w", err)
+			}
 		}
 	}
 	return left, nil

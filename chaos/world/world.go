@@ -52,6 +52,7 @@ type World struct {
 	BackendLink *Link
 	Redis       *Redis // the single one; with Sentinel the first master
 	Replica     *Redis
+	Nodes       []*Redis // of a cluster
 	Gateways    []*Host
 	Workers     []*Host
 
