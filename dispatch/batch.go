@@ -39,14 +39,14 @@ func (r *Runner) gather(ctx context.Context, t Task, claimed *tracking.Claimed, 
 	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
 		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
 	}
-	switch {
-	case joined.Full:
-		r.enqueue(ctx, Task{Ref: joined.Batch, Seq: joined.Seq})
-	case joined.Began:
+	if joined.Began {
 		r.enqueue(ctx, Task{Ref: joined.Batch, Seq: joined.Seq, After: linger})
-		if r.Ripening != nil {
+		if r.Ripening != nil && !joined.Full {
 			r.Ripening.after(linger, joined.Batch, joined.Seq)
 		}
+	}
+	if joined.Full {
+		ripen(ctx, r.Store, r.Queue, joined.Batch, joined.Seq)
 	}
 	return nil
 }

@@ -44,24 +44,26 @@ func (r *Ripening) after(d time.Duration, batch tracking.Ref, seq int) {
 		r.running.Add(1)
 		r.mu.Unlock()
 		defer r.running.Done()
-		r.ripen(batch, seq)
+		ctx, cancel := context.WithTimeout(context.Background(), ripenTimeout)
+		defer cancel()
+		ripen(ctx, r.Store, r.Queue, batch, seq)
 	})
 }
 
-func (r *Ripening) ripen(batch tracking.Ref, seq int) {
-	ctx, cancel := context.WithTimeout(context.Background(), ripenTimeout)
-	defer cancel()
-	record, err := r.Store.Load(ctx, batch.Tracking)
+// ripen has a batch sent now that is scheduled for later. Whatever goes wrong, it is sent
+// at its time.
+func ripen(ctx context.Context, store tracking.Store, queue Queue, batch tracking.Ref, seq int) {
+	record, err := store.Load(ctx, batch.Tracking)
 	if err != nil {
 		return
 	}
 	d := record.Deliveries[batch.Target]
 	if d.Seq != seq || d.Phase != tracking.Scheduled {
-		return // it was full before
+		return // it was full before, or its time has come
 	}
 	next := tracking.TakeOver(d)
-	if r.Store.Apply(ctx, batch, d.Fence, next) == nil {
-		_ = r.Queue.Enqueue(ctx, taskOf(batch, next, time.Time{})) // else the reconciler will
+	if store.Apply(ctx, batch, d.Fence, next) == nil {
+		_ = queue.Enqueue(ctx, taskOf(batch, next, time.Time{}))
 	}
 }
 

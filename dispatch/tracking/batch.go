@@ -49,7 +49,7 @@ type Joined struct {
 	Batch Ref
 	Seq   int  // of the batch's delivery
 	Began bool // the batch was begun by this call
-	Full  bool // this call made it full: its delivery is queued now
+	Full  bool // this call made it full: nobody joins any more, and it should be sent now
 }
 
 // Member is a delivery as its batch finds it.

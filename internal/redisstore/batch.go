@@ -41,7 +41,7 @@ func (s *Store) Join(ctx context.Context, ref tracking.Ref, g tracking.Gathering
 	if err != nil {
 		return joined, err
 	}
-	keys := []string{recordKey(shard, g.Candidate), gatheringKey(shard), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard)}
+	keys := []string{recordKey(shard, g.Candidate), gatheringKey(shard), dueKey(shard), openKey(shard)}
 	answer, err := s.run(ctx, joinScript, keys, ref.Tracking, ref.Target, g.Candidate, openField(ref.Target, g.Plan),
 		meta, millis(g.Retention)+" 0 -", value, g.Until.UnixMilli(), g.MaxRecords).StringSlice()
 	if err != nil {

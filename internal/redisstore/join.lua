@@ -1,10 +1,11 @@
 -- Puts a delivery on the list of the batch that is collecting, or begins one.
--- KEYS  1 rec of the candidate  2 gathering  3 due  4 queued:<target>  5 open
+-- KEYS  1 rec of the candidate  2 gathering  3 due  4 open
 -- ARGV  1 tracking id of the delivery  2 target  3 id of the candidate  4 field in gathering,
 --       and in open  5 meta  6 x  7 value  8 sent at the latest, ms  9 how many make it full
 -- Returns {id of the batch, seq of its delivery, '1' if it was begun, '1' if it is full now}.
 -- Invariant: a batch that is collecting stands in gathering and has a row, like every
--- delivery that is not final. Nobody joins one that does not stand there.
+-- delivery that is not final. Nobody joins one that does not stand there; one that is full
+-- does not.
 -- The keys of the batch that is collecting lie in the same slot; only gathering names it.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -14,20 +15,13 @@ if not batch or redis.call('EXISTS', shard .. 'rec:' .. batch) == 0 then
   batch, began = ARGV[3], '1'
   redis.call('HSET', KEYS[1], 'm', ARGV[5], 'a', string.format('%d', now), 'o', 1, 'x', ARGV[6], 'c', ARGV[4], field, ARGV[7])
   redis.call('ZADD', KEYS[3], ARGV[8], batch .. ':' .. ARGV[2])
-  redis.call('HINCRBY', KEYS[5], ARGV[4], 1)
+  redis.call('HINCRBY', KEYS[4], ARGV[4], 1)
   redis.call('HSET', KEYS[2], ARGV[4], batch)
 end
 local record, members = shard .. 'rec:' .. batch, shard .. 'members:' .. batch
-local value = redis.call('HGET', record, field)
-local seq, phase, rest = string.match(value, '^(%d+) (%a) %S+ (.*)$')
+local seq = string.match(redis.call('HGET', record, field), '^(%d+) ')
 local count = redis.call('ZCARD', members)
 if redis.call('ZADD', members, 'NX', count, ARGV[1]) == 0 then return {batch, seq, '0', '0'} end
 if count + 1 < tonumber(ARGV[9]) then return {batch, seq, began, '0'} end
 redis.call('HDEL', KEYS[2], ARGV[4])
--- Its time has come already, and a run is about to seal it.
-if phase ~= 's' then return {batch, seq, began, '0'} end
-seq = string.format('%d', seq + 1)
-redis.call('HSET', record, field, seq .. ' q - ' .. rest)
-redis.call('ZREM', KEYS[3], batch .. ':' .. ARGV[2])
-redis.call('ZADD', KEYS[4], now, batch)
 return {batch, seq, began, '1'}

@@ -43,11 +43,7 @@ func (s *Store) Join(_ context.Context, ref tracking.Ref, g tracking.Gathering) 
 		return joined, nil
 	}
 	delete(s.gathering, key)
-	if w.phase == tracking.Scheduled {
-		w.phase, w.at = tracking.Queued, now
-		w.fence.Seq++
-		joined.Seq, joined.Full = w.fence.Seq, true
-	}
+	joined.Full = true
 	return joined, nil
 }
 
