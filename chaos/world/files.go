@@ -113,5 +113,8 @@ func (w *World) writeFiles() error {
 	if err := os.WriteFile(filepath.Join(w.Dir, "headgate.yaml"), []byte(operatorFile), 0o600); err != nil {
 		return err
 	}
+	if w.spec.Routes != "" {
+		return os.WriteFile(filepath.Join(w.Dir, "routes", "routes.yaml"), []byte(w.spec.Routes), 0o600)
+	}
 	return w.WriteRoutes(Routes{})
 }

@@ -98,6 +98,9 @@ func (p *Process) text() string {
 	return string(text)
 }
 
+// PID is the process ID of its last life.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Running reports whether it has been started and has not ended.
 func (p *Process) Running() bool {
 	if p.cmd == nil {

@@ -36,6 +36,9 @@ type Spec struct {
 	Failpoints        bool   // processes can be armed with fail-points
 	Clocks            bool   // processes can be given another clock
 	Timeout           string // of calls to backends; default 5s
+	// Routes replaces the platform team's file, and BackendsURL the backends of the
+	// scenarios: for benchmarks, which have their own.
+	Routes, BackendsURL string
 }
 
 // Binaries gives the Headgate binaries; each is built when it is first asked for.
@@ -182,6 +185,9 @@ func (w *World) newHost(ctx context.Context, role string, i int) (*Host, error) 
 	h := &Host{URL: "http://" + local(listen), AdminURL: "http://" + local(admin)}
 	name := role + "-" + strconv.Itoa(i+1)
 	backends := w.Backends.URL
+	if w.spec.BackendsURL != "" {
+		backends = w.spec.BackendsURL
+	}
 	if w.spec.Links {
 		if w.Redis != nil {
 			if h.Redis, err = w.link(name, w.Redis.Addr()); err != nil {

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Figure is one measured value: the median of rounds, with their spread. Where AtLeast or
+// AtMost is not zero, it is what the value has to reach.
+type Figure struct {
+	Name    string  `json:"name"`
+	Value   float64 `json:"value"`
+	Unit    string  `json:"unit"`
+	Min     float64 `json:"min"`
+	Max     float64 `json:"max"`
+	AtLeast float64 `json:"at_least,omitempty"`
+	AtMost  float64 `json:"at_most,omitempty"`
+}
+
+// figureOf makes the figure of some rounds.
+func figureOf(name, unit string, rounds ...float64) Figure {
+	sorted := slices.Sorted(slices.Values(rounds))
+	return Figure{Name: name, Unit: unit, Value: sorted[len(sorted)/2], Min: sorted[0], Max: sorted[len(sorted)-1]}
+}
+
+// atMost gives the figure with its bound.
+func (f Figure) atMost(bound float64) Figure { f.AtMost = bound; return f }
+
+// Met reports whether the value is within its bounds.
+func (f Figure) Met() bool {
+	return (f.AtLeast == 0 || f.Value >= f.AtLeast) && (f.AtMost == 0 || f.Value <= f.AtMost)
+}
+
+// String is the figure's line in the output.
+func (f Figure) String() string {
+	line := fmt.Sprintf("%-58s %10.2f %-8s (%.2f to %.2f)", f.Name, f.Value, f.Unit, f.Min, f.Max)
+	verdict := "met"
+	if !f.Met() {
+		verdict = "MISSED"
+	}
+	switch {
+	case f.AtMost != 0:
+		line += fmt.Sprintf("  at most %g: %s", f.AtMost, verdict)
+	case f.AtLeast != 0:
+		line += fmt.Sprintf("  at least %g: %s", f.AtLeast, verdict)
+	}
+	return line
+}
+
+// percentile gives the p-th of a list of durations, in milliseconds; the list is sorted by it.
+func percentile(list []time.Duration, p float64) float64 {
+	if len(list) == 0 {
+		return 0
+	}
+	slices.Sort(list)
+	return float64(list[min(int(p*float64(len(list))), len(list)-1)].Microseconds()) / 1000
+}
