@@ -57,6 +57,7 @@ type Redis struct {
 	DataDir      string     `yaml:"data_dir" json:"data_dir" jsonschema_description:"Folder of the embedded Redis; relative to this file. Default: redis below data_dir."`
 	PoolSize     int        `yaml:"pool_size" json:"pool_size,omitempty" jsonschema:"minimum=0" jsonschema_description:"Connections at most. Default: what the concurrency of the targets needs, at least 64 and at most 1000; 64 in a gateway."`
 	AutoPipeline bool       `yaml:"autopipeline" json:"autopipeline" jsonschema:"default=true" jsonschema_description:"Let concurrent requests share round trips."`
+	MaxMemory    unit.Fill  `yaml:"max_memory" json:"max_memory" jsonschema_description:"How full Redis may be before requests are answered 503, so that what is queued has room to be delivered: a part of its maxmemory, such as 90%, or a size, such as 6GB. A part has no effect on a Redis without maxmemory. Default 90%."`
 	TLS          RedisTLS   `yaml:"tls" json:"tls" jsonschema_description:"Certificates for rediss:// and the like."`
 }
 
@@ -118,7 +119,7 @@ func Default() *Config {
 	return &Config{
 		Listen:  ":8080",
 		Admin:   Admin{Listen: "127.0.0.1:9090"},
-		Redis:   Redis{URL: RedisURL{Mode: Single, Addrs: []string{"127.0.0.1:6379"}}, AutoPipeline: true},
+		Redis:   Redis{URL: RedisURL{Mode: Single, Addrs: []string{"127.0.0.1:6379"}}, AutoPipeline: true, MaxMemory: unit.Fill{Percent: 90}},
 		DataDir: "data",
 		Routes:  []string{"routes/*.yaml"},
 		Tracking: Tracking{

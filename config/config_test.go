@@ -43,6 +43,7 @@ redis:
   password: {file: /run/secrets/redis}
   pool_size: 40
   autopipeline: false
+  max_memory: 6GB
   tls: {ca: ca.pem, cert: /c.pem, key: /k.pem}
 data_dir: state
 routes: [a/*.yaml, b/one.yaml, a/x.yaml]
@@ -72,6 +73,7 @@ func TestLoad(t *testing.T) {
 		"public_url": {c.PublicURL, "https://api.example.com"},
 		"redis":      {c.Redis.URL, wantURL},
 		"pipeline":   {c.Redis.AutoPipeline, false},
+		"memory":     {c.Redis.MaxMemory, unit.Fill{Size: 6 << 30}},
 		"redis dir":  {c.Redis.DataDir, in("state/redis")},
 		"data dir":   {c.DataDir, in("state")},
 		"tls":        {c.Redis.TLS, RedisTLS{CA: in("ca.pem"), Cert: "/c.pem", Key: "/k.pem"}},
@@ -100,7 +102,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	if !reflect.DeepEqual(got.Limits, want.Limits) || !reflect.DeepEqual(got.Tracking, want.Tracking) || got.DeadLetters.Retention.D() != 30*24*time.Hour || got.Listen != ":8080" || !got.Redis.AutoPipeline {
+	if !reflect.DeepEqual(got.Limits, want.Limits) || !reflect.DeepEqual(got.Tracking, want.Tracking) || got.DeadLetters.Retention.D() != 30*24*time.Hour || got.Listen != ":8080" || !got.Redis.AutoPipeline || got.Redis.MaxMemory.Percent != 90 {
 		t.Errorf("got %s", got)
 	}
 }
@@ -131,6 +133,7 @@ func TestProblems(t *testing.T) {
 		"write too short":  {"limits: {write_timeout: 10s}", "1:25: a client that waits for 30s would be cut off after 10s", "more than 30s"},
 		"wait too long":    {"limits: {max_wait: 5m}", "1:9: a client that waits for 5m would be cut off after 1m", ""},
 		"max body":         {"limits: {max_body: 0}", "1:20: limits.max_body should lie between", ""},
+		"memory":           {"redis: {max_memory: 120%}", "1:21: max_memory should be a part such as 90% or a size such as 6GB", ""},
 		"header size":      {"limits: {header_size: 10}", "1:23: limits.header_size should lie between", ""},
 		"level":            {"telemetry: {log: {level: inof}}", "1:26: telemetry.log.level cannot be \"inof\"", `did you mean "info"?`},
 		"unset variable":   {"listen: '${NOT_SET_ANYWHERE}'", "1:9: ${NOT_SET_ANYWHERE}: the environment variable is not set", "set NOT_SET_ANYWHERE"},

@@ -37,6 +37,10 @@ var (
 		},
 		Examples: []any{"256KB", "6MB"},
 	}
+	fill = &jsonschema.Schema{
+		Type: "string", Pattern: `^([1-9][0-9]?|100)%$|^[0-9.]+ *(B|KB|MB|GB)$|` + variable,
+		Examples: []any{"90%", "6GB"},
+	}
 	rate = &jsonschema.Schema{
 		Type: "string", Pattern: `^[0-9]+/(s|m|h)$|` + variable,
 		Examples: []any{"100/s", "600/m"},
@@ -52,6 +56,8 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 		found = duration
 	case reflect.TypeFor[unit.Size]():
 		found = size
+	case reflect.TypeFor[unit.Fill]():
+		found = fill
 	case reflect.TypeFor[unit.Rate]():
 		found = rate
 	case reflect.TypeFor[yamlsrc.Node](), reflect.TypeFor[*yamlsrc.Node]():

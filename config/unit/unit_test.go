@@ -57,28 +57,37 @@ func TestDecodeAndEncode(t *testing.T) {
 		D Duration `yaml:"d" json:"d"`
 		S Size     `yaml:"s" json:"s"`
 		R Rate     `yaml:"r" json:"r"`
+		F Fill     `yaml:"f" json:"f"`
 	}
 	var report yamlsrc.Report
 	var got all
-	yamlsrc.Parse("f", []byte("d: 1.5s\ns: 2048\nr: 600/m\n"), &report).Decode(&got, &report)
-	if want := (all{Duration(1500 * time.Millisecond), 2048, Rate{600, time.Minute}}); got != want || report.Len() > 0 {
+	yamlsrc.Parse("f", []byte("d: 1.5s\ns: 2048\nr: 600/m\nf: 85%\n"), &report).Decode(&got, &report)
+	if want := (all{Duration(1500 * time.Millisecond), 2048, Rate{600, time.Minute}, Fill{Percent: 85}}); got != want || report.Len() > 0 {
 		t.Errorf("%+v, %v", got, report.Err())
 	}
-	if text, err := json.Marshal(got); err != nil || string(text) != `{"d":"1.5s","s":"2KB","r":"600/m"}` {
+	if text, err := json.Marshal(got); err != nil || string(text) != `{"d":"1.5s","s":"2KB","r":"600/m","f":"85%"}` {
 		t.Errorf("%s, %v", text, err)
 	}
-	for _, text := range []string{"d: [1]\ns: {}\nr: [x]\n", "d:\ns:\nr:\n", "d: x\ns: y\nr: 1/d\n", "d: true\ns: -1\nr: 0/s\n", "d: 1\ns: z\nr: 1.5/s\n"} {
+	for _, text := range []string{"d: [1]\ns: {}\nr: [x]\nf: {}\n", "d:\ns:\nr:\nf:\n", "d: x\ns: y\nr: 1/d\nf: 0%\n", "d: true\ns: -1\nr: 0/s\nf: 101%\n", "d: 1\ns: z\nr: 1.5/s\nf: 0\n"} {
 		var report yamlsrc.Report
 		yamlsrc.Parse("f", []byte(text), &report).Decode(&all{}, &report)
 		problems := report.Problems()
-		if len(problems) != 3 {
+		if len(problems) != 4 {
 			t.Errorf("%q: %v", text, report.Err())
 			continue
 		}
-		for i, what := range []string{"a duration", "a size", "a rate"} {
+		for i, what := range []string{"a duration", "a size", "a rate", "a part"} {
 			if problems[i].Line != i+1 || !strings.Contains(problems[i].Message, "should be "+what) {
 				t.Errorf("%q: %s", text, problems[i])
 			}
+		}
+	}
+	for _, c := range []struct {
+		fill      Fill
+		max, want int64
+	}{{Fill{Percent: 90}, 1000, 900}, {Fill{Percent: 90}, 0, 0}, {Fill{Size: 7}, 0, 7}, {Fill{Size: 7}, 1000, 7}, {Fill{}, 1000, 0}} {
+		if got := c.fill.Of(c.max); got != c.want {
+			t.Errorf("%v of %d is %d, want %d", c.fill, c.max, got, c.want)
 		}
 	}
 	if got := fmt.Sprint(Rate{5, 90 * time.Second}); got != "5/1m30s" {

@@ -20,6 +20,7 @@ type units struct {
 	Duration unit.Duration `yaml:"duration"`
 	Size     unit.Size     `yaml:"size"`
 	Rate     unit.Rate     `yaml:"rate"`
+	Fill     unit.Fill     `yaml:"fill"`
 }
 
 // scalars tells the schemas of units from others, and explains their forms.
