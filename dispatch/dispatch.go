@@ -21,11 +21,19 @@ type Dispatcher struct {
 	queue Queue
 	log   *slog.Logger
 	saved sync.Map // plan hash -> time.Time when it was last saved
+	room  *Admission
 }
 
 // NewDispatcher makes a dispatcher.
 func NewDispatcher(store tracking.Store, queue Queue, log *slog.Logger) *Dispatcher {
 	return &Dispatcher{store: store, queue: queue, log: log}
+}
+
+// Admit has a ask for room before anything of a request is written; without it there
+// always is. It is to be called before the dispatcher is used.
+func (d *Dispatcher) Admit(a *Admission) *Dispatcher {
+	d.room = a
+	return d
 }
 
 var _ Acceptor = (*Dispatcher)(nil)
@@ -50,6 +58,12 @@ func replay(row *tracking.IdemRow, idem Idem) Receipt {
 // When queueing fails the dispatch is accepted all the same: its due rows bring it to
 // the reconciler.
 func (d *Dispatcher) Accept(ctx context.Context, f *Fanout, m Mapped, in Intake) (Receipt, error) {
+	room, err := d.room.enter(in.Tenant, f, m)
+	if err != nil {
+		return Receipt{}, err
+	}
+	recorded := false
+	defer func() { room.leave(recorded) }()
 	if err := d.savePlans(ctx, f); err != nil {
 		return Receipt{}, err
 	}
@@ -59,6 +73,7 @@ func (d *Dispatcher) Accept(ctx context.Context, f *Fanout, m Mapped, in Intake)
 	}
 	id := acceptance.Dispatch.ID
 	taken, err := d.store.Accept(ctx, acceptance)
+	recorded = err == nil && taken == nil || errors.Is(err, tracking.ErrOutcomeUnknown)
 	switch {
 	case errors.Is(err, tracking.ErrOutcomeUnknown):
 		return Receipt{}, &OutcomeUnknownError{ID: id, Err: err}

@@ -109,8 +109,8 @@ type Receipt struct {
 type Acceptor interface {
 	// Lookup finds what an idempotency key already stands for; ok is false when it is new.
 	Lookup(ctx context.Context, idem Idem) (r Receipt, ok bool, err error)
-	// Accept records the request and queues its tasks. Errors: tracking.ErrUnavailable,
-	// tracking.ErrTooLarge, or *OutcomeUnknownError. When it returns nil, the dispatch
+	// Accept records the request and queues its tasks. Errors: *FullError,
+	// tracking.ErrUnavailable, tracking.ErrTooLarge, or *OutcomeUnknownError. When it returns nil, the dispatch
 	// is recorded and every target of it will be called.
 	Accept(ctx context.Context, f *Fanout, m Mapped, in Intake) (Receipt, error)
 	// Track reads a dispatch; tracking.ErrNotFound when it is unknown or another

@@ -173,7 +173,10 @@ func (s *Server) accept(ctx context.Context, c *call, r *routes.Route, m dispatc
 
 func (s *Server) acceptFailed(c *call, err error, keyed bool) *answer {
 	var unknown *dispatch.OutcomeUnknownError
+	var full *dispatch.FullError
 	switch {
+	case errors.As(err, &full):
+		return c.noRoom(full)
 	case errors.As(err, &unknown):
 		c.note.trackingID = unknown.ID
 		return s.outcomeUnknown(c, err, unknown.ID, keyed)

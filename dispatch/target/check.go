@@ -20,6 +20,7 @@ func (c *compiler) numbers() {
 	c.atLeastOne(s.Retry.Attempts, n, "retry", "attempts")
 	c.between(s.Limits.Concurrency, 1, 10_000, n, "limits", "concurrency")
 	c.atLeastOne(s.Limits.FairShare, n, "limits", "fair_share")
+	c.backlog()
 	c.atLeastOne(s.Breaker.Failures, n, "breaker", "failures")
 	c.positive(s.Retry.First, n, "retry", "first")
 	c.positive(s.Retry.Within, n, "retry", "within")
@@ -73,6 +74,23 @@ func (c *compiler) batch() {
 	}
 	c.positive(b.Linger, c.target, "batch", "linger")
 	c.roots = batchRoots
+}
+
+// backlog checks the limits that have no default: one that is written down must be one.
+func (c *compiler) backlog() {
+	l, n := c.spec.Limits, c.target
+	for _, limit := range []struct {
+		key   string
+		value int
+	}{{"backlog", l.Backlog}, {"backlog_per_tenant", l.BacklogPerTenant}} {
+		if n.Get("limits").Get(limit.key) != nil && limit.value < 1 {
+			c.problem(find(n, "limits", limit.key), "write 1 or more, or leave it out for no limit", "%s should be at least 1", limit.key)
+		}
+	}
+	if l.Backlog > 0 && l.BacklogPerTenant > l.Backlog {
+		c.problem(find(n, "limits", "backlog_per_tenant"), "lower it, or raise backlog",
+			"no tenant can have %d deliveries under way when all together have %d", l.BacklogPerTenant, l.Backlog)
+	}
 }
 
 // statuses checks a list of HTTP statuses and gives it as a set.

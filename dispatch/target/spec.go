@@ -122,7 +122,10 @@ type Limits struct {
 	Concurrency int           `yaml:"concurrency" jsonschema_description:"Calls at a time for each worker process. Default 16."`
 	Rate        unit.Rate     `yaml:"rate" jsonschema_description:"Calls in a span of time for all workers together, polls included, such as 100/s. They are spread evenly over the span. Default: no limit."`
 	Timeout     unit.Duration `yaml:"timeout" jsonschema_description:"How long one call may take, the reading of its answer included. Default 10s."`
-	FairShare   int           `yaml:"fair_share" jsonschema_description:"About how many deliveries of one tenant that have not begun may wait in the target's own queue; what comes on top waits in its bulk queue, which gives way to the deliveries of other tenants. Counted in 64 parts. Default 1000."`
+	Backlog     int           `yaml:"backlog" jsonschema_description:"Deliveries of all tenants that may be under way: accepted and not yet ended. While there are as many, requests that feed the target are answered 503. Default: no limit."`
+	// BacklogPerTenant is Backlog for one tenant.
+	BacklogPerTenant int `yaml:"backlog_per_tenant" jsonschema_description:"Deliveries of one tenant that may be under way. While there are as many, its requests that feed the target are answered 429. Default: no limit."`
+	FairShare        int `yaml:"fair_share" jsonschema_description:"About how many deliveries of one tenant that have not begun may wait in the target's own queue; what comes on top waits in its bulk queue, which gives way to the deliveries of other tenants. Counted in 64 parts. Default 1000."`
 }
 
 // Breaker says when a failing backend is left alone. See ARCHITECTURE.md, "How a target

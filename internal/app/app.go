@@ -67,7 +67,8 @@ type App struct {
 	metrics *obs.Metrics
 
 	gateway *gateway.Server
-	serving atomic.Bool // the gateway's listener takes requests
+	room    *dispatch.Admission // nil in a worker
+	serving atomic.Bool         // the gateway's listener takes requests
 	admin   *admin.Server
 	engine  *target.Engine
 	worker  *queue.Worker
@@ -153,7 +154,8 @@ func (a *App) build() error {
 		if err != nil {
 			return err
 		}
-		a.gateway = gateway.New(a.gatewayOptions(dispatch.NewDispatcher(a.store, client, a.log), limit))
+		a.buildAdmission()
+		a.gateway = gateway.New(a.gatewayOptions(dispatch.NewDispatcher(a.store, client, a.log).Admit(a.room), limit))
 	}
 	if a.o.Role != RoleGateway {
 		a.buildFlow()
@@ -200,6 +202,10 @@ func (a *App) Start(ctx context.Context) error {
 		}
 	}
 	if a.gateway != nil {
+		if err := a.room.Read(ctx); err != nil {
+			a.log.WarnContext(ctx, "the backlog could not be read; trying again", "error", err)
+		}
+		a.running.Go(func() { a.room.Run(background) })
 		if err := a.gateway.Start(ctx, a.listen()); err != nil {
 			return fmt.Errorf("listener: %w", err)
 		}

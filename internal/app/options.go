@@ -122,5 +122,6 @@ func (a *App) ready(ctx context.Context) []admin.Check {
 		checks = append(checks, check)
 	}
 	checks = append(checks, a.secretChecks()...)
+	checks = append(checks, a.roomChecks()...)
 	return append(checks, a.targetChecks()...)
 }

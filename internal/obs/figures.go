@@ -27,6 +27,8 @@ func Figures() ([]Figure, error) {
 	m.Request("", 0, 0)
 	m.Run(dispatch.Attempt{Delivery: tracking.Delivery{Phase: tracking.Ended}})
 	m.Repair("", "")
+	m.Refused("", "")
+	m.Backlog(func() []Backlog { return []Backlog{{}} })
 	m.Targets(func() []TargetState { return []TargetState{{Waits: map[string]uint64{"": 0}}} })
 
 	families, err := m.registry.Gather()

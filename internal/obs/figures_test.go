@@ -26,6 +26,7 @@ func TestFiguresAreAll(t *testing.T) {
 
 	m := New()
 	m.Targets(func() []TargetState { return nil })
+	m.Backlog(func() []Backlog { return nil })
 	descriptions := make(chan *prometheus.Desc)
 	go func() {
 		m.registry.Describe(descriptions)

@@ -23,6 +23,7 @@ type Metrics struct {
 	attempt  *prometheus.HistogramVec
 	endToEnd *prometheus.HistogramVec
 	repairs  *prometheus.CounterVec
+	refused  *prometheus.CounterVec
 }
 
 // New makes the figures and registers them with those of the Go runtime.
@@ -50,8 +51,11 @@ func New() *Metrics {
 		repairs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "headgate_repairs_total", Help: "Deliveries the reconciler brought back, by target and kind.",
 		}, []string{"target", "kind"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "headgate_refused_total", Help: "Requests refused for want of room, by the target whose backlog is full and what is: backlog, tenant, or memory (of no target).",
+		}, []string{"target", "full"}),
 	}
-	m.registry.MustRegister(m.requests, m.accept, m.attempts, m.attempt, m.endToEnd, m.repairs,
+	m.registry.MustRegister(m.requests, m.accept, m.attempts, m.attempt, m.endToEnd, m.repairs, m.refused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -75,6 +79,9 @@ func (m *Metrics) Run(a dispatch.Attempt) {
 		m.endToEnd.WithLabelValues(a.Target, string(a.Delivery.State)).Observe(a.Waited.Seconds())
 	}
 }
+
+// Refused counts one request that there was no room for.
+func (m *Metrics) Refused(target, full string) { m.refused.WithLabelValues(target, full).Inc() }
 
 // Repair counts one repair of the reconciler.
 func (m *Metrics) Repair(target, kind string) { m.repairs.WithLabelValues(target, kind).Inc() }
