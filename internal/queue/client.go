@@ -35,6 +35,7 @@ const infraRetries = 50
 type Client struct {
 	rdb, base redis.UniversalClient
 	client    *asynq.Client
+	pressing  *asynq.Client // for a Redis that is full
 	inspector *asynq.Inspector
 }
 
@@ -44,6 +45,7 @@ func NewClient(shared, base redis.UniversalClient) *Client {
 	return &Client{
 		rdb: shared, base: base,
 		client:    asynq.NewClientFromRedisClient(shared),
+		pressing:  asynq.NewClientFromRedisClient(roomy{base, new(room)}),
 		inspector: asynq.NewInspectorFromRedisClient(base),
 	}
 }
@@ -74,6 +76,10 @@ func (c *Client) enqueue(ctx context.Context, t dispatch.Task) error {
 		options = append(options, asynq.ProcessAt(time.Now().Add(t.After+time.Second-1).Truncate(time.Second)))
 	}
 	_, err := c.client.EnqueueContext(ctx, asynq.NewTask(taskType, nil), options...)
+	if isFull(err) {
+		// What the task stands for is recorded, and only its end frees that memory.
+		_, err = c.pressing.EnqueueContext(ctx, asynq.NewTask(taskType, nil), options...)
+	}
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("enqueue %s: %w", taskID(t), err)
 	}

@@ -36,6 +36,7 @@ type Worker struct {
 	ctx    context.Context // of all runs; ended to hand back what is still running
 	cancel context.CancelFunc
 	sub    *redis.PubSub
+	room   *room // shared by the servers
 	done   sync.WaitGroup
 
 	mu      sync.Mutex
@@ -64,7 +65,7 @@ func ShutdownFor(call time.Duration) time.Duration { return call + handBack }
 // NewWorker makes a worker that serves nothing yet. Stop ends it.
 func NewWorker(o Options) *Worker {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &Worker{o: o, ctx: ctx, cancel: cancel, servers: map[string]*server{}}
+	w := &Worker{o: o, ctx: ctx, cancel: cancel, room: new(room), servers: map[string]*server{}}
 	w.sub = o.Redis.Subscribe(ctx, wakeChannel)
 	messages := w.sub.Channel()
 	w.done.Go(func() {
@@ -115,8 +116,9 @@ func (w *Worker) newServer(target string, concurrency int) *server {
 		valve = w.o.Valve(target)
 	}
 	g := newGate(len(queues), valve)
+	client := gated{roomy{w.o.Redis, w.room}, g}
 	log := w.o.Log.With("target", target)
-	return &server{gate: g, concurrency: concurrency, asynq: asynq.NewServerFromRedisClient(gated{w.o.Redis, g}, asynq.Config{
+	return &server{gate: g, concurrency: concurrency, asynq: asynq.NewServerFromRedisClient(client, asynq.Config{
 		Concurrency: concurrency,
 		Queues:      queues,
 		BaseContext: func() context.Context { return w.ctx },

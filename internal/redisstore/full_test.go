@@ -12,8 +12,8 @@ import (
 	"headgate/internal/testenv"
 )
 
-// TestFullRedis: a Redis that has reached its maxmemory takes nothing new and starts
-// nothing new, but what has begun can be kept, ended and so freed.
+// TestFullRedis: a Redis that has reached its maxmemory takes nothing new, but what is
+// queued can be begun, kept, ended and so freed, and its workers stay alive.
 func TestFullRedis(t *testing.T) {
 	for name, auto := range map[string]bool{"plain": false, "auto-pipeline": true} {
 		t.Run(name, func(t *testing.T) {
@@ -50,12 +50,14 @@ func TestFullRedis(t *testing.T) {
 			if after := keyspace(t, conn.Base, a); !slices.Equal(before, after) {
 				t.Errorf("a refused accept left %v, there was %v", after, before)
 			}
-			if _, err := s.Claim(ctx, ref("new"), 1, "run", time.Minute); !errors.Is(err, tracking.ErrUnavailable) {
-				t.Errorf("a new claim: %v, want ErrUnavailable", err)
+			if err := s.Beat(ctx, "worker"); err != nil {
+				t.Errorf("a worker cannot show life: %v", err)
 			}
-			if d, err := s.Load(ctx, a.Dispatch.ID); err != nil || d.Deliveries["new"].Phase != tracking.Queued {
-				t.Errorf("a refused claim left %+v, %v", d.Deliveries["new"], err)
+			fresh, err := s.Claim(ctx, ref("new"), 1, "run", time.Minute)
+			if err != nil {
+				t.Fatalf("a new claim: %v", err)
 			}
+			claimed["new"] = fresh
 			if _, err := s.Claim(ctx, ref("begun"), 1, "run", time.Hour); err != nil {
 				t.Errorf("a claim that is held cannot be kept: %v", err)
 			}
@@ -63,6 +65,7 @@ func TestFullRedis(t *testing.T) {
 				"begun":   tracking.Concluded{State: tracking.Succeeded, Result: map[string]json.RawMessage{"id": json.RawMessage(`"c-1"`)}},
 				"failing": failed(false),
 				"waiting": tracking.NotYet{After: time.Minute},
+				"new":     tracking.Concluded{State: tracking.Succeeded},
 			} {
 				c := claimed[target]
 				next := tracking.Apply(c.Delivery, e, c.Now)
@@ -79,7 +82,7 @@ func TestFullRedis(t *testing.T) {
 				t.Fatal(err)
 			}
 			for target, want := range map[string]tracking.State{
-				"begun": tracking.Succeeded, "failing": tracking.Retrying, "waiting": tracking.Waiting, "new": tracking.Pending, "lost": tracking.Pending,
+				"begun": tracking.Succeeded, "failing": tracking.Retrying, "waiting": tracking.Waiting, "new": tracking.Succeeded, "lost": tracking.Pending,
 			} {
 				if got := d.Deliveries[target].State; got != want {
 					t.Errorf("%s is %s, want %s", target, got, want)
@@ -89,7 +92,6 @@ func TestFullRedis(t *testing.T) {
 			if err := conn.Base.ConfigSet(ctx, "maxmemory", "0").Err(); err != nil {
 				t.Fatal(err)
 			}
-			finish(t, s, a.Dispatch.ID, "new", tracking.Succeeded)
 			accept(t, s, refusedOne)
 		})
 	}

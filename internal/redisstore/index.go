@@ -130,7 +130,7 @@ func (s *Store) Abandoned(ctx context.Context, owner string, limit int) ([]track
 
 // Beat implements tracking.Store.
 func (s *Store) Beat(ctx context.Context, owner string) error {
-	return unavailable("give a sign of life", s.base.HIncrBy(ctx, ownersKey, owner, 1).Err())
+	return unavailable("give a sign of life", beatScript.Run(ctx, s.base, []string{ownersKey}, owner).Err())
 }
 
 // Owners implements tracking.Store.

@@ -10,6 +10,9 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local shard = string.match(KEYS[1], '^(.-)rec:')
+-- A full Redis refuses a script's first write when it may need memory. Only what is sent
+-- frees any, so the first write is one that needs none: there is no such row.
+redis.call('ZREM', KEYS[3], '')
 local field, batch, began = 't:' .. ARGV[2], redis.call('HGET', KEYS[2], ARGV[4]), '0'
 if not batch or redis.call('EXISTS', shard .. 'rec:' .. batch) == 0 then
   batch, began = ARGV[3], '1'

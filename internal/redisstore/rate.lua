@@ -15,6 +15,7 @@ if want > 0 then
 end
 if got ~= 0 then
   due = due + got * every
+  redis.call('DEL', KEYS[1]) -- a first write that a full Redis lets pass
   redis.call('SET', KEYS[1], string.format('%d', due), 'PX', string.format('%d', math.max(1000, math.ceil((due - now) / 1000) + 1000)))
 end
 return {math.max(got, 0), string.format('%d', math.max(0, due - now))}

@@ -26,11 +26,14 @@ var (
 	applySource string
 	//go:embed overdue.lua
 	overdueSource string
+	//go:embed beat.lua
+	beatSource string
 
 	acceptScript  = redis.NewScript(countSource + acceptSource)
 	claimScript   = redis.NewScript(countSource + claimSource)
 	applyScript   = redis.NewScript(countSource + finishSource + applySource)
 	overdueScript = redis.NewScript(overdueSource)
+	beatScript    = redis.NewScript(beatSource)
 )
 
 // maxRecord bounds one record with its payloads; beyond it a request is refused. Redis
@@ -313,7 +316,7 @@ func (s *Store) Prepare(ctx context.Context) error {
 	return unavailable("load scripts", eachMaster(ctx, s.base, func(ctx context.Context, _ string, rdb redis.UniversalClient) error {
 		for _, script := range []*redis.Script{
 			acceptScript, claimScript, applyScript, overdueScript, cancelScript, reviveScript, dropScript, expireScript,
-			joinScript, sealScript, boardScript,
+			beatScript, joinScript, sealScript, boardScript,
 		} {
 			if err := script.Load(ctx, rdb).Err(); err != nil {
 				return err
