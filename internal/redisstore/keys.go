@@ -64,6 +64,9 @@ func keysOf(id string) (string, error) {
 	return shardPrefix[shard], nil
 }
 
+// recordGlob matches the keys of all records.
+const recordGlob = prefix + "{*}:rec:*"
+
 func recordKey(shard, id string) string     { return shard + "rec:" + id }
 func payloadKey(shard, id string) string    { return shard + "pay:" + id }
 func dueKey(shard string) string            { return shard + "due" }
@@ -103,6 +106,7 @@ func splitMember(m string) (tracking.Ref, bool) {
 func openField(target, plan string) string { return target + ":" + plan }
 
 func openTenantField(who tracking.TenantRef) string { return "o:" + who.Target + ":" + who.Tenant }
+func newTenantField(who tracking.TenantRef) string  { return "n:" + who.Target + ":" + who.Tenant }
 
 func splitOpenField(f string) (tracking.PlanRef, bool) {
 	i := strings.LastIndexByte(f, ':') // a hash holds none
