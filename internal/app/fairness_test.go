@@ -117,6 +117,16 @@ func (l *line) waiting(lane string) int {
 	return int(l.rdb.LLen(l.t.Context(), "asynq:{"+fairTarget+lane+"}:pending").Val())
 }
 
+// backlog reads the counts of the busy tenant.
+func (l *line) backlog() tracking.Backlog {
+	l.t.Helper()
+	b, err := l.store.Backlog(l.t.Context(), []tracking.TenantRef{{Target: fairTarget, Tenant: busy}})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return b
+}
+
 // fresh accepts a delivery of another tenant and tells how many others ran before it, and
 // how long it took until it did.
 func (l *line) fresh(tenant string) (before int, took time.Duration) {
@@ -155,7 +165,11 @@ func TestFreshDeliveryBehindACrowd(t *testing.T) {
 	if err := failed.Load(); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d deliveries of one tenant accepted in %v", crowd, time.Since(began).Round(time.Millisecond))
+	took, b := time.Since(began), l.backlog()
+	t.Logf("%d deliveries of one tenant accepted in %v; redis uses %d bytes for each", crowd, took.Round(time.Millisecond), int(b.Memory.Used)/crowd)
+	if n := b.Tenants[tracking.TenantRef{Target: fairTarget, Tenant: busy}]; n != crowd || b.Targets[fairTarget] != crowd {
+		t.Errorf("%d of the tenant and %d of the target are counted, want %d", n, b.Targets[fairTarget], crowd)
+	}
 	const most = (share + tracking.Shards - 1) / tracking.Shards * tracking.Shards
 	if own, bulk := l.waiting(""), l.waiting(".bulk"); own > most || own+bulk != crowd {
 		t.Fatalf("%d wait in the target's own queue and %d in bulk; of %d at most %d belong into the former", own, bulk, crowd, most)
@@ -165,7 +179,8 @@ func TestFreshDeliveryBehindACrowd(t *testing.T) {
 		t.Fatal(err)
 	}
 	// At the worst: the tenant's share is still before it, and a tenth as much of bulk comes between.
-	before, took := l.fresh("keys/first")
+	var before int
+	before, took = l.fresh("keys/first")
 	t.Logf("behind all of the share: after %d others, %v", before, took.Round(time.Millisecond))
 	if before > most+most/5+2*concurrency {
 		t.Errorf("%d deliveries ran before the other tenant's, want about %d at most", before, most)
