@@ -183,7 +183,7 @@ func (a *App) build() error {
 
 // Start opens the listeners and begins to work. It returns when requests are answered.
 func (a *App) Start(ctx context.Context) error {
-	if err := a.judge(ctx, findingsTitle, Findings(a.config, a.table.Load(), a.o.Role)); err != nil {
+	if err := a.judgeFiles(ctx, a.table.Load()); err != nil {
 		return err
 	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -291,7 +291,7 @@ func (a *App) Reload(ctx context.Context) error {
 	if err := report.Err(); err != nil {
 		return fmt.Errorf("reload refused, the running configuration stays: %w", err)
 	}
-	if err := a.judge(ctx, findingsTitle, Findings(a.config, table, a.o.Role)); err != nil {
+	if err := a.judgeFiles(ctx, table); err != nil {
 		table.Close()
 		return fmt.Errorf("reload refused, the running configuration stays: %w", err)
 	}

@@ -44,7 +44,7 @@ func attacked(t *testing.T, operator, routes string, resolver *net.Resolver) *at
 	t.Setenv("HEADGATE_ADMIN_TOKEN", "admin")
 	for name, text := range map[string]string{
 		"headgate.yaml": "admin: {listen: '127.0.0.1:0', token: {env: HEADGATE_ADMIN_TOKEN}}\nredis: {url: '" + r.redis.URL() + "'}\n" +
-			"routes_may_read: {env: ['ATTACK_*']}\n" + operator,
+			"routes_may_read: {env: ['ATTACK_*'], files: ['" + os.TempDir() + "']}\n" + operator,
 		"routes/attacked.yaml": routes,
 	} {
 		path := filepath.Join(r.dir, name)

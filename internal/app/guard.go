@@ -81,16 +81,22 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// findingsTitle is how Findings stand in the log.
-const findingsTitle = "settings that do not go together"
-
-// judge tells what does not go together; under `strict` that is an error.
-func (a *App) judge(ctx context.Context, what string, found []string) error {
-	if len(found) > 0 && a.config.Strict {
+// judge refuses what was found when the file asks for that.
+func judge(c *config.Config, found []string) error {
+	if len(found) > 0 && c.Strict {
 		return fmt.Errorf("refused (strict: true): %s", strings.Join(found, "; "))
 	}
+	return nil
+}
+
+// judgeFiles tells which settings do not go together; under `strict` that is an error.
+func (a *App) judgeFiles(ctx context.Context, table *routes.Table) error {
+	found := Findings(a.config, table, a.o.Role)
+	if err := judge(a.config, found); err != nil {
+		return err
+	}
 	for _, text := range found {
-		a.log.WarnContext(ctx, what, "finding", text)
+		a.log.WarnContext(ctx, "settings that do not go together", "finding", text)
 	}
 	return nil
 }
@@ -101,5 +107,11 @@ func (a *App) guard(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.judge(ctx, "redis is not set up to keep what was acknowledged", found)
+	if err := judge(a.config, found); err != nil {
+		return err
+	}
+	for _, text := range found {
+		a.log.WarnContext(ctx, "redis is not set up to keep what was acknowledged", "finding", text)
+	}
+	return nil
 }
