@@ -10,6 +10,22 @@ import (
 	"headgate/dispatch/tracking"
 )
 
+// However the backend writes what it repeats: JSON has several ways for one string.
+func TestConcealedHoweverItIsWritten(t *testing.T) {
+	t.Setenv("CRM_TOKEN", `planted<secret>&"quoted"`)
+	for _, written := range []string{
+		`planted<secret>&\"quoted\"`, `planted\u003csecret\u003e\u0026\"quoted\"`, `\u0070lanted<secret>&\u0022quoted\u0022`,
+	} {
+		b := newBackend(t, says(200, `{"`+written+`": ["`+written+`"], "nested": {"x": "a `+written+` b"}}`))
+		p := mustCompile(t, b.URL, `{url: "${URL}", auth: {header: {name: X-Key, value: {env: CRM_TOKEN}}}, post: /x, result: {all: "${{ .response.body }}"}}`)
+		got := eventOf[tracking.Concluded](t, newEngine(t).Run(t.Context(), p, input()))
+		const want = `{"***":["***"],"nested":{"x":"a *** b"}}`
+		if string(got.Result["all"]) != want {
+			t.Errorf("%s: kept %s", written, got.Result["all"])
+		}
+	}
+}
+
 // A backend that repeats our credentials must not get them into what we keep and show.
 func TestCredentialsInAnswersAreConcealed(t *testing.T) {
 	t.Setenv("CRM_TOKEN", "planted-secret")

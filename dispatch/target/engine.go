@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	"headgate/dispatch/fault"
@@ -148,7 +149,12 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	}
 	resp.conceal(req.secrets)
 	r.trace(req, resp.status, began)
-	return resp, r.plan.classify(r.step, resp)
+	f := r.plan.classify(r.step, resp)
+	if f != nil && len(req.to.signed) >= minSecret {
+		// Only what is said of a failure: a later step may need the same query.
+		f.Message = strings.ReplaceAll(f.Message, req.to.signed, masked)
+	}
+	return resp, f
 }
 
 func (r *run) trace(req *request, status int, began time.Time) {

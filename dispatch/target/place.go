@@ -17,6 +17,8 @@ type place struct {
 	// the guard, and nothing goes there that was meant for the target: neither its auth
 	// and headers nor the keys by which its calls are known.
 	other bool
+	// signed is the query of a URL that an answer gave: it may be as good as a credential.
+	signed string
 }
 
 // place evaluates where a call goes. A path is appended to url: since it begins with / or ?,
@@ -88,7 +90,7 @@ func (p *Plan) absolute(text string) (place, *fault.Fault) {
 		return refuse("the path of the URL for the host %s has the segment %q", shown, dots(u.Path))
 	}
 	if u.Scheme+"://"+name+":"+port == p.origin {
-		return place{url: u.String(), host: u.Host}, nil
+		return place{url: u.String(), host: u.Host, signed: u.RawQuery}, nil
 	}
 	if port != usual {
 		shown += ":" + port
@@ -100,7 +102,7 @@ func (p *Plan) absolute(text string) (place, *fault.Fault) {
 		if u.Scheme == "http" && !strings.HasPrefix(p.origin, "http://") {
 			return refuse("the URL for the host %s is not https", shown)
 		}
-		return place{url: u.String(), host: shown, other: true}, nil
+		return place{url: u.String(), host: shown, other: true, signed: u.RawQuery}, nil
 	}
 	return refuse("the URL goes to the host %s, which is not in allow_hosts of target %s; add it there if it is meant", shown, p.Name)
 }

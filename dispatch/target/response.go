@@ -3,8 +3,11 @@ package target
 import (
 	"bytes"
 	"encoding/json"
+	"html"
 	"io"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +23,7 @@ type response struct {
 
 	value   any // the body as .response.body, once decoded
 	decoded bool
+	secrets []string // what must not be in it, however it is written
 }
 
 // minSecret is the length from which a secret is looked for in answers: a shorter one
@@ -33,13 +37,53 @@ func (r *response) conceal(secrets []string) {
 		if len(s) < minSecret {
 			continue
 		}
-		r.body = bytes.ReplaceAll(r.body, []byte(s), []byte(masked))
-		for _, values := range r.header {
-			for i := range values {
-				values[i] = strings.ReplaceAll(values[i], s, masked)
+		for _, way := range waysOf(s) {
+			r.secrets = append(r.secrets, way)
+			r.body = bytes.ReplaceAll(r.body, []byte(way), []byte(masked))
+			for _, values := range r.header {
+				for i := range values {
+					values[i] = strings.ReplaceAll(values[i], way, masked)
+				}
 			}
 		}
 	}
+}
+
+// waysOf gives a secret as it is, and as it stands in a URL or a page, each once.
+func waysOf(s string) []string {
+	ways := []string{s}
+	for _, way := range []string{url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s)} {
+		if !slices.Contains(ways, way) {
+			ways = append(ways, way)
+		}
+	}
+	return ways
+}
+
+// without gives a decoded value without the secrets: JSON has many ways to write one
+// string, and those are all one here.
+func (r *response) without(v any) any {
+	switch v := v.(type) {
+	case string:
+		for _, s := range r.secrets {
+			v = strings.ReplaceAll(v, s, masked)
+		}
+		return v
+	case []any:
+		for i := range v {
+			v[i] = r.without(v[i])
+		}
+	case map[string]any:
+		for name, value := range v {
+			value = r.without(value)
+			if plain := r.without(name).(string); plain != name {
+				delete(v, name)
+				name = plain
+			}
+			v[name] = value
+		}
+	}
+	return v
 }
 
 // read takes in an answer and closes it. The bound counts what comes out of the
@@ -73,6 +117,9 @@ func (r *response) content() any {
 		v, err := decodeJSON(r.body)
 		if err != nil {
 			v = strings.ToValidUTF8(string(r.body), "\uFFFD")
+		}
+		if len(r.secrets) > 0 {
+			v = r.without(v)
 		}
 		r.value = v
 	}

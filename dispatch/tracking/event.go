@@ -183,6 +183,11 @@ func (d *Delivery) end(s State, reason fault.Reason, message string, now time.Ti
 	d.State, d.Phase, d.Lane = s, Ended, LaneResume
 	d.Reason, d.Message = reason, message
 	d.NextAt, d.EndedAt = time.Time{}, now
+	if s != Unknown {
+		// What an answer handed out for later steps may be as good as a credential, such
+		// as a signed URL. Only a job whose outcome is unknown goes on with it.
+		d.Saved = nil
+	}
 }
 
 func (d *Delivery) schedule(s State, now time.Time, after time.Duration) {

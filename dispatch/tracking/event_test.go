@@ -107,6 +107,9 @@ func events() map[string]event {
 
 func ended(d *Delivery, s State) {
 	d.State, d.Phase, d.NextAt, d.EndedAt = s, Ended, time.Time{}, start
+	if s != Unknown {
+		d.Saved = nil
+	}
 }
 
 // TestApplyTable goes through every pair of a state and an event.
@@ -253,8 +256,11 @@ func holds(t *rapid.T, before Delivery, e Event, after Delivery, now time.Time) 
 	if after.Attempts < before.Attempts || after.Polls < before.Polls || after.Plan != before.Plan {
 		fail("a count went down, or the plan changed")
 	}
+	if after.State.Final() && after.State != Unknown && after.Saved != nil {
+		fail("what was saved for later steps is kept although there are none")
+	}
 	for key := range before.Saved {
-		if _, ok := after.Saved[key]; !ok {
+		if _, ok := after.Saved[key]; !ok && (!after.State.Final() || after.State == Unknown) {
 			fail("something saved is lost")
 		}
 	}
