@@ -34,16 +34,22 @@ type attackRig struct {
 	log   lines
 }
 
+const redisPassword = "planted-redis-password"
+
 // attacked starts one. operator is added to the operator's file, routes is the route
 // file; in both ${VICTIM} and the like were replaced by the caller.
 func attacked(t *testing.T, operator, routes string, resolver *net.Resolver) *attackRig {
 	t.Helper()
-	r := &attackRig{rig: &rig{dir: t.TempDir(), client: &http.Client{Transport: &http.Transport{}}}, redis: testenv.Redis(t)}
+	server := testenv.Redis(t, testenv.WithConf("user", "headgate", "on", ">"+redisPassword, "~*", "&*", "+@all"))
+	r := &attackRig{rig: &rig{dir: t.TempDir(), client: &http.Client{Transport: &http.Transport{}}}, redis: server}
 	t.Cleanup(r.client.CloseIdleConnections)
 	r.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	t.Setenv("HEADGATE_ADMIN_TOKEN", "admin")
+	if os.Getenv("HEADGATE_ADMIN_TOKEN") == "" {
+		t.Setenv("HEADGATE_ADMIN_TOKEN", "admin")
+	}
+	t.Setenv("HEADGATE_REDIS_PASSWORD", redisPassword)
 	for name, text := range map[string]string{
-		"headgate.yaml": "admin: {listen: '127.0.0.1:0', token: {env: HEADGATE_ADMIN_TOKEN}}\nredis: {url: '" + r.redis.URL() + "'}\n" +
+		"headgate.yaml": "admin: {listen: '127.0.0.1:0', token: {env: HEADGATE_ADMIN_TOKEN}}\nredis: {url: '" + r.redis.URL() + "', username: headgate, password: {env: HEADGATE_REDIS_PASSWORD}}\n" +
 			"routes_may_read: {env: ['ATTACK_*'], files: ['" + os.TempDir() + "']}\n" + operator,
 		"routes/attacked.yaml": routes,
 	} {

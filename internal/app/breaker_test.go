@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ func (r *rig) adminSays(t *testing.T, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer admin")
+	req.Header.Set("Authorization", "Bearer "+os.Getenv("HEADGATE_ADMIN_TOKEN"))
 	resp, err := r.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
