@@ -28,7 +28,7 @@ func crmOnly(limits string) func(string) string {
 // pauseCRM holds the deliveries back until resume is called.
 func (r *rig) pauseCRM(t *testing.T) (resume func()) {
 	t.Helper()
-	flow := redisstore.NewFlow(r.redis.Client(t))
+	flow := redisstore.NewFlow(r.rdb(t))
 	if err := flow.Pause(t.Context(), "crm", "test"); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestRedisFills(t *testing.T) {
 					}
 				}
 			})
-			info := r.redis.Client(t).Info(t.Context(), "memory").Val()
+			info := r.rdb(t).Info(t.Context(), "memory").Val()
 			_, used, _ := strings.Cut(info, "used_memory_human:")
 			t.Logf("%d accepted, refused %v, redis has used %.6s", len(ids), refused, used)
 			if n := refused["storage-full"] + refused["unavailable"]; n == 0 || len(refused) > 2 {

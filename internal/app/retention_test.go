@@ -50,7 +50,7 @@ func TestNothingGrowsWithoutLimit(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	rdb := r.redis.Client(t)
+	rdb := r.rdb(t)
 	var left map[string]time.Duration
 	testenv.Eventually(t, 20*time.Second, func() bool {
 		left = keyspace(t, rdb)
