@@ -139,7 +139,7 @@ func (k checker) redis(c *Config) {
 	if (r.TLS.Cert == "") != (r.TLS.Key == "") {
 		k.fail("redis.tls", "write both cert and key, or neither", "a client certificate needs its key, and the key its certificate")
 	}
-	if (r.TLS != RedisTLS{}) && !r.URL.TLS {
+	if r.TLS.isSet() && !r.URL.TLS {
 		k.fail("redis.tls", "write rediss:// in redis.url", "redis.tls has no effect without TLS in redis.url")
 	}
 	if r.URL.Mode == Embedded && (!r.Password.IsZero() || r.Username != "") {

@@ -58,7 +58,7 @@ type Redis struct {
 	PoolSize     int        `yaml:"pool_size" json:"pool_size,omitempty" jsonschema:"minimum=0" jsonschema_description:"Connections at most. Default: what the concurrency of the targets needs, at least 64 and at most 1000; 64 in a gateway."`
 	AutoPipeline bool       `yaml:"autopipeline" json:"autopipeline" jsonschema:"default=true" jsonschema_description:"Let concurrent requests share round trips."`
 	MaxMemory    unit.Fill  `yaml:"max_memory" json:"max_memory" jsonschema_description:"How full Redis may be before requests are answered 503, so that what is queued has room to be delivered: a part of its maxmemory, such as 90%, or a size, such as 6GB. A part has no effect on a Redis without maxmemory. Default 90%."`
-	TLS          RedisTLS   `yaml:"tls" json:"tls" jsonschema_description:"Certificates for rediss:// and the like."`
+	TLS          RedisTLS   `yaml:"tls" json:"tls" jsonschema_description:"Certificates for rediss:// and the like; files that change are read again."`
 }
 
 // RedisTLS names PEM files; the paths are relative to the operator's file and absolute
@@ -67,6 +67,17 @@ type RedisTLS struct {
 	CA   string `yaml:"ca" json:"ca,omitempty" jsonschema_description:"PEM file with the authorities to trust. Default: those of the system."`
 	Cert string `yaml:"cert" json:"cert,omitempty" jsonschema_description:"PEM file with the client certificate."`
 	Key  string `yaml:"key" json:"key,omitempty" jsonschema_description:"PEM file with its private key."`
+	// ServerName serves all servers, whatever their addresses are.
+	ServerName string `yaml:"server_name" json:"server_name,omitempty" jsonschema_description:"Name that the servers' certificates are for. Default: the host of the address."`
+
+	// CAPos and CertPos are where the files are named: whether they can be read is known
+	// only when they are.
+	CAPos   yamlsrc.Pos `yaml:"-" json:"-"`
+	CertPos yamlsrc.Pos `yaml:"-" json:"-"`
+}
+
+func (t RedisTLS) isSet() bool {
+	return t.CA != "" || t.Cert != "" || t.Key != "" || t.ServerName != ""
 }
 
 // Tracking configures GET /tracking.

@@ -44,7 +44,7 @@ redis:
   pool_size: 40
   autopipeline: false
   max_memory: 6GB
-  tls: {ca: ca.pem, cert: /c.pem, key: /k.pem}
+  tls: {ca: ca.pem, cert: /c.pem, key: /k.pem, server_name: redis.internal}
 data_dir: state
 routes: [a/*.yaml, b/one.yaml, a/x.yaml]
 routes_may_read: {env: [CRM_*, "${EXTRA}"], files: [/run/secrets, keys]}
@@ -76,7 +76,8 @@ func TestLoad(t *testing.T) {
 		"memory":     {c.Redis.MaxMemory, unit.Fill{Size: 6 << 30}},
 		"redis dir":  {c.Redis.DataDir, in("state/redis")},
 		"data dir":   {c.DataDir, in("state")},
-		"tls":        {c.Redis.TLS, RedisTLS{CA: in("ca.pem"), Cert: "/c.pem", Key: "/k.pem"}},
+		"tls":        {[]string{c.Redis.TLS.CA, c.Redis.TLS.Cert, c.Redis.TLS.Key, c.Redis.TLS.ServerName}, []string{in("ca.pem"), "/c.pem", "/k.pem", "redis.internal"}},
+		"tls at":     {c.Redis.TLS.CertPos.Line, 12},
 		"env":        {c.RoutesMayRead.Env, []string{"CRM_*", "ESP_TOKEN"}},
 		"files":      {c.RoutesMayRead.Files, []string{"/run/secrets", in("keys")}},
 		"retention":  {c.Tracking.Retention, unit.Duration(7 * 24 * time.Hour)},
@@ -124,6 +125,7 @@ func TestProblems(t *testing.T) {
 		"redis scheme":     {"redis: {url: 'http://h'}", `1:14: url is not a Redis URL: the scheme "http" is unknown`, "embedded"},
 		"half a cert":      {"redis: {url: 'rediss://h', tls: {cert: a}}", "1:33: a client certificate needs its key", ""},
 		"tls without tls":  {"redis: {tls: {ca: a}}", "1:14: redis.tls has no effect", "rediss://"},
+		"name without tls": {"redis: {tls: {server_name: a}}", "1:14: redis.tls has no effect", "rediss://"},
 		"embedded":         {"redis: {url: embedded, password: {env: P}}", "1:8: an embedded Redis is private", ""},
 		"no routes":        {"routes: [none/*.yaml]", `1:10: no route file matches "none/*.yaml"`, "relative to the folder"},
 		"bad glob":         {"routes: ['[a']", "1:10: \"[a\" is not a pattern for files", ""},

@@ -49,6 +49,13 @@ func load(path string, text []byte, readable bool, report *yamlsrc.Report) *Conf
 	if auth := root.Get("tracking").Get("auth"); auth != nil {
 		c.Tracking.AuthPos = auth.Pos
 	}
+	if tls := root.Get("redis").Get("tls"); tls != nil {
+		for key, pos := range map[string]*yamlsrc.Pos{"ca": &c.Redis.TLS.CAPos, "cert": &c.Redis.TLS.CertPos} {
+			if n := tls.Get(key); n != nil {
+				*pos = n.Pos
+			}
+		}
+	}
 	if limits := c.Tracking.RateLimit; limits != nil && limits.Kind == yamlsrc.Null {
 		c.Tracking.RateLimit = nil
 	}

@@ -123,7 +123,7 @@ func (a *App) make(ctx context.Context) (err error) {
 	if c.Redis.URL.Mode == config.Embedded && o.Role != RoleAll {
 		return fmt.Errorf("redis.url: embedded serves one process only; role %s needs a Redis that all processes reach", o.Role)
 	}
-	if a.conn, a.redis, err = openRedis(ctx, c, pool(c, o.Role, table.Plans())); err != nil {
+	if a.conn, a.redis, err = openRedis(ctx, c, pool(c, o.Role, table.Plans()), a.log); err != nil {
 		return err
 	}
 	if a.redis != nil {

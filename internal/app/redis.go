@@ -2,11 +2,9 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
+	"log/slog"
 
 	"headgate/config"
 	"headgate/internal/embedded"
@@ -16,7 +14,7 @@ import (
 // openRedis starts the embedded server if that is what the file asks for, and connects.
 // The connection is made on first use: Redis may come later than Headgate. pool 0 takes
 // the store's default.
-func openRedis(ctx context.Context, c *config.Config, pool int) (conn *redisstore.Conn, server *embedded.Server, err error) {
+func openRedis(ctx context.Context, c *config.Config, pool int, log *slog.Logger) (conn *redisstore.Conn, server *embedded.Server, err error) {
 	o := redisstore.Options{
 		Network: "tcp", Username: c.Redis.Username, DB: c.Redis.URL.DB,
 		PoolSize: pool, AutoPipeline: c.Redis.AutoPipeline,
@@ -50,11 +48,11 @@ func openRedis(ctx context.Context, c *config.Config, pool int) (conn *redisstor
 		o.Cluster = c.Redis.URL.Addrs
 	}
 	if c.Redis.URL.TLS {
-		config, err := tlsConfig(c.Redis.TLS)
-		if err != nil {
+		certs := &certificates{files: c.Redis.TLS, log: log}
+		if err := certs.check(); err != nil {
 			return nil, nil, err
 		}
-		o.TLS = func() (*tls.Config, error) { return config, nil }
+		o.TLS = certs.config
 	}
 	conn, err = redisstore.Connect(o)
 	if err != nil && server != nil {
@@ -65,25 +63,3 @@ func openRedis(ctx context.Context, c *config.Config, pool int) (conn *redisstor
 
 // emulationPool is small because the emulation gets slower with each connection.
 const emulationPool = 16
-
-func tlsConfig(c config.RedisTLS) (*tls.Config, error) {
-	out := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CA != "" {
-		pem, err := os.ReadFile(c.CA)
-		if err != nil {
-			return nil, fmt.Errorf("redis.tls.ca: %w", err)
-		}
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("redis.tls.ca: %s holds no certificate", c.CA)
-		}
-	}
-	if c.Cert != "" || c.Key != "" {
-		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
-		if err != nil {
-			return nil, fmt.Errorf("redis.tls: %w", err)
-		}
-		out.Certificates = []tls.Certificate{pair}
-	}
-	return out, nil
-}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"headgate/config"
+	"headgate/config/yamlsrc"
 )
 
 // needRestart names the keys of the operator's file that differ and that a reload does
@@ -21,6 +22,16 @@ func needRestart(running, read *config.Config) []string {
 			// Its positions in the file differ without a change.
 			a, b := running.Tracking, read.Tracking
 			if a.Retention != b.Retention || a.MaxWaiters != b.MaxWaiters {
+				out = append(out, key)
+			}
+			continue
+		}
+		if key == "redis" {
+			a, b := running.Redis, read.Redis
+			for _, r := range []*config.Redis{&a, &b} {
+				r.TLS.CAPos, r.TLS.CertPos = yamlsrc.Pos{}, yamlsrc.Pos{}
+			}
+			if !reflect.DeepEqual(a, b) {
 				out = append(out, key)
 			}
 			continue

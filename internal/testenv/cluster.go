@@ -48,8 +48,15 @@ func Cluster(t testing.TB, replicas bool, options ...Option) *RedisCluster {
 			WithConf("cluster-node-timeout", "1000"), WithConf("cluster-port", strconv.Itoa(bus)),
 			WithConf("repl-diskless-sync-delay", "0"),
 		}, options...)
+		tls := 0
+		if probe := (conf{value: map[string][]string{}}); wants(&probe, options, "tls-cluster") {
+			if tls, err = freePort(context.Background()); err != nil {
+				t.Fatalf("testenv: %v", err)
+			}
+			node = append(node, WithConf("tls-port", strconv.Itoa(tls)))
+		}
 		server := Redis(t, node...)
-		server.bus = bus
+		server.bus, server.tls = bus, tls
 		if i < masters {
 			c.Masters = append(c.Masters, server)
 		} else {
@@ -60,6 +67,14 @@ func Cluster(t testing.TB, replicas bool, options ...Option) *RedisCluster {
 		t.Fatalf("testenv: form a cluster: %v", err)
 	}
 	return c
+}
+
+// wants reports whether the options switch something on.
+func wants(c *conf, options []Option, key string) bool {
+	for _, o := range options {
+		o(c)
+	}
+	return len(c.value[key]) == 1 && c.value[key][0] == "yes"
 }
 
 func (c *RedisCluster) nodes() []*RedisServer {
@@ -87,7 +102,11 @@ func (c *RedisCluster) form(ctx context.Context) error {
 				}
 			}
 			first := c.Masters[0]
-			return rdb.Do(ctx, "CLUSTER", "MEET", "127.0.0.1", first.port, first.bus).Err()
+			port := first.port
+			if first.tls != 0 {
+				port = first.tls
+			}
+			return rdb.Do(ctx, "CLUSTER", "MEET", "127.0.0.1", port, first.bus).Err()
 		})
 		if err != nil {
 			return err
@@ -157,6 +176,15 @@ func (c *RedisCluster) Addrs() []string {
 	out := make([]string, len(c.Masters))
 	for i, m := range c.Masters {
 		out[i] = m.Addr()
+	}
+	return out
+}
+
+// TLSAddrs are the addresses of the masters for TLS, with tls-cluster.
+func (c *RedisCluster) TLSAddrs() []string {
+	out := make([]string, len(c.Masters))
+	for i, m := range c.Masters {
+		out[i] = "127.0.0.1:" + strconv.Itoa(m.tls)
 	}
 	return out
 }
@@ -256,10 +284,17 @@ func (c *RedisCluster) MoveSlot(ctx context.Context, key string, to *RedisServer
 
 // owner gives the ID of the node that has the slot.
 func owner(ctx context.Context, rdb *redis.Client, slot int) (string, error) {
-	all, err := rdb.ClusterSlots(ctx).Result()
-	for _, part := range all {
-		if part.Start <= slot && slot <= part.End && len(part.Nodes) > 0 {
-			return part.Nodes[0].ID, err
+	all, err := rdb.ClusterShards(ctx).Result()
+	for _, shard := range all {
+		for _, part := range shard.Slots {
+			if int64(slot) < part.Start || int64(slot) > part.End {
+				continue
+			}
+			for _, node := range shard.Nodes {
+				if node.Role == "master" {
+					return node.ID, err
+				}
+			}
 		}
 	}
 	return "", err

@@ -43,7 +43,8 @@ type RedisServer struct {
 	t    testing.TB
 	dir  string
 	port int
-	bus  int // of a cluster's node
+	bus  int // of a cluster's node, and so is
+	tls  int // 0 without tls-cluster
 	conf conf
 
 	mu   sync.Mutex
