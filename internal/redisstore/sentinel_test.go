@@ -1,12 +1,7 @@
 package redisstore
 
 import (
-	"context"
-	"fmt"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,37 +11,12 @@ import (
 	"headgate/internal/testenv"
 )
 
-// sentinel watches the master and gives its own address.
-func sentinel(t *testing.T, master *testenv.RedisServer) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := listener.Addr().String()
-	_ = listener.Close()
-	_, port, _ := net.SplitHostPort(addr)
-	_, masterPort, _ := net.SplitHostPort(master.Addr())
-	conf := filepath.Join(t.TempDir(), "sentinel.conf")
-	text := fmt.Sprintf("port %s\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 %s 1\n"+
-		"sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 5000\n", port, masterPort)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(context.Background(), "redis-server", conf, "--sentinel")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	return addr
-}
-
 // After a fail-over the store goes on by itself, with what the replica had.
 func TestSentinelFailOver(t *testing.T) {
 	master := testenv.Redis(t)
 	host, port, _ := net.SplitHostPort(master.Addr())
 	replica := testenv.Redis(t, testenv.WithConf("replicaof", host, port), testenv.WithConf("repl-diskless-sync-delay", "0"))
-	addr := sentinel(t, master)
+	addr := master.Sentinel(t)
 	watch := redis.NewSentinelClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = watch.Close() })
 	testenv.Eventually(t, 20*time.Second, func() bool {
