@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"headgate/config/unit"
 	"headgate/config/yamlsrc"
@@ -135,6 +136,17 @@ func (k checker) redis(c *Config) {
 	r := c.Redis
 	if r.PoolSize < 0 {
 		k.fail("redis.pool_size", "write a number of connections", "redis.pool_size is negative")
+	}
+	switch {
+	case r.Ack.Replicas < 0:
+		k.fail("redis.ack.replicas", "write a number of replicas, 0 for none", "redis.ack.replicas is negative")
+	case r.Ack.Replicas > 0 && r.URL.Mode == Embedded:
+		k.fail("redis.ack", "leave ack out, or name a Redis that has replicas in redis.url", "an embedded Redis has no replicas to wait for")
+	case r.Ack.Replicas == 0 && k.root.Get("redis").Get("ack").Get("timeout") != nil:
+		k.fail("redis.ack", "write ack: {replicas: 1, …}, or leave ack out", "redis.ack.timeout has no effect without replicas")
+	}
+	if d := r.Ack.Timeout; d < unit.Duration(time.Millisecond) || d > MaxAckTimeout {
+		k.fail("redis.ack.timeout", "write a duration such as 50ms", "redis.ack.timeout should lie between 1ms and %s, not be %s", MaxAckTimeout, d)
 	}
 	if (r.TLS.Cert == "") != (r.TLS.Key == "") {
 		k.fail("redis.tls", "write both cert and key, or neither", "a client certificate needs its key, and the key its certificate")

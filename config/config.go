@@ -58,8 +58,18 @@ type Redis struct {
 	PoolSize     int        `yaml:"pool_size" json:"pool_size,omitempty" jsonschema:"minimum=0" jsonschema_description:"Connections at most. Default: what the concurrency of the targets needs, at least 64 and at most 1000; 64 in a gateway."`
 	AutoPipeline bool       `yaml:"autopipeline" json:"autopipeline" jsonschema:"default=true" jsonschema_description:"Let concurrent requests share round trips."`
 	MaxMemory    unit.Fill  `yaml:"max_memory" json:"max_memory" jsonschema_description:"How full Redis may be before requests are answered 503, so that what is queued has room to be delivered: a part of its maxmemory, such as 90%, or a size, such as 6GB. A part has no effect on a Redis without maxmemory. Default 90%."`
+	Ack          RedisAck   `yaml:"ack" json:"ack" jsonschema_description:"Acknowledge a request only when replicas of Redis have it, too."`
 	TLS          RedisTLS   `yaml:"tls" json:"tls" jsonschema_description:"Certificates for rediss:// and the like; files that change are read again."`
 }
+
+// RedisAck says what it takes until a request is acknowledged.
+type RedisAck struct {
+	Replicas int           `yaml:"replicas" json:"replicas" jsonschema:"default=0,minimum=0" jsonschema_description:"Replicas that must have a request before it is answered 202; with too few the answer is 503, outcome-unknown."`
+	Timeout  unit.Duration `yaml:"timeout" json:"timeout" jsonschema_description:"How long they are waited for, at most 2s. Default 50ms."`
+}
+
+// MaxAckTimeout bounds redis.ack.timeout: the connection's own time-outs must be longer.
+const MaxAckTimeout = unit.Duration(2 * time.Second)
 
 // RedisTLS names PEM files; the paths are relative to the operator's file and absolute
 // after Load.
@@ -130,7 +140,7 @@ func Default() *Config {
 	return &Config{
 		Listen:  ":8080",
 		Admin:   Admin{Listen: "127.0.0.1:9090"},
-		Redis:   Redis{URL: RedisURL{Mode: Single, Addrs: []string{"127.0.0.1:6379"}}, AutoPipeline: true, MaxMemory: unit.Fill{Percent: 90}},
+		Redis:   Redis{URL: RedisURL{Mode: Single, Addrs: []string{"127.0.0.1:6379"}}, AutoPipeline: true, MaxMemory: unit.Fill{Percent: 90}, Ack: RedisAck{Timeout: unit.Duration(50 * time.Millisecond)}},
 		DataDir: "data",
 		Routes:  []string{"routes/*.yaml"},
 		Tracking: Tracking{

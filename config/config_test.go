@@ -44,6 +44,7 @@ redis:
   pool_size: 40
   autopipeline: false
   max_memory: 6GB
+  ack: {replicas: 2, timeout: 100ms}
   tls: {ca: ca.pem, cert: /c.pem, key: /k.pem, server_name: redis.internal}
 data_dir: state
 routes: [a/*.yaml, b/one.yaml, a/x.yaml]
@@ -77,7 +78,8 @@ func TestLoad(t *testing.T) {
 		"redis dir":  {c.Redis.DataDir, in("state/redis")},
 		"data dir":   {c.DataDir, in("state")},
 		"tls":        {[]string{c.Redis.TLS.CA, c.Redis.TLS.Cert, c.Redis.TLS.Key, c.Redis.TLS.ServerName}, []string{in("ca.pem"), "/c.pem", "/k.pem", "redis.internal"}},
-		"tls at":     {c.Redis.TLS.CertPos.Line, 12},
+		"ack":        {c.Redis.Ack, RedisAck{Replicas: 2, Timeout: unit.Duration(100 * time.Millisecond)}},
+		"tls at":     {c.Redis.TLS.CertPos.Line, 14},
 		"env":        {c.RoutesMayRead.Env, []string{"CRM_*", "ESP_TOKEN"}},
 		"files":      {c.RoutesMayRead.Files, []string{"/run/secrets", in("keys")}},
 		"retention":  {c.Tracking.Retention, unit.Duration(7 * 24 * time.Hour)},
@@ -126,6 +128,11 @@ func TestProblems(t *testing.T) {
 		"half a cert":      {"redis: {url: 'rediss://h', tls: {cert: a}}", "1:33: a client certificate needs its key", ""},
 		"tls without tls":  {"redis: {tls: {ca: a}}", "1:14: redis.tls has no effect", "rediss://"},
 		"name without tls": {"redis: {tls: {server_name: a}}", "1:14: redis.tls has no effect", "rediss://"},
+		"ack, embedded":    {"redis: {url: embedded, ack: {replicas: 1}}", "1:29: an embedded Redis has no replicas", "leave ack out"},
+		"ack, negative":    {"redis: {ack: {replicas: -1}}", "1:25: redis.ack.replicas is negative", "0 for none"},
+		"ack, for nobody":  {"redis: {ack: {timeout: 1s}}", "1:14: redis.ack.timeout has no effect without replicas", "replicas: 1"},
+		"ack, forever":     {"redis: {ack: {replicas: 1, timeout: 0s}}", "1:37: redis.ack.timeout should lie between 1ms and 2s", "50ms"},
+		"ack, too long":    {"redis: {ack: {replicas: 1, timeout: 3s}}", "1:37: redis.ack.timeout should lie between 1ms and 2s, not be 3s", ""},
 		"embedded":         {"redis: {url: embedded, password: {env: P}}", "1:8: an embedded Redis is private", ""},
 		"no routes":        {"routes: [none/*.yaml]", `1:10: no route file matches "none/*.yaml"`, "relative to the folder"},
 		"bad glob":         {"routes: ['[a']", "1:10: \"[a\" is not a pattern for files", ""},

@@ -41,10 +41,20 @@ var _ Acceptor = (*Dispatcher)(nil)
 // Lookup implements Acceptor.
 func (d *Dispatcher) Lookup(ctx context.Context, idem Idem) (Receipt, bool, error) {
 	row, err := d.store.Idem(ctx, idem.Hash)
-	if err != nil || row == nil {
+	if row == nil {
 		return Receipt{}, false, err
 	}
-	return replay(row, idem), true, nil
+	receipt, err := confirmed(replay(row, idem), err)
+	return receipt, err == nil, err
+}
+
+// confirmed is the answer to a repeated request: while it is not certain that what it is
+// about stays, nothing may be promised again either.
+func confirmed(r Receipt, err error) (Receipt, error) {
+	if errors.Is(err, tracking.ErrOutcomeUnknown) && !r.Conflict {
+		return Receipt{}, &OutcomeUnknownError{ID: r.ID, Err: err}
+	}
+	return r, nil
 }
 
 func replay(row *tracking.IdemRow, idem Idem) Receipt {
@@ -75,12 +85,12 @@ func (d *Dispatcher) Accept(ctx context.Context, f *Fanout, m Mapped, in Intake)
 	taken, err := d.store.Accept(ctx, acceptance)
 	recorded = err == nil && taken == nil || errors.Is(err, tracking.ErrOutcomeUnknown)
 	switch {
+	case taken != nil:
+		return confirmed(replay(taken, *in.Idem), err)
 	case errors.Is(err, tracking.ErrOutcomeUnknown):
 		return Receipt{}, &OutcomeUnknownError{ID: id, Err: err}
 	case err != nil:
 		return Receipt{}, err
-	case taken != nil:
-		return replay(taken, *in.Idem), nil
 	}
 	failpoint.Hit("gateway.accepted")
 	for i := range tasks {

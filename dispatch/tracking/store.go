@@ -79,7 +79,8 @@ type Store interface {
 	// has it is returned and nothing is written. Otherwise the lane that each delivery was put
 	// into is written to a.Dispatch.
 	Accept(ctx context.Context, a *Acceptance) (taken *IdemRow, err error)
-	// Idem looks an idempotency row up; nil when there is none.
+	// Idem looks an idempotency row up; nil when there is none. It may come with
+	// ErrOutcomeUnknown: the row is there, but it is not certain that it stays.
 	Idem(ctx context.Context, idemHash string) (*IdemRow, error)
 	// Claim gives the run that holds token the delivery, provided that seq is the recorded
 	// one and no other run holds it. A run that has not applied anything after hold is

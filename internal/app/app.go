@@ -134,6 +134,11 @@ func (a *App) make(ctx context.Context) (err error) {
 		return err
 	}
 	a.store = redisstore.New(a.conn.Shared, a.conn.Base)
+	if ack := c.Redis.Ack; ack.Replicas > 0 && o.Role != RoleWorker {
+		own := a.conn.Another(ackPool)
+		a.onStop("connections that wait for replicas", func(context.Context) error { return own.Close() })
+		a.store.Acknowledge(own, redisstore.Ack{Replicas: ack.Replicas, Timeout: ack.Timeout.D()})
+	}
 	a.store.KeepDeadLetters(c.DeadLetters.Retention.D())
 	a.onStop("subscriptions", func(context.Context) error { return a.store.Close() })
 	return a.build()

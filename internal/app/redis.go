@@ -61,5 +61,9 @@ func openRedis(ctx context.Context, c *config.Config, pool int, log *slog.Logger
 	return conn, server, err
 }
 
+// ackPool is how many accepted requests can wait for replicas at a time, in a cluster for
+// each master: that many connections more.
+const ackPool = 64
+
 // emulationPool is small because the emulation gets slower with each connection.
 const emulationPool = 16

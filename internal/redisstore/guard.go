@@ -36,7 +36,9 @@ func (s *Store) Guard(ctx context.Context) ([]string, error) {
 			return err
 		}
 		// Half the round trip is the best guess of when the answer was made.
-		mine := append(judge(parseInfo(text)), judgeClock(now.Sub(began.Add(time.Since(began)/2)))...)
+		info := parseInfo(text)
+		mine := append(judge(info), s.judgeReplicas(info)...)
+		mine = append(mine, judgeClock(now.Sub(began.Add(time.Since(began)/2)))...)
 		mu.Lock()
 		defer mu.Unlock()
 		for _, text := range mine {
@@ -49,6 +51,23 @@ func (s *Store) Guard(ctx context.Context) ([]string, error) {
 	})
 	slices.Sort(found)
 	return found, unavailable("look at redis", err)
+}
+
+// judgeReplicas looks whether there are as many as an accepted request waits for.
+func (s *Store) judgeReplicas(info map[string]string) []string {
+	if s.acks == nil {
+		return nil
+	}
+	online := 0
+	for name, value := range info {
+		if strings.HasPrefix(name, "slave") && strings.Contains(value, "state=online") {
+			online++
+		}
+	}
+	if online >= s.acks.Replicas {
+		return nil
+	}
+	return []string{fmt.Sprintf("redis.ack waits for %d replicas and redis has %d: no request can be acknowledged; connect replicas or lower redis.ack", s.acks.Replicas, online)}
 }
 
 func judgeClock(skew time.Duration) []string {

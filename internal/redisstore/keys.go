@@ -36,6 +36,7 @@ import (
 //	hg:{07}:tenants           hash    o:<target>:<tenant>: its deliveries that are not final
 //	                                  n:<target>:<tenant>: those of them that have not begun
 //	hg:{07}:idem:<hash>       string  the row of an idempotency key as JSON
+//	hg:{07}:ack               string  written so that a WAIT covers what was written before
 //	hg:{07}:done:<id>         channel a delivery of the record became final
 //	hg:owners                 hash    <owner>: signs of life of a worker process so far
 //	hg:plan:<hash>            string  a plan's source
@@ -79,6 +80,7 @@ func bulkKey(shard, target string) string   { return queuedKey(shard, target) + 
 func idemKey(shard, hash string) string     { return shard + "idem:" + hash }
 func gatheringKey(shard string) string      { return shard + "gathering" }
 func membersKey(shard, id string) string    { return shard + "members:" + id }
+func markKey(shard string) string           { return shard + "ack" }
 func doneChannel(shard, id string) string   { return shard + "done:" + id }
 
 // bulkSuffix ends the key of the rows of the bulk lane; count.lua has it, too. No

@@ -37,12 +37,8 @@ func (s *Store) run(ctx context.Context, script *redis.Script, keys []string, ar
 	}
 	waited := time.Duration(0)
 	for wait := firstWait; notNow(cmd.Err()) && waited < patient; wait *= 2 {
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if pause(ctx, wait) != nil {
 			return cmd
-		case <-timer.C:
 		}
 		waited += wait
 		cmd = script.Run(ctx, s.base, keys, args...)

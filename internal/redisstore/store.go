@@ -48,6 +48,7 @@ type Store struct {
 	base    redis.UniversalClient
 	cluster bool
 	waiters *waiters
+	acks    *acks         // nil: the master alone is enough
 	deadFor time.Duration // how long a dead letter is kept
 }
 
@@ -118,9 +119,23 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 	// A lost answer is found out by sending again: the script is idempotent on the ID.
 	var answer []string
 	for attempt := 0; ; attempt++ {
-		answer, err = s.run(ctx, acceptScript, keys, args...).StringSlice()
+		if s.acks != nil {
+			answer, err = s.acks.accept(ctx, shard, attempt > 0, keys, args)
+		} else {
+			answer, err = s.run(ctx, acceptScript, keys, args...).StringSlice()
+		}
 		if err == nil {
 			break
+		}
+		if errors.Is(err, errTooFew) {
+			var taken *tracking.IdemRow
+			if len(answer) == 2 && answer[0] == "taken" {
+				taken, _ = idemRow([]byte(answer[1])) // what cannot be read tells no more than the error
+			}
+			if taken != nil && taken.ID == d.ID {
+				taken = nil
+			}
+			return taken, fmt.Errorf("%w: %w", tracking.ErrOutcomeUnknown, err)
 		}
 		if refused(err) && attempt == 0 {
 			return nil, fmt.Errorf("%w: %w", tracking.ErrUnavailable, err)
@@ -133,13 +148,19 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 		d.SetLanes(answer[1:])
 		return nil, nil
 	}
-	taken := new(tracking.IdemRow)
-	if err := json.Unmarshal([]byte(answer[1]), taken); err != nil {
-		return nil, fmt.Errorf("decode idempotency row: %w", err)
+	taken, err := idemRow([]byte(answer[1]))
+	if err != nil {
+		return nil, err
 	}
 	if taken.ID == d.ID {
 		d.SetLanes(nil)
 		return nil, nil
+	}
+	if s.acks != nil { // the script has written nothing, so its WAIT covered nothing
+		if taken, err = s.confirm(ctx, d.IdemHash, taken); taken == nil && err == nil {
+			return nil, tracking.ErrOutcomeUnknown
+		}
+		return taken, err
 	}
 	return taken, nil
 }
@@ -147,6 +168,31 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 // shareOfShard is the part of a tenant's share that one shard may have: the accept
 // script counts within its slot only. 0 stays 0: no bound.
 func shareOfShard(share int) int { return (share + tracking.Shards - 1) / tracking.Shards }
+
+// confirm reads an idempotency row again that was seen a moment ago, once replicas have
+// it. It is gone when one without it has taken the master's place meanwhile.
+func (s *Store) confirm(ctx context.Context, idemHash string, seen *tracking.IdemRow) (*tracking.IdemRow, error) {
+	shard := shardPrefix[tracking.IdemShard(idemHash)]
+	raw, err := s.acks.get(ctx, shard, idemKey(shard, idemHash))
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	if err != nil {
+		return seen, fmt.Errorf("%w: %w", tracking.ErrOutcomeUnknown, err)
+	}
+	return idemRow(raw)
+}
+
+func idemRow(raw []byte) (*tracking.IdemRow, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	row := new(tracking.IdemRow)
+	if err := json.Unmarshal(raw, row); err != nil {
+		return nil, fmt.Errorf("decode idempotency row: %w", err)
+	}
+	return row, nil
+}
 
 // refused reports whether an error proves that a command was not executed: it never
 // left, or Redis said no.
@@ -175,11 +221,11 @@ func (s *Store) Idem(ctx context.Context, idemHash string) (*tracking.IdemRow, e
 	if err != nil {
 		return nil, unavailable("look up idempotency key", err)
 	}
-	row := new(tracking.IdemRow)
-	if err := json.Unmarshal(raw, row); err != nil {
-		return nil, fmt.Errorf("decode idempotency row: %w", err)
+	row, err := idemRow(raw)
+	if err == nil && row != nil && s.acks != nil {
+		return s.confirm(ctx, idemHash, row)
 	}
-	return row, nil
+	return row, err
 }
 
 // Claim implements tracking.Store.
