@@ -86,6 +86,9 @@ func (c *call) passed(p policies.Policy, d policies.Decision) bool {
 // the wave came to. A known key is answered first: neither a full backlog nor a changed
 // mapping may refuse a replay.
 func (s *Server) judge(c *call, r *routes.Route, w *wave) *answer {
+	if errors.Is(w.lookupErr, tracking.ErrOutcomeUnknown) { // the key is known, but it is not certain that what it stands for stays
+		return s.acceptFailed(c, w.lookupErr, true)
+	}
 	if w.lookupErr != nil {
 		return s.failed(c, fmt.Errorf("look up the idempotency key: %w", w.lookupErr), "unavailable")
 	}
