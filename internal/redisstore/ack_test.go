@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"headgate/dispatch/tracking"
+	"headgate/dispatch/tracking/trackingtest"
 	"headgate/internal/testenv"
 )
 
@@ -19,6 +20,25 @@ func acknowledging(t testing.TB, o Options, timeout time.Duration) (*Store, *Con
 	t.Cleanup(func() { _ = own.Close() })
 	s.Acknowledge(own, Ack{Replicas: 1, Timeout: timeout})
 	return s, conn
+}
+
+// Waiting for replicas changes nothing else.
+func TestStoreAcknowledging(t *testing.T) {
+	master := testenv.Redis(t)
+	master.Replica(t)
+	cluster := testenv.Cluster(t, true)
+	for name, o := range map[string]Options{
+		"redis":   {Network: "tcp", Addr: master.Addr(), AutoPipeline: true},
+		"cluster": {Cluster: cluster.Addrs(), AutoPipeline: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			trackingtest.Run(t, func(t *testing.T) tracking.Store {
+				s, conn := acknowledging(t, o, 2*time.Second)
+				flushScripts(t, conn) // as after a fail-over
+				return s
+			})
+		})
+	}
 }
 
 // With a replica that runs a request is recorded; with one that does not, nobody knows

@@ -128,6 +128,11 @@ spec:
         - name: config
           mountPath: /etc/headgate
           readOnly: true
+        {{- if $root.Values.redisTLS.existingSecret }}
+        - name: redis-tls
+          mountPath: /etc/headgate-redis-tls
+          readOnly: true
+        {{- end }}
         - name: tmp
           mountPath: /tmp
   volumes:
@@ -147,6 +152,12 @@ spec:
                 {{- end }}
           {{- end }}
           {{- end }}
+    {{- with $root.Values.redisTLS.existingSecret }}
+    - name: redis-tls
+      secret:
+        secretName: {{ . | quote }}
+        defaultMode: 0444
+    {{- end }}
     - name: tmp
       emptyDir: {}
   {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
