@@ -49,8 +49,17 @@ func (s *Store) Guard(ctx context.Context) ([]string, error) {
 		}
 		return nil
 	})
-	slices.Sort(found)
+	slices.SortStableFunc(found, func(a, b string) int { return strings.Compare(nodeOf(a), nodeOf(b)) })
 	return found, unavailable("look at redis", err)
+}
+
+// nodeOf gives the node that a finding is about; all alike outside of a cluster.
+func nodeOf(finding string) string {
+	node, _, ok := strings.Cut(finding, ": redis ")
+	if !ok || strings.HasPrefix(finding, "redis ") {
+		return ""
+	}
+	return node
 }
 
 // judgeReplicas looks whether there are as many as an accepted request waits for.
