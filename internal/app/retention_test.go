@@ -104,7 +104,7 @@ func isBounded(key string) bool {
 }
 
 // keyspace gives every key with its time to live, -1 for one without end.
-func keyspace(t *testing.T, rdb *redis.Client) map[string]time.Duration {
+func keyspace(t *testing.T, rdb redis.UniversalClient) map[string]time.Duration {
 	t.Helper()
 	out := map[string]time.Duration{}
 	keys := rdb.Scan(t.Context(), 0, "*", 1000).Iterator()
