@@ -25,7 +25,7 @@ if ARGV[4] ~= '' then
   if taken then return {'taken', taken} end
 end
 -- The tenant's counts, all in one reading and one writing.
-local names, counts = {}, {}
+local names, counts, letters = {}, {}, {}
 for i = 7, #ARGV, 5 do
   if ARGV[i + 3] ~= '' then
     names[#names + 1] = 'o:' .. ARGV[i] .. ':' .. ARGV[6]
@@ -37,6 +37,16 @@ if #names > 0 then
   for i, name in ipairs(names) do
     counts[2 * i - 1], counts[2 * i] = name, (before[i] or 0) + 1
   end
+  local rows, at = {KEYS[4]}, 0
+  for i = 7, #ARGV, 5 do
+    if ARGV[i + 3] ~= '' then
+      at = at + 1
+      local share = tonumber(ARGV[i + 4])
+      letters[i] = share > 0 and counts[4 * at] > share and 'b' or 'n'
+      if letters[i] == 'b' then rows[#rows + 1] = queued_row(KEYS[next_key + at], 'b') end
+    end
+  end
+  if #rows > 1 then here(unpack(rows)) end
   -- The first write, this or the next, is one that a full Redis refuses: then nothing at
   -- all is written.
   redis.call('HSET', KEYS[4], unpack(counts))
@@ -46,15 +56,13 @@ local payloads, open = {}, 0
 for i = 7, #ARGV, 5 do
   local target, value = ARGV[i], ARGV[i + 1]
   if ARGV[i + 3] ~= '' then
-    local letter, share = 'n', tonumber(ARGV[i + 4])
     open = open + 1
-    if share > 0 and counts[4 * open] > share then
-      letter = 'b'
+    if letters[i] == 'b' then
       value = string.gsub(value, '^(%d+) n ', '%1 b ', 1)
       bulk[#bulk + 1] = target
     end
     redis.call('HINCRBY', KEYS[3], ARGV[i + 3], 1)
-    redis.call('ZADD', queued_row(KEYS[next_key + open], letter), now, ARGV[1])
+    redis.call('ZADD', queued_row(KEYS[next_key + open], letters[i]), now, ARGV[1])
   end
   fields[#fields + 1] = 't:' .. target
   fields[#fields + 1] = value

@@ -15,30 +15,35 @@ if value == ARGV[5] then return 'ok' end
 local seq, phase, token = string.match(value, '^(%d+) (%a) (%S+) ')
 if seq ~= ARGV[3] or token ~= ARGV[4] or phase == 'f' then return 'fenced' end
 local member = ARGV[1] .. ':' .. ARGV[2]
--- A full Redis refuses a script's first write when it may need memory. What has been
--- done must be recorded all the same, and the end of a delivery is what frees memory:
--- so the first write is one that needs none.
-redis.call('ZREM', KEYS[3], member)
-redis.call('ZREM', queued_row(KEYS[4], phase), ARGV[1])
 -- The key of the run's owner lies in the same slot; only the record names it.
 local owner = string.match(token, '^(.-)%.')
-if owner then redis.call('ZREM', string.match(KEYS[1], '^(.-)rec:') .. 'run:' .. owner, member) end
-redis.call('HSET', KEYS[1], field, ARGV[5])
-moved(KEYS[1], ARGV[2], phase, ARGV[6])
+local run = owner and string.match(KEYS[1], '^(.-)rec:') .. 'run:' .. owner
+local needed = {KEYS[1], run}
+if ARGV[6] == 'f' then needed[#needed + 1] = idem_of(KEYS[1]) end
+if redis.call('HEXISTS', KEYS[1], 'n') == 1 then needed[#needed + 1] = tenants_of(KEYS[1]) end
+here(unpack(needed))
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- A full Redis refuses a script's first write when it may need memory. What has been
+-- done must be recorded all the same, and the end of a delivery is what frees memory:
+-- so the first write is one that needs none. There is no such row.
+redis.call('ZREM', KEYS[3], '')
+redis.call('HSET', KEYS[1], field, ARGV[5])
+moved(KEYS[1], ARGV[2], phase, ARGV[6])
+-- The new row comes before the old one goes.
+local was, is = queued_row(KEYS[4], phase), nil
 if is_queued(ARGV[6]) then
-  redis.call('ZADD', queued_row(KEYS[4], ARGV[6]), now, ARGV[1])
-  return 'ok'
-end
-if ARGV[6] == 's' then
+  is = queued_row(KEYS[4], ARGV[6])
+  redis.call('ZADD', is, now, ARGV[1])
+elseif ARGV[6] == 's' then
   redis.call('ZADD', KEYS[3], ARGV[7], member)
-  return 'ok'
-end
-if ARGV[6] == 'g' then
+elseif ARGV[6] == 'g' then
   redis.call('ZADD', KEYS[3], now + ARGV[7], member)
-  return 'ok'
 end
+if is or ARGV[6] == 'f' then redis.call('ZREM', KEYS[3], member) end
+if is ~= was then redis.call('ZREM', was, ARGV[1]) end
+if run then redis.call('ZREM', run, member) end
+if ARGV[6] ~= 'f' then return 'ok' end
 if redis.call('HINCRBY', KEYS[5], ARGV[8], -1) <= 0 then redis.call('HDEL', KEYS[5], ARGV[8]) end
 if ARGV[9] == '1' then redis.call('HDEL', KEYS[2], ARGV[2]) end
 if ARGV[10] == '1' then

@@ -28,6 +28,7 @@ func TestCountsAgreeAfterChaos(t *testing.T) {
 				if hand == 0 && i%(perHand/(kills+1)) == perHand/(kills+1)-1 && i < perHand-10 {
 					kill <- struct{}{}
 				}
+				awaitUp(t, conn) // otherwise all there is to do fails while the server is away
 				ref, n := pool.pick(dice)
 				if n < 50 || dice.IntN(4) == 0 {
 					pool.accept(t, s, dice)
@@ -43,6 +44,7 @@ func TestCountsAgreeAfterChaos(t *testing.T) {
 		server.Restart()
 	}
 	all.Wait()
+	awaitUp(t, conn)
 	faults, err := s.Audit(t.Context())
 	if err != nil || len(faults) > 0 {
 		t.Errorf("%d counts are wrong (%v): %v", len(faults), err, faults)
@@ -58,6 +60,12 @@ func TestCountsAgreeAfterChaos(t *testing.T) {
 	if faults, err := s.Audit(t.Context()); err != nil || len(faults) != 1 || faults[0].Counted != 2 || faults[0].Found != 0 {
 		t.Errorf("a wrong count is told as %v (%v)", faults, err)
 	}
+}
+
+// awaitUp waits until the server answers: the client gives a moment to one that did not.
+func awaitUp(t *testing.T, conn *Conn) {
+	t.Helper()
+	testenv.Eventually(t, 20*time.Second, func() bool { return conn.Base.Ping(t.Context()).Err() == nil }, "the server does not answer")
 }
 
 // refPool is what has been accepted so far.

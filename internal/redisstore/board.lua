@@ -21,7 +21,7 @@ for i = 5, #ARGV do
         payload = redis.call('HGET', KEYS[2 * (i - 4) + 1], ARGV[1]) or ''
         if phase == 'g' then
           -- The first write needs no memory, as in apply.lua.
-          redis.call('ZREM', KEYS[1], ARGV[i] .. ':' .. ARGV[1])
+          redis.call('ZREM', KEYS[1], '')
           value = seq .. ' r ' .. token .. ' ' .. string.sub(value, head + 1)
           redis.call('HSET', record, 't:' .. ARGV[1], value)
           redis.call('ZADD', KEYS[1], now + ARGV[4], ARGV[i] .. ':' .. ARGV[1])

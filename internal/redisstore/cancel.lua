@@ -9,7 +9,10 @@
 local now_parts = redis.call('TIME')
 local now = now_parts[1] * 1000 + math.floor(now_parts[2] / 1000)
 if redis.call('EXISTS', KEYS[1]) == 0 then return {'gone'} end
-local left, canceled = {'ok'}, {}
+local left, canceled, rows = {'ok'}, {}, {}
+local needed = {KEYS[1], idem_of(KEYS[1])}
+if redis.call('HEXISTS', KEYS[1], 'n') == 1 then needed[#needed + 1] = tenants_of(KEYS[1]) end
+here(unpack(needed))
 for i = 3, #ARGV, 4 do
   local target, field = ARGV[i], 't:' .. ARGV[i]
   local value = redis.call('HGET', KEYS[1], field)
@@ -20,17 +23,18 @@ for i = 3, #ARGV, 4 do
       left[#left + 1] = target
     else
       -- The first write needs no memory, as in apply.lua.
-      redis.call('ZREM', KEYS[3], ARGV[1] .. ':' .. target)
+      redis.call('ZREM', KEYS[3], '')
       redis.call('ZREM', queued_row(KEYS[5 + (i + 1) / 4], phase), ARGV[1])
       redis.call('HSET', KEYS[1], field, ARGV[i + 2])
       moved(KEYS[1], target, phase, 'f')
-      redis.call('HDEL', KEYS[2], target)
       if redis.call('HINCRBY', KEYS[4], ARGV[i + 3], -1) <= 0 then redis.call('HDEL', KEYS[4], ARGV[i + 3]) end
-      canceled[#canceled + 1] = target
+      canceled[#canceled + 1], rows[#rows + 1] = target, ARGV[1] .. ':' .. target
     end
   end
 end
 if #canceled > 0 then
+  redis.call('ZREM', KEYS[3], unpack(rows))
+  redis.call('HDEL', KEYS[2], unpack(canceled))
   if redis.call('HINCRBY', KEYS[1], 'o', -#canceled) == 0 then finish(KEYS[1], KEYS[2], KEYS[5], ARGV[1], now, tonumber(ARGV[2])) end
   redis.call('PUBLISH', string.match(KEYS[1], '^(.-)rec:') .. 'done:' .. ARGV[1], canceled[1])
 end

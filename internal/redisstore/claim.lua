@@ -17,9 +17,10 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local member = ARGV[1] .. ':' .. ARGV[2]
 if phase == 'g' or (phase == 'r' and token ~= ARGV[4]) then return {'held'} end
+if redis.call('HEXISTS', KEYS[1], 'n') == 1 and phase ~= 'r' then here(tenants_of(KEYS[1])) end
 -- The first write is one that a full Redis lets pass, as in apply.lua: what is queued must
 -- get through, for only its end frees memory. What a run comes to can be recorded then.
-redis.call('ZREM', queued_row(KEYS[4], phase), ARGV[1])
+redis.call('ZREM', KEYS[3], '')
 if phase ~= 'r' then
   value = seq .. ' r ' .. ARGV[4] .. ' ' .. string.sub(value, head + 1)
   redis.call('HSET', KEYS[1], 't:' .. ARGV[2], value)
@@ -27,6 +28,7 @@ if phase ~= 'r' then
   if string.find(ARGV[4], '.', 1, true) then redis.call('ZADD', KEYS[5], now, member) end
 end
 redis.call('ZADD', KEYS[3], now + ARGV[5], member)
+redis.call('ZREM', queued_row(KEYS[4], phase), ARGV[1])
 local fixed = redis.call('HMGET', KEYS[1], 'm', 'a')
 local payload = redis.call('HGET', KEYS[2], ARGV[2])
 return {'claimed', string.format('%d', now), value, fixed[1], fixed[2], payload or ''}

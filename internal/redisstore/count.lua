@@ -5,6 +5,21 @@
 -- n (the target's own queue) or b (its bulk queue). So the letter alone says among which
 -- rows a delivery stands and what it counts as.
 
+-- Only what KEYS names is known to be on this server when a script begins: while a slot
+-- is on its way to another, each of its keys is here or there, and one that does not exist
+-- counts as being there. here asks for keys that only the record names, before the first
+-- write: should one not be here, the script ends with nothing done, and is tried again.
+-- For the same reason no script touches a key again after it may have emptied it.
+local function here(...) redis.call('EXISTS', ...) end
+
+local function tenants_of(rec) return string.match(rec, '^(.-)rec:') .. 'tenants' end
+
+-- idem_of gives the key of a record's idempotency row; nil when it has none.
+local function idem_of(rec)
+  local idem = string.match(redis.call('HGET', rec, 'x'), '(%S+)$')
+  if idem ~= '-' then return string.match(rec, '^(.-)rec:') .. 'idem:' .. idem end
+end
+
 -- queued_row gives the key of the rows among which a queued delivery stands.
 local function queued_row(queued, letter)
   if letter == 'b' then return queued .. '.bulk' end
@@ -35,7 +50,7 @@ local function moved(rec, target, was, is)
   if open_was == open_is and new_was == new_is then return end
   local tenant = redis.call('HGET', rec, 'n')
   if not tenant then return end
-  local tenants = string.match(rec, '^(.-)rec:') .. 'tenants'
+  local tenants = tenants_of(rec)
   if open_was ~= open_is then add(tenants, 'o:' .. target .. ':' .. tenant, open_is - open_was) end
   if new_was ~= new_is then add(tenants, 'n:' .. target .. ':' .. tenant, new_is - new_was) end
 end

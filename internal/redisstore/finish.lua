@@ -22,7 +22,7 @@ local function finish(rec, pay, dead, id, now, kept)
   if fixed[3] then retention = math.max(retention, dead_until(rec, dead, id, kept) - now) end
   retention = string.format('%d', retention)
   redis.call('PEXPIRE', rec, retention)
-  redis.call('PEXPIRE', pay, retention)
+  redis.pcall('PEXPIRE', pay, retention) -- it may just have been emptied, see here
   if idem ~= '-' then
     local left = math.max(fixed[2] + idem_for - now, 1)
     redis.call('PEXPIRE', string.match(rec, '^(.-)rec:') .. 'idem:' .. idem, string.format('%d', left))

@@ -10,11 +10,12 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local shard = string.match(KEYS[1], '^(.-)rec:')
+local field, batch, began = 't:' .. ARGV[2], redis.call('HGET', KEYS[2], ARGV[4]), '0'
+if batch and redis.call('EXISTS', shard .. 'rec:' .. batch, shard .. 'members:' .. batch) == 0 then batch = nil end
 -- A full Redis refuses a script's first write when it may need memory. Only what is sent
 -- frees any, so the first write is one that needs none: there is no such row.
 redis.call('ZREM', KEYS[3], '')
-local field, batch, began = 't:' .. ARGV[2], redis.call('HGET', KEYS[2], ARGV[4]), '0'
-if not batch or redis.call('EXISTS', shard .. 'rec:' .. batch) == 0 then
+if not batch then
   batch, began = ARGV[3], '1'
   redis.call('HSET', KEYS[1], 'm', ARGV[5], 'a', string.format('%d', now), 'o', 1, 'x', ARGV[6], 'c', ARGV[4], field, ARGV[7])
   redis.call('ZADD', KEYS[3], ARGV[8], batch .. ':' .. ARGV[2])

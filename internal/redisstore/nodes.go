@@ -35,6 +35,9 @@ func (s *Store) now(ctx context.Context, key string) (time.Time, error) {
 	return t, reveal(err)
 }
 
+// askTimeout bounds the question which nodes there are.
+const askTimeout = 300 * time.Millisecond
+
 // eachMaster calls fn for every server that takes writes, at the same time. name is
 // empty outside of a cluster. All errors are given, each with its server's name.
 func eachMaster(ctx context.Context, base redis.UniversalClient, fn func(ctx context.Context, name string, rdb redis.UniversalClient) error) error {
@@ -45,7 +48,11 @@ func eachMaster(ctx context.Context, base redis.UniversalClient, fn func(ctx con
 	var mu sync.Mutex
 	var errs []error
 	found := 0
-	err := cluster.ForEachMaster(ctx, func(ctx context.Context, rdb *redis.Client) error {
+	// The client first asks some node who there is. One that hangs must not use up the
+	// time of those that do not: then what was known last is taken.
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	err := cluster.ForEachMaster(asking, func(_ context.Context, rdb *redis.Client) error {
 		name := rdb.Options().Addr
 		err := reveal(fn(ctx, name, rdb))
 		mu.Lock()

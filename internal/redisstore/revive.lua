@@ -13,29 +13,30 @@ if value == ARGV[4] then return 'ok' end
 local seq, phase = string.match(value, '^(%d+) (%a) ')
 if seq ~= ARGV[3] or phase ~= 'f' then return 'fenced' end
 if ARGV[6] == '' and redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then return 'no payload' end
+local letter = string.match(ARGV[4], '^%d+ (%a) ')
+here(KEYS[1], tenants_of(KEYS[1]), queued_row(KEYS[4], letter))
+local idem = idem_of(KEYS[1])
+local row = idem and redis.call('GET', idem)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- The first write is one that a full Redis refuses: then nothing at all is written.
 redis.call('HSET', KEYS[1], field, ARGV[4])
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[2], ARGV[2], ARGV[6]) end
-redis.call('ZREM', KEYS[3], ARGV[1] .. ':' .. ARGV[2])
-local letter = string.match(ARGV[4], '^%d+ (%a) ')
 redis.call('ZADD', queued_row(KEYS[4], letter), now, ARGV[1])
 moved(KEYS[1], ARGV[2], 'f', letter)
 redis.call('HINCRBY', KEYS[5], ARGV[5], 1)
 redis.call('HINCRBY', KEYS[1], 'o', 1)
 redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[2])
-local retention, idem_for, idem = string.match(redis.call('HGET', KEYS[1], 'x'), '^(%d+) (%d+) (%S+)$')
-if idem ~= '-' then
-  local key = string.match(KEYS[1], '^(.-)rec:') .. 'idem:' .. idem
-  local row = redis.call('GET', key)
+redis.call('ZREM', KEYS[3], ARGV[1] .. ':' .. ARGV[2])
+if idem then
   if row and string.find(row, '"id":"' .. ARGV[1] .. '"', 1, true) then
-    redis.call('PERSIST', key)
+    redis.call('PERSIST', idem)
   else
     -- The key has run out, and another request may have it by now: this record's end
     -- must not touch it any more.
-    redis.call('HSET', KEYS[1], 'x', retention .. ' ' .. idem_for .. ' -')
+    local kept = string.gsub(redis.call('HGET', KEYS[1], 'x'), '%S+$', '-')
+    redis.call('HSET', KEYS[1], 'x', kept)
   end
 end
 return 'ok'
