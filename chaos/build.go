@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,39 +17,66 @@ import (
 	"headgate/chaos/world"
 )
 
-// builder builds the Headgate binary in its variants, each once and when it is asked for.
+// builder builds the Headgate binary in the variants that are needed, one after the
+// other, so that scenarios begin as soon as the first is there.
 type builder struct {
-	dir string // where binaries go
-
-	plain, failpoint, skewed built
+	dir   string // where binaries go
+	built map[world.Variant]*binary
 }
 
-// built is one variant.
-type built struct {
-	once sync.Once
-	path string
-	err  error
+// binary is one variant.
+type binary struct {
+	ready chan struct{} // closed when path or err is there
+	path  string
+	err   error
 }
 
+// start begins to build what the scenarios need; the group ends with it.
+func (b *builder) start(ctx context.Context, list []*scenario) *sync.WaitGroup {
+	b.built = map[world.Variant]*binary{}
+	for _, s := range list {
+		b.built[s.spec.Variant()] = &binary{ready: make(chan struct{})}
+	}
+	var building sync.WaitGroup
+	building.Go(func() {
+		for _, v := range slices.Sorted(maps.Keys(b.built)) {
+			one := b.built[v]
+			one.path, one.err = b.variant(ctx, v)
+			close(one.ready)
+		}
+	})
+	return &building
+}
+
+// binaries waits for the variant that is asked for.
 func (b *builder) binaries() world.Binaries {
-	one := func(v *built, name string, args func() ([]string, error)) func(context.Context) (string, error) {
-		return func(ctx context.Context) (string, error) {
-			v.once.Do(func() { v.path, v.err = b.build(ctx, name, args) })
-			return v.path, v.err
+	return func(ctx context.Context, v world.Variant) (string, error) {
+		one := b.built[v]
+		select {
+		case <-one.ready:
+			return one.path, one.err
+		case <-ctx.Done():
+			return "", ctx.Err()
 		}
 	}
-	return world.Binaries{
-		Plain:     one(&b.plain, "headgate", func() ([]string, error) { return nil, nil }),
-		Failpoint: one(&b.failpoint, "headgate-failpoint", func() ([]string, error) { return []string{"-tags", "failpoint"}, nil }),
-		Skewed:    one(&b.skewed, "headgate-clock", b.overlay),
-	}
 }
 
-func (b *builder) build(ctx context.Context, name string, args func() ([]string, error)) (string, error) {
-	extra, err := args()
-	if err != nil {
-		return "", err
+func (b *builder) variant(ctx context.Context, v world.Variant) (string, error) {
+	switch v {
+	case world.Failpoint:
+		return b.build(ctx, "headgate-failpoint", "-tags", "failpoint")
+	case world.Skewed:
+		overlay, err := b.overlay()
+		if err != nil {
+			return "", err
+		}
+		return b.build(ctx, "headgate-clock", "-overlay", overlay)
+	case world.Plain:
 	}
+	return b.build(ctx, "headgate")
+}
+
+func (b *builder) build(ctx context.Context, name string, extra ...string) (string, error) {
 	path := filepath.Join(b.dir, name)
 	all := append([]string{"build", "-ldflags", "-s -w", "-o", path}, extra...)
 	cmd := exec.CommandContext(ctx, "go", append(all, ".")...) //nolint:gosec // our own module
@@ -86,19 +115,20 @@ var clockOffset = func() int64 {
 `
 )
 
-func (b *builder) overlay() ([]string, error) {
+// overlay writes the changed files and gives the path of what -overlay takes.
+func (b *builder) overlay() (string, error) {
 	root, err := exec.Command("go", "env", "GOROOT").Output() //nolint:noctx // it answers at once
 	if err != nil {
-		return nil, fmt.Errorf("find the standard library: %w", err)
+		return "", fmt.Errorf("find the standard library: %w", err)
 	}
 	dir := filepath.Join(strings.TrimSpace(string(root)), "src", "time")
 	text, err := os.ReadFile(filepath.Join(dir, "time.go")) //nolint:gosec // the standard library
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	head, body, ok := strings.Cut(string(text), "\nfunc Now() Time {\n")
 	if !ok || !strings.HasPrefix(body, clockRead) {
-		return nil, fmt.Errorf("time.Now of this Go does not begin with %q: the clock cannot be shifted; mend chaos/build.go", strings.TrimSpace(clockRead))
+		return "", fmt.Errorf("time.Now of this Go does not begin with %q: the clock cannot be shifted; mend chaos/build.go", strings.TrimSpace(clockRead))
 	}
 	files := map[string]string{
 		"time.go":        head + "\nfunc Now() Time {\n" + clockRead + clockShift + strings.TrimPrefix(body, clockRead),
@@ -108,14 +138,14 @@ func (b *builder) overlay() ([]string, error) {
 	for name, text := range files {
 		copied := filepath.Join(b.dir, name)
 		if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
-			return nil, err
+			return "", err
 		}
 		replace[filepath.Join(dir, name)] = copied
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	path := filepath.Join(b.dir, "overlay.json")
-	return []string{"-overlay", path}, os.WriteFile(path, overlay, 0o600)
+	return path, os.WriteFile(path, overlay, 0o600)
 }

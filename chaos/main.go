@@ -25,7 +25,7 @@ func chaos(args []string, out, log io.Writer) int {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.SetOutput(log)
 	short := flags.Bool("short", false, "the short form of each scenario")
-	seed := flags.Uint64("seed", uint64(time.Now().Unix()), "what the moments of the faults are drawn from") //nolint:gosec // positive
+	seed := flags.Uint64("seed", uint64(time.Now().Unix()), "what the moments of the faults are drawn from")
 	pattern := flags.String("run", "", "only scenarios whose name matches this regular expression")
 	lines := flags.String("json", "", "write the lines of JSON to this file as well")
 	keep := flags.String("keep", "", "keep data and logs of all scenarios in this folder")
@@ -43,10 +43,15 @@ func chaos(args []string, out, log io.Writer) int {
 		fmt.Fprint(out, describe(matrix()))
 		return 0
 	}
+	chosen := choose(matrix(), only, *short)
+	if len(chosen) == 0 {
+		fmt.Fprintf(log, "chaos: no scenario fits %q; see -list\n", *pattern)
+		return 2
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	h := &harness{seed: *seed, short: *short, parallel: max(*parallel, 1), keep: *keep != "", dir: *keep}
-	good, err := h.main(ctx, choose(matrix(), only, *short), *lines, out, log)
+	good, err := h.main(ctx, chosen, *lines, out, log)
 	if err != nil {
 		fmt.Fprintln(log, "chaos:", err)
 	}
@@ -96,7 +101,10 @@ func (h *harness) main(ctx context.Context, list []*scenario, lines string, out,
 		sink = io.MultiWriter(out, file)
 	}
 	fmt.Fprintf(log, "chaos: seed %d, %d scenarios, %d at a time, logs below %s\n", h.seed, len(list), h.parallel, dir)
-	h.binaries = (&builder{dir: bin}).binaries()
+	binaries := &builder{dir: bin}
+	building := binaries.start(ctx, list)
+	defer building.Wait()
+	h.binaries = binaries.binaries()
 	var results []result
 	h.report = func(r result) {
 		line, err := json.Marshal(r)
@@ -106,7 +114,7 @@ func (h *harness) main(ctx context.Context, list []*scenario, lines string, out,
 		fmt.Fprintf(sink, "%s\n", line)
 		results = append(results, r)
 	}
-	good := h.all(ctx, list)
+	good := h.all(ctx, inTurn(list))
 	fmt.Fprintf(log, "\n%s\n", table(inOrder(list, results)))
 	for _, r := range results {
 		if !r.OK {

@@ -31,11 +31,7 @@ func align(rows [][]string) string {
 	var out strings.Builder
 	line := func(row []string) {
 		for i, cell := range row {
-			out.WriteString("| " + cell)
-			if i < len(row)-1 {
-				out.WriteString(strings.Repeat(" ", width[i]-len(cell)))
-			}
-			out.WriteString(" ")
+			out.WriteString("| " + cell + strings.Repeat(" ", width[i]-len(cell)) + " ")
 		}
 		out.WriteString("|\n")
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,6 +63,14 @@ func (h *harness) all(ctx context.Context, list []*scenario) bool {
 	return good
 }
 
+// inTurn puts the scenarios into the order in which they are begun: the longest first,
+// those that need another binary last, since it is built meanwhile.
+func inTurn(list []*scenario) []*scenario {
+	return slices.SortedStableFunc(slices.Values(list), func(a, b *scenario) int {
+		return int(a.spec.Variant() - b.spec.Variant())
+	})
+}
+
 // one runs a scenario and gives what became of it.
 func (h *harness) one(ctx context.Context, s *scenario) result {
 	began := time.Now()
@@ -88,10 +97,10 @@ func (h *harness) play(ctx context.Context, r *run, dir string) (result, error) 
 		return result{}, err
 	}
 	w, err := world.New(ctx, dir, r.spec, h.binaries)
-	defer w.Close()
 	if err != nil {
 		return result{}, err
 	}
+	defer w.Close()
 	r.world = w
 	r.clients = &load.Clients{Gateways: r.gateways, Books: w.Books, Rate: r.rate}
 	if r.rate == 0 {

@@ -2,8 +2,11 @@ package world
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +50,7 @@ func linked(ctx context.Context, n *Redis) bool {
 	return err == nil && (strings.Contains(info, "role:master") || strings.Contains(info, "master_link_status:up"))
 }
 
-// cli runs redis-cli, which knows how clusters are made and slots are moved.
+// cli runs redis-cli, which knows how clusters are made.
 func (w *World) cli(ctx context.Context, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -84,17 +87,73 @@ func (w *World) AwaitMasters(ctx context.Context, n int) error {
 	})
 }
 
-// MoveSlots moves so many slots with all their keys from one master to another, as an
-// operator does.
-func (w *World) MoveSlots(ctx context.Context, from, to *Redis, slots int) error {
-	source, err := from.Client.Do(ctx, "CLUSTER", "MYID").Text()
-	if err != nil {
+// BusySlots gives slots of a node that hold keys of Headgate or its queues.
+func (r *Redis) BusySlots(ctx context.Context) ([]int64, error) {
+	seen := map[int64]bool{}
+	for _, glob := range []string{"hg:*", "asynq:{*"} {
+		keys := r.Client.Scan(ctx, 0, glob, 1000).Iterator()
+		for keys.Next(ctx) {
+			slot, err := r.Client.ClusterKeySlot(ctx, keys.Val()).Result()
+			if err != nil {
+				return nil, err
+			}
+			seen[slot] = true
+		}
+		if err := keys.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Sorted(maps.Keys(seen)), nil
+}
+
+// keysAtOnce is how many keys of a slot are moved before the next pause.
+const keysAtOnce = 3
+
+// MoveSlot moves a slot with all its keys from one master to another in the way that
+// redis-cli does, but slowly: between a few keys and the next it pauses, so that the slot
+// stands half here and half there while it is used.
+func (w *World) MoveSlot(ctx context.Context, from, to *Redis, slot int64, pause time.Duration) error {
+	ids := map[*Redis]string{}
+	for _, n := range []*Redis{from, to} {
+		id, err := n.Client.Do(ctx, "CLUSTER", "MYID").Text()
+		if err != nil {
+			return err
+		}
+		ids[n] = id
+	}
+	set := func(n *Redis, args ...any) error {
+		if err := n.Client.Do(ctx, append([]any{"CLUSTER", "SETSLOT", slot}, args...)...).Err(); err != nil {
+			return fmt.Errorf("slot %d, %v at %s: %w", slot, args, n.Name, err)
+		}
+		return nil
+	}
+	if err := errors.Join(set(to, "IMPORTING", ids[from]), set(from, "MIGRATING", ids[to])); err != nil {
 		return err
 	}
-	destination, err := to.Client.Do(ctx, "CLUSTER", "MYID").Text()
-	if err != nil {
-		return err
+	for {
+		keys, err := from.Client.ClusterGetKeysInSlot(ctx, int(slot), keysAtOnce).Result()
+		if err != nil {
+			return err
+		}
+		if len(keys) == 0 {
+			break
+		}
+		args := []any{"MIGRATE", "127.0.0.1", to.Port, "", 0, 5000, "KEYS"}
+		for _, k := range keys {
+			args = append(args, k)
+		}
+		if err := from.Client.Do(ctx, args...).Err(); err != nil {
+			return fmt.Errorf("migrate %v: %w", keys, err)
+		}
+		if err := Sleep(ctx, pause); err != nil {
+			return err
+		}
 	}
-	return w.cli(ctx, "--cluster", "reshard", from.Addr(), "--cluster-from", source, "--cluster-to", destination,
-		"--cluster-slots", strconv.Itoa(slots), "--cluster-yes", "--cluster-pipeline", "20")
+	// The new owner is told first: nobody is sent to a node that does not know yet.
+	for _, n := range append([]*Redis{to, from}, w.Masters(ctx)...) {
+		if err := set(n, "NODE", ids[to]); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -31,7 +31,7 @@ func (p *Process) start(ctx context.Context, ready string) error {
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // in the scenario's own folder
+	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

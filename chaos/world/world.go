@@ -41,10 +41,29 @@ type Spec struct {
 	Routes, BackendsURL string
 }
 
-// Binaries gives the Headgate binaries; each is built when it is first asked for.
-type Binaries struct {
-	Plain, Failpoint, Skewed func(ctx context.Context) (string, error)
+// Variant is a way in which the Headgate binary is built.
+type Variant int
+
+// The variants, in the order in which they are built.
+const (
+	Plain     Variant = iota
+	Failpoint         // with places at which it can end itself
+	Skewed            // with a clock that can be off
+)
+
+// Variant is what the processes of a scenario need.
+func (s Spec) Variant() Variant {
+	switch {
+	case s.Failpoints:
+		return Failpoint
+	case s.Clocks:
+		return Skewed
+	}
+	return Plain
 }
+
+// Binaries gives the path of a variant, as soon as it is built.
+type Binaries func(ctx context.Context, v Variant) (string, error)
 
 // World is what one scenario runs in.
 type World struct {
@@ -65,8 +84,7 @@ type World struct {
 	cleanups []func()
 }
 
-// New starts everything and returns when gateways and workers are up. Close ends it, also
-// after an error.
+// New starts everything and returns when gateways and workers are up. Close ends it.
 func New(ctx context.Context, dir string, spec Spec, binaries Binaries) (*World, error) {
 	spec.Gateways, spec.Workers = max(spec.Gateways, 1), max(spec.Workers, 1)
 	if spec.Fsync == "" {
@@ -76,18 +94,15 @@ func New(ctx context.Context, dir string, spec Spec, binaries Binaries) (*World,
 		spec.Timeout = "5s"
 	}
 	w := &World{Dir: dir, Books: ledger.New(), spec: spec}
-	return w, w.make(ctx, binaries)
+	if err := w.make(ctx, binaries); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
 }
 
 func (w *World) make(ctx context.Context, binaries Binaries) (err error) {
-	build := binaries.Plain
-	switch {
-	case w.spec.Failpoints:
-		build = binaries.Failpoint
-	case w.spec.Clocks:
-		build = binaries.Skewed
-	}
-	if w.binary, err = build(ctx); err != nil {
+	if w.binary, err = binaries(ctx, w.spec.Variant()); err != nil {
 		return err
 	}
 	if err = w.writeFiles(); err != nil {
