@@ -126,7 +126,7 @@ func (w *world) rewire() {
 		Plans: dispatch.NewPlans(func() map[string]*target.Plan { return w.live }, w.store),
 	}
 	w.reconciler = &dispatch.Reconciler{
-		Store: w.store, Queue: w.queue, Log: log, Targets: func() []string { return []string{"crm"} },
+		Store: w.store, Queue: w.queue, Log: log, Owner: w.runner.Owner, Targets: func() []string { return []string{"crm"} },
 		Interval: time.Second, Grace: 5 * time.Second, QueuedAge: 10 * time.Second,
 	}
 }

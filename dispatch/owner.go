@@ -30,7 +30,8 @@ type Owner struct {
 	mu    sync.Mutex
 	term  context.Context //nolint:containedctx // the term is what runs share: it ends when they must
 	end   context.CancelFunc
-	begun chan struct{} // closed when a term begins; made anew when it ends
+	begun chan struct{}   // closed when a term begins; made anew when it ends
+	runs  map[string]bool // tokens of the runs under way
 }
 
 // errTermOver is the cause with which calls end when no sign of life could be given.
@@ -38,9 +39,32 @@ var errTermOver = errors.New("no sign of life could be given in time")
 
 // NewOwner makes an owner whose first term has begun. Run keeps it alive.
 func NewOwner(store tracking.Store, log *slog.Logger) *Owner {
-	o := &Owner{ID: tracking.NewOwner(), store: store, log: log}
+	o := &Owner{ID: tracking.NewOwner(), store: store, log: log, runs: map[string]bool{}}
 	o.begin()
 	return o
+}
+
+// run names a new run of this process and keeps its token until end is called. After
+// that nothing is changed under the token any longer.
+func (o *Owner) run() (token string, end func()) {
+	token = tracking.NewToken(o.ID)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.runs[token] = true
+	return token, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.runs, token)
+	}
+}
+
+// ended reports whether a token is of a run of this process that is over. A claim under
+// it is nobody's: it was carried out after its run had given up waiting for an answer, or
+// a fail-over of the store took back what the run had written.
+func (o *Owner) ended(token string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return tracking.OwnerOf(token) == o.ID && !o.runs[token]
 }
 
 // begin starts a term; those of the last one have ended.

@@ -16,6 +16,7 @@ type Reconciler struct {
 	Store tracking.Store
 	Queue Queue
 	Log   *slog.Logger
+	Owner *Owner // this process
 	// Targets lists the targets whose queued deliveries are looked after.
 	Targets func() []string
 	// Interval between two looks at running and scheduled deliveries; default 1 s.
@@ -140,9 +141,10 @@ const lingerTime = 30 * time.Second
 // lingering reports whether a run that is over its time has had its chance. A process
 // that lives ends its runs itself and writes down what they came to, also long after a
 // stall of the store; so a run of one is given up only when it stays overdue although the
-// store answers. What belongs to no process on the list is given up at once.
+// store answers. What belongs to no process on the list is given up at once, and so is
+// what this process would have to know of and does not.
 func (r *Reconciler) lingering(row tracking.Row, before map[tracking.Ref]lateRun, now time.Time) bool {
-	if !r.census.alive(tracking.OwnerOf(row.Delivery.Token)) {
+	if !r.census.alive(tracking.OwnerOf(row.Delivery.Token)) || r.Owner.ended(row.Delivery.Token) {
 		return true
 	}
 	run, known := before[row.Ref]

@@ -151,3 +151,44 @@ func TestReconcileOwnerLost(t *testing.T) {
 		kill()
 	})
 }
+
+// A claim under the name of a run that this process has ended is nobody's: it is given up
+// as soon as its time is over. One of a run that still goes on has its chance.
+func TestReconcileRunEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, succeeded())
+		w.store = memory.New(nil) // on the bubble's clock, as the census is
+		w.rewire()
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go w.runner.Owner.Run(ctx)
+		takenAfter := func(task dispatch.Task) time.Duration {
+			t.Helper()
+			for began := time.Now(); time.Since(began) < 2*time.Minute; time.Sleep(time.Second) {
+				w.look(t)
+				if w.delivery(t, task).Seq > task.Seq {
+					return time.Since(began)
+				}
+			}
+			t.Fatal("it was never taken back")
+			return 0
+		}
+		ended := w.one(t)
+		if _, err := w.store.Claim(t.Context(), ended.Ref, ended.Seq, tracking.NewToken(w.runner.Owner.ID), 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if took := takenAfter(ended); took < 5*time.Second || took > 8*time.Second {
+			t.Errorf("a claim of 5 s whose run has ended was taken back after %v", took)
+		}
+		w.queue.take()
+
+		going := w.one(t)
+		w.steps.during = func() {
+			if took := takenAfter(going); took < 40*time.Second {
+				t.Errorf("a run that went on was taken back after %v", took)
+			}
+		}
+		w.run(t, going)
+		stop()
+	})
+}

@@ -62,7 +62,8 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	if err := r.Owner.await(ctx); err != nil {
 		return err
 	}
-	run := tracking.NewToken(r.Owner.ID)
+	run, end := r.Owner.run()
+	defer end()
 	claimed, err := r.claim(ctx, t, run, hold)
 	switch {
 	case errors.Is(err, tracking.ErrNotFound), errors.Is(err, tracking.ErrHeld):

@@ -235,7 +235,7 @@ func (a *App) startWorking(ctx context.Context) {
 	a.lifetime.Go(func() { a.owner.Run(a.living) })
 	a.serveTargets(ctx)
 	reconciler := &dispatch.Reconciler{
-		Store: a.store, Queue: queue.NewClient(a.conn.Shared, a.conn.Base), Log: a.log,
+		Store: a.store, Queue: queue.NewClient(a.conn.Shared, a.conn.Base), Log: a.log, Owner: a.owner,
 		Targets: func() []string { t := a.worker.Targets(); slices.Sort(t); return t }, Repaired: a.metrics.Repair,
 	}
 	a.running.Go(func() { a.flow.Run(ctx) })
