@@ -137,6 +137,8 @@ func (c *Clients) call(ctx context.Context, method, path string, body []byte, he
 	if err != nil {
 		return 0, nil, err
 	}
+	// net/http would by itself repeat a request that has an Idempotency-Key; each try counts.
+	req.GetBody = nil
 	req.Header = header
 	resp, err := c.http.Do(req)
 	if err != nil {
