@@ -14,9 +14,9 @@ import (
 
 // startCluster starts a cluster of three masters, each with a replica.
 func (w *World) startCluster(ctx context.Context) error {
-	const masters, replicas = 3, 3
+	const masters, each = 3, 1
 	var addrs []string
-	for i := range masters + replicas {
+	for i := range masters * (1 + each) {
 		node, err := w.newRedis(ctx, "redis-"+strconv.Itoa(i+1),
 			"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000",
 			"--repl-diskless-sync-delay", "0")
@@ -29,7 +29,7 @@ func (w *World) startCluster(ctx context.Context) error {
 		w.Nodes = append(w.Nodes, node)
 		addrs = append(addrs, node.Addr())
 	}
-	if err := w.cli(ctx, append(append([]string{"--cluster", "create"}, addrs...), "--cluster-replicas", "1", "--cluster-yes")...); err != nil {
+	if err := w.cli(ctx, append(append([]string{"--cluster", "create"}, addrs...), "--cluster-replicas", strconv.Itoa(each), "--cluster-yes")...); err != nil {
 		return err
 	}
 	w.redisURL = func(*Host) (string, error) { return "redis+cluster://" + strings.Join(addrs, ","), nil }

@@ -12,7 +12,7 @@ const Token = "chaos"
 const operatorFile = `
 listen: 127.0.0.1:0
 admin: {listen: "127.0.0.1:0", token: {env: HEADGATE_ADMIN_TOKEN}}
-redis: {url: "${REDIS_URL}"}
+redis: {url: "${REDIS_URL}"%s}
 routes_may_read: {env: [BACKENDS_URL, NEWSLETTER_KEY]}
 limits: {shutdown: 8s}
 `
@@ -110,7 +110,11 @@ func (w *World) writeFiles() error {
 	if err := os.MkdirAll(filepath.Join(w.Dir, "routes"), 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(w.Dir, "headgate.yaml"), []byte(operatorFile), 0o600); err != nil {
+	ack := ""
+	if w.spec.Ack {
+		ack = ", ack: {replicas: 1, timeout: 1s}"
+	}
+	if err := os.WriteFile(filepath.Join(w.Dir, "headgate.yaml"), fmt.Appendf(nil, operatorFile, ack), 0o600); err != nil {
 		return err
 	}
 	if w.spec.Routes != "" {

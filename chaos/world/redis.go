@@ -80,8 +80,8 @@ func (w *World) startRedis(ctx context.Context) error {
 // LeftOver counts rows of deliveries that are not final: when all are, there is none.
 func (w *World) LeftOver(ctx context.Context) (int, error) {
 	servers := w.Masters(ctx)
-	if w.Redis != nil {
-		servers = append(servers, w.Redis)
+	if w.spec.Redis == Single {
+		servers = []*Redis{w.Redis}
 	}
 	left := 0
 	for _, r := range servers {

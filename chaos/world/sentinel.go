@@ -2,7 +2,6 @@ package world
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ func countIn(text, what string) int { return strings.Count(text, what) }
 const (
 	masterName = "main"
 	sentinels  = 3
+	replicas   = 2
 )
 
 const sentinelFile = `port %d
@@ -28,19 +28,21 @@ sentinel down-after-milliseconds main 1000
 sentinel failover-timeout main 10000
 `
 
-// startSentinels starts a master, its replica, and three Sentinels that watch them.
-func (w *World) startSentinels(ctx context.Context) (err error) {
-	if w.Redis, err = w.newRedis(ctx, "redis-1"); err != nil {
-		return err
-	}
-	if err := w.Redis.Start(ctx); err != nil {
-		return err
-	}
-	if w.Replica, err = w.newRedis(ctx, "redis-2", "--replicaof", "127.0.0.1", strconv.Itoa(w.Redis.Port), "--repl-diskless-sync-delay", "0"); err != nil {
-		return err
-	}
-	if err := w.Replica.Start(ctx); err != nil {
-		return err
+// startSentinels starts a master, its two replicas, and three Sentinels that watch them.
+func (w *World) startSentinels(ctx context.Context) error {
+	var master []string
+	for i := range 1 + replicas {
+		r, err := w.newRedis(ctx, "redis-"+strconv.Itoa(i+1), append(master, "--repl-diskless-sync-delay", "0")...)
+		if err != nil {
+			return err
+		}
+		if err := r.Start(ctx); err != nil {
+			return err
+		}
+		if i == 0 {
+			w.Redis, master = r, []string{"--replicaof", "127.0.0.1", strconv.Itoa(r.Port)}
+		}
+		w.Nodes = append(w.Nodes, r)
 	}
 	var addrs []string
 	for i := range sentinels {
@@ -72,9 +74,9 @@ func (w *World) startSentinel(ctx context.Context, name string) (string, error) 
 	return local(port), p.start(ctx, "+monitor")
 }
 
-// agreed waits until every Sentinel knows the replica and the other Sentinels.
+// agreed waits until every Sentinel knows the replicas and the other Sentinels.
 func (w *World) agreed(ctx context.Context, addrs []string) error {
-	return w.Replica.await(ctx, func() bool {
+	return await(ctx, nil, func() bool {
 		for _, addr := range addrs {
 			if !sees(ctx, addr) {
 				return false
@@ -91,22 +93,30 @@ func sees(ctx context.Context, addr string) bool {
 	if err != nil || master["num-other-sentinels"] != strconv.Itoa(sentinels-1) {
 		return false
 	}
-	replicas, err := c.Replicas(ctx, masterName).Result()
-	return err == nil && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok"
+	known, err := c.Replicas(ctx, masterName).Result()
+	if err != nil || len(known) != replicas {
+		return false
+	}
+	for _, r := range known {
+		if r["master-link-status"] != "ok" {
+			return false
+		}
+	}
+	return true
 }
 
-// errNotPromoted says that the replica is not the master.
-var errNotPromoted = errors.New("the replica was not promoted")
-
-// Promoted waits until the replica is the master, and lets the two change places.
+// Promoted waits until a replica is the master, which is w.Redis from then on.
 func (w *World) Promoted(ctx context.Context) error {
-	err := w.Replica.await(ctx, func() bool {
-		info, err := w.Replica.Client.Info(ctx, "replication").Result()
-		return err == nil && strings.Contains(info, "role:master")
+	err := await(ctx, nil, func() bool {
+		masters := w.Masters(ctx)
+		if len(masters) != 1 || masters[0] == w.Redis {
+			return false
+		}
+		w.Redis = masters[0]
+		return true
 	})
 	if err != nil {
-		return errors.Join(errNotPromoted, err)
+		return fmt.Errorf("no replica was promoted: %w", err)
 	}
-	w.Redis, w.Replica = w.Replica, w.Redis
 	return nil
 }

@@ -32,6 +32,7 @@ type Spec struct {
 	Gateways, Workers int // default 1
 	Redis             Kind
 	Fsync             string // default everysec
+	Ack               bool   // a request is acknowledged only when a replica has it
 	Links             bool   // each process reaches a single Redis, and the workers the backends, over a link of its own
 	Failpoints        bool   // processes can be armed with fail-points
 	Clocks            bool   // processes can be given another clock
@@ -72,9 +73,8 @@ type World struct {
 	Backends *Backends
 	// BackendLink is between the workers and the backends; nil without links.
 	BackendLink *Link
-	Redis       *Redis // the single one; with Sentinel the first master
-	Replica     *Redis
-	Nodes       []*Redis // of a cluster
+	Redis       *Redis   // the single one; with Sentinel the first master
+	Nodes       []*Redis // with Sentinel and of a cluster: all servers
 	Gateways    []*Host
 	Workers     []*Host
 
