@@ -32,7 +32,10 @@ func clusterScenarios() []*scenario {
 				if err := r.sleep(ctx, r.length(2*time.Second, 10*time.Second)); err != nil {
 					return err
 				}
-				return victim.Start(ctx)
+				if err := victim.Start(ctx); err != nil {
+					return err
+				}
+				return r.world.AwaitMasters(ctx, 3) // it takes itself for one until it hears otherwise
 			},
 		},
 		{

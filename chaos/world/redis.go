@@ -79,9 +79,9 @@ func (w *World) startRedis(ctx context.Context) error {
 
 // LeftOver counts rows of deliveries that are not final: when all are, there is none.
 func (w *World) LeftOver(ctx context.Context) (int, error) {
-	servers := w.Masters(ctx)
-	if w.spec.Redis == Single {
-		servers = []*Redis{w.Redis}
+	servers := []*Redis{w.Redis} // with Sentinel one that was promoted; the old one's rows count no longer
+	if w.spec.Redis == Cluster {
+		servers = w.Masters(ctx)
 	}
 	left := 0
 	for _, r := range servers {
