@@ -43,10 +43,11 @@ func isolation(ctx context.Context, o options, binaries world.Binaries) ([]Figur
 		return nil, err
 	}
 	w, err := world.New(ctx, o.dir, world.Spec{Routes: isolationRoutes, BackendsURL: back.url}, binaries)
-	defer w.Close()
 	if err != nil {
+		w.Close()
 		return nil, err
 	}
+	defer w.Close()
 	c := newClient(w.Gateways[0].URL)
 	defer c.close()
 	r := &isolationRun{ctx: ctx, world: w, back: back, clients: c, span: span}
@@ -200,7 +201,7 @@ func (r *isolationRun) down(rounds, backlog int) ([]Figure, error) {
 	if err := r.clients.flood(r.ctx, "/ill/", backlog, 32); err != nil {
 		return nil, err
 	}
-	_, callsBefore := r.back.count("ill")
+	_, callsBefore := r.back.count()
 	after, err := r.idle()
 	if err != nil {
 		return nil, err
@@ -213,7 +214,7 @@ func (r *isolationRun) down(rounds, backlog int) ([]Figure, error) {
 		}
 		ratios = append(ratios, p99/quiet[i])
 	}
-	_, callsAfter := r.back.count("ill")
+	_, callsAfter := r.back.count()
 	r.back.fail.Store(&nobody)
 	perSecond, drained, err := r.recovery(backlog)
 	if err != nil {
@@ -244,12 +245,12 @@ func (r *isolationRun) idle() (load, error) {
 // takes.
 func (r *isolationRun) recovery(backlog int) (perSecond []float64, drained time.Duration, err error) {
 	began := time.Now()
-	first, _ := r.back.count("ill")
+	first, _ := r.back.count()
 	for last := first; ; {
 		if err := sleep(r.ctx, time.Second); err != nil {
 			return nil, 0, err
 		}
-		now, _ := r.back.count("ill")
+		now, _ := r.back.count()
 		if len(perSecond) < 12 && (now > last || len(perSecond) > 0) {
 			perSecond = append(perSecond, float64(now-last))
 		}

@@ -95,7 +95,7 @@ func write(path string, figures []Figure) error {
 // binaries builds the product once.
 func binaries(dir string) world.Binaries {
 	path := filepath.Join(dir, "headgate")
-	return world.Binaries{Plain: func(ctx context.Context) (string, error) {
+	return func(ctx context.Context, _ world.Variant) (string, error) {
 		if _, err := os.Stat(path); err == nil {
 			return path, nil
 		}
@@ -103,5 +103,5 @@ func binaries(dir string) world.Binaries {
 			return "", fmt.Errorf("build headgate: %w\n%s", err, text)
 		}
 		return path, nil
-	}}
+	}
 }

@@ -105,6 +105,7 @@ func judge(s *scenario, v ledger.Verdict, problems []string) result {
 		out.Why = s.mayForget
 		bad = bad || s.mayForget == ""
 	}
+	bad = bad || (v.Rekeyed > 0 && s.mayForget == "")
 	if v.Duplicates > 0 {
 		if out.Why != "" && s.why != "" {
 			out.Why += "; "

@@ -25,6 +25,7 @@ type Verdict struct {
 	Lost         int // neither done, nor ended in a state that says why
 	NotFinal     int // without an end that the client can read
 	Failed       int // ended, but not well
+	Rekeyed      int // records that came in two batches: no idempotency key could have helped
 
 	Details []string // the first few of what went wrong
 }
@@ -49,6 +50,16 @@ func (l *Ledger) Judge() Verdict {
 	for _, keys := range l.executions {
 		for _, done := range keys {
 			v.Duplicates += len(done) - 1
+		}
+	}
+	for r, keys := range l.records {
+		for _, times := range keys {
+			v.Duplicates += times - 1
+		}
+		if len(keys) > 1 {
+			v.Duplicates += len(keys) - 1
+			v.Rekeyed++
+			v.note("order %s came to %s in several batches: %s", r.order, r.target, strings.Join(slices.Sorted(maps.Keys(keys)), " "))
 		}
 	}
 	return v
@@ -84,14 +95,14 @@ func (l *Ledger) judgeOrder(v *Verdict, key string, o *order) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(o.ids)) {
 		for _, target := range o.ids[id] {
-			l.judgeDelivery(v, id, target)
+			l.judgeDelivery(v, key, id, target)
 		}
 	}
 }
 
-func (l *Ledger) judgeDelivery(v *Verdict, id, target string) {
+func (l *Ledger) judgeDelivery(v *Verdict, order, id, target string) {
 	v.Acknowledged++
-	done := l.done(id, target)
+	done := l.done(id, target) || len(l.records[record{target, order}]) > 0
 	if done {
 		v.Delivered++
 	}

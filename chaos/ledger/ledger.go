@@ -17,7 +17,11 @@ type Ledger struct {
 	ends       map[string]map[string]End     // tracking ID -> target
 	gone       map[string]bool               // tracking IDs that were answered 404
 	dispatches map[string]map[string]bool    // order -> tracking IDs that backends were called with
+	records    map[record]map[string]int     // by idempotency key of the batch: how often it was done
 }
+
+// record is what a batch has of an order.
+type record struct{ target, order string }
 
 // order is one request of a client, with all its repeats.
 type order struct {
@@ -46,6 +50,7 @@ func New() *Ledger {
 	return &Ledger{
 		orders: map[string]*order{}, executions: map[string]map[string][]Doing{},
 		ends: map[string]map[string]End{}, gone: map[string]bool{}, dispatches: map[string]map[string]bool{},
+		records: map[record]map[string]int{},
 	}
 }
 
@@ -114,6 +119,18 @@ func (l *Ledger) Executed(key, order string) {
 		l.dispatches[order] = map[string]bool{}
 	}
 	l.dispatches[order][id] = true
+}
+
+// ExecutedInBatch notes that a backend did its work for one record of a batch, which came
+// under the idempotency key of the batch.
+func (l *Ledger) ExecutedInBatch(key, target, order string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := record{target, order}
+	if l.records[r] == nil {
+		l.records[r] = map[string]int{}
+	}
+	l.records[r][key]++
 }
 
 // Tracked notes what the tracking API said of a delivery; the last word counts.

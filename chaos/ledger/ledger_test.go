@@ -59,6 +59,22 @@ func TestBooksThatAreWrong(t *testing.T) {
 			func(l *Ledger) { l.Executed("trk_1:crm", "order-1") },
 			func(v Verdict) bool { return v.Duplicates == 1 && v.Delivered == 2 }, "",
 		},
+		"a record in one batch that was sent twice": {
+			func(l *Ledger) {
+				l.Acknowledged("order-2", "trk_2", "mailing")
+				l.ExecutedInBatch("bat_1:mailing", "mailing", "order-2")
+				l.ExecutedInBatch("bat_1:mailing", "mailing", "order-2")
+				l.Tracked("trk_2", "mailing", End{State: "succeeded", Final: true})
+			},
+			func(v Verdict) bool { return v.Duplicates == 1 && v.Rekeyed == 0 && v.Lost == 0 && v.Delivered == 3 }, "",
+		},
+		"a record in two batches": {
+			func(l *Ledger) {
+				l.ExecutedInBatch("bat_1:mailing", "mailing", "order-1")
+				l.ExecutedInBatch("bat_2:mailing", "mailing", "order-1")
+			},
+			func(v Verdict) bool { return v.Duplicates == 1 && v.Rekeyed == 1 }, "in several batches: bat_1:mailing bat_2:mailing",
+		},
 		"failed without a word": {
 			func(l *Ledger) {
 				l.Acknowledged("order-2", "trk_2", "crm", "newsletter")

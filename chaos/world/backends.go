@@ -3,6 +3,7 @@ package world
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -53,6 +54,7 @@ func startBackends(ctx context.Context, books *ledger.Ledger) (*Backends, error)
 		handlers: map[string]*simulate.Backend{
 			"crm": simulate.NewSync("crm").KeepRequests(0), "analytics": simulate.NewSync("analytics").KeepRequests(0),
 			"audit":      simulate.NewSync("audit").KeepRequests(0),
+			"mailing":    simulate.NewSync("mailing").KeepRequests(0),
 			"newsletter": simulate.NewSendGrid(simulate.SendGridOptions{JobDuration: time.Second}).KeepRequests(0),
 		},
 	}
@@ -120,11 +122,7 @@ func (b *Backends) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := &answer{header: http.Header{}}
 	http.StripPrefix("/"+name, backend).ServeHTTP(answer, r)
 	if r.Method != http.MethodGet && answer.status/100 == 2 {
-		order := ""
-		if name == "crm" {
-			order = strings.TrimPrefix(r.URL.Path, "/crm/contacts/")
-		}
-		b.books.Executed(key, order)
+		b.note(name, key, r.URL.Path, body)
 		hold(r.Context(), &b.uploads, &b.after)
 	}
 	for field, values := range answer.header {
@@ -132,6 +130,24 @@ func (b *Backends) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(answer.status)
 	_, _ = w.Write(answer.body.Bytes())
+}
+
+// note puts into the books what was done.
+func (b *Backends) note(name, key, path string, body []byte) {
+	switch name {
+	case "crm":
+		b.books.Executed(key, strings.TrimPrefix(path, "/crm/contacts/"))
+	case "mailing":
+		var rows []struct{ Order string }
+		if json.Unmarshal(body, &rows) != nil {
+			return // then nothing was done, and the books will say so
+		}
+		for _, row := range rows {
+			b.books.ExecutedInBatch(key, name, row.Order)
+		}
+	default:
+		b.books.Executed(key, "")
+	}
 }
 
 // hold waits as long as is set; false when the caller went away before.

@@ -18,7 +18,7 @@ limits: {shutdown: 8s}
 `
 
 // routesFile has a target that answers at once, one that takes an upload, hands out a
-// job ID and wants to be polled, and one that fails at times. Budgets are such that no
+// job ID and wants to be polled, one that fails at times, and one that takes batches. Budgets are such that no
 // fault of the matrix uses them up: whatever ends otherwise than well is told.
 const routesFile = `
 routes:
@@ -30,6 +30,7 @@ routes:
       crm: {transform: {order: "${{ .params.id }}", note: "%[1]s"}}
       newsletter: {transform: {email: "${{ .body.email }}"}}
       analytics: {transform: {order: "${{ .params.id }}"}}
+      mailing: {transform: {order: "${{ .params.id }}"}}
 %[2]s
 targets:
   crm:
@@ -66,6 +67,13 @@ targets:
     limits: {concurrency: 8, timeout: %[3]s}
     retry: {attempts: 1000, first: 200ms, max: 2s, within: 2h}
     breaker: {failures: 1000000}
+  mailing:
+    url: ${BACKENDS_URL}/mailing
+    post: /rows
+    batch: {max_records: 20, linger: 300ms}
+    limits: {concurrency: 8, timeout: %[3]s}
+    retry: {attempts: 1000, first: 200ms, max: 2s, within: 2h}
+    breaker: {failures: 20, open_for: 1s}
 %[4]s`
 
 // Extra is a fourth target, for routes that change while they are used.
