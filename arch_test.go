@@ -46,6 +46,7 @@ var importTable = []folder{
 	{"chaos/ledger", nil, "who judges knows nobody"},
 	{"chaos/load", []string{"chaos/ledger"}, "clients know the contract and nothing else of the product"},
 	{"chaos/world", []string{"chaos/ledger", "internal/simulate"}, "what is put to the test runs in processes of its own"},
+	{"bench", []string{"chaos/world"}, "what is measured runs in processes of its own"},
 	{"chaos", []string{"chaos/..."}, "faults come from outside; only processes, networks and Redis are touched"},
 	{"internal/cli/...", []string{anything}, "commands may use everything"},
 }
@@ -74,7 +75,7 @@ var ownerTable = []owner{
 	{"github.com/valyala/fasthttp", []string{"gateway/..."}, false, "it comes with Fiber"},
 	{"github.com/hibiken/asynq", []string{"chaos", "internal/queue/..."}, false, "only the queue knows asynq; chaos deletes tasks the way its dashboard does"},
 	{"github.com/hibiken/asynqmon", []string{"gateway/admin", "internal/queue/..."}, false, "the dashboard is on the admin listener and needs the queue's connection"},
-	{"github.com/redis/go-redis", []string{"chaos/...", "internal/app/...", "internal/embedded", "internal/queue/...", "internal/redisstore/...", "internal/testenv"}, false, "all keys and scripts are in one place"},
+	{"github.com/redis/go-redis", []string{"bench", "chaos/...", "internal/app/...", "internal/embedded", "internal/queue/...", "internal/redisstore/...", "internal/testenv"}, false, "all keys and scripts are in one place"},
 	{"github.com/alicebob/miniredis", []string{"internal/embedded"}, true, "the emulation is for the demo and for tests"},
 	{"github.com/ulule/limiter", []string{"internal/app/...", "internal/redisstore/...", "policies/ratelimit"}, false, "policies count through the function they are given"},
 	{"github.com/itchyny/gojq", []string{"dispatch/transform/..."}, false, "one package bounds what expressions may do"},

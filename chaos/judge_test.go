@@ -82,11 +82,17 @@ func TestResultLine(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	got := table([]result{{Scenario: "gateway-killed", OK: true, Acknowledged: 30, HealedS: 4.25}, {Scenario: "x", Lost: 2, Why: "because"}})
-	want := `| scenario       | acknowledged | delivered | duplicates | lost | not final | healed s | why     |
-|---|---|---|---|---|---|---|---|
-| gateway-killed | 30           | 0         | 0          | 0    | 0         | 4.2      |         |
-| x (FAILED)     | 0            | 0         | 0          | 2    | 0         | 0.0      | because |
+	got := table([]result{
+		{Scenario: "gateway-killed", OK: true, Acknowledged: 30, HealedS: 4.25},
+		{Scenario: "x", Lost: 2, Why: "because"}, {Scenario: "y", OK: true, Duplicates: 3, Why: "because"},
+	})
+	want := `| scenario       | acknowledged | delivered | duplicates | lost | not final | healed s |
+|---|---|---|---|---|---|---|
+| gateway-killed | 30           | 0         | 0          | 0    | 0         | 4.2      |
+| x (FAILED)     | 0            | 0         | 0 (1)      | 2    | 0         | 0.0      |
+| y              | 0            | 0         | 3 (1)      | 0    | 0         | 0.0      |
+
+1. because
 `
 	if got != want {
 		t.Errorf("the table is\n%swant\n%s", got, want)

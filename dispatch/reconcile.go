@@ -67,7 +67,7 @@ func (r *Reconciler) defaults() {
 }
 
 // Look looks once: at what dead processes left behind, at all running and scheduled
-// deliveries that are overdue, and at the queued ones of one target.
+// deliveries that are overdue, and at the queued ones of a tenth of the targets.
 func (r *Reconciler) Look(ctx context.Context) error {
 	targets := r.Targets()
 	stalled, dead, err := r.takeOver(ctx)
@@ -80,9 +80,12 @@ func (r *Reconciler) Look(ctx context.Context) error {
 		for _, target := range targets {
 			errs = append(errs, r.lookAtQueued(ctx, target, ownerTimeout/2))
 		}
-	} else if len(targets) > 0 {
-		errs = append(errs, r.lookAtQueued(ctx, targets[r.next%len(targets)], r.QueuedAge))
-		r.next++
+	} else {
+		// A round of all targets takes no longer than ten looks.
+		for range min(len(targets), (len(targets)+9)/10) {
+			errs = append(errs, r.lookAtQueued(ctx, targets[r.next%len(targets)], r.QueuedAge))
+			r.next++
+		}
 	}
 	// One row or shard that cannot be read does not keep the others from being repaired.
 	rows, err := r.Store.Overdue(ctx, 0, rowsPerLook)
