@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -16,7 +17,10 @@ func (s *Store) Backlog(ctx context.Context, tenants []tracking.TenantRef) (trac
 		fields[i] = openTenantField(who)
 	}
 	pipe := s.base.Pipeline()
-	memory := pipe.Info(ctx, "memory")
+	var memory *redis.StringCmd
+	if !s.cluster {
+		memory = pipe.Info(ctx, "memory")
+	}
 	var targets [tracking.Shards]*redis.MapStringStringCmd
 	var counts [tracking.Shards]*redis.SliceCmd
 	for i, shard := range shardPrefix {
@@ -49,8 +53,40 @@ func (s *Store) Backlog(ctx context.Context, tenants []tracking.TenantRef) (trac
 		}
 	}
 	// An emulation, or a proxy in between, may not know INFO: then there is no such bound.
-	if info := parseInfo(memory.Val()); memory.Err() == nil {
-		out.Memory = tracking.Memory{Used: atoi64(info["used_memory"]), Max: atoi64(info["maxmemory"])}
+	if memory != nil {
+		out.Memory = memoryOf(memory)
+	} else {
+		out.Memory = s.fullest(ctx)
 	}
 	return out, nil
+}
+
+func memoryOf(info *redis.StringCmd) tracking.Memory {
+	fields := parseInfo(info.Val()) // empty after an error
+	return tracking.Memory{Used: atoi64(fields["used_memory"]), Max: atoi64(fields["maxmemory"])}
+}
+
+// fullest gives the memory of the master of a cluster that has least of its own left: a
+// request may hit any.
+func (s *Store) fullest(ctx context.Context) (out tracking.Memory) {
+	var mu sync.Mutex
+	_ = eachMaster(ctx, s.base, func(ctx context.Context, _ string, rdb redis.UniversalClient) error {
+		m := memoryOf(rdb.Info(ctx, "memory"))
+		mu.Lock()
+		defer mu.Unlock()
+		if fill(m) >= fill(out) {
+			out = m
+		}
+		return nil
+	}) // one that is away has no say
+	return out
+}
+
+// fill is how full memory is; without a bound it counts by what is used alone, which is
+// less than any part of a bound.
+func fill(m tracking.Memory) float64 {
+	if m.Max == 0 {
+		return -1 / (1 + float64(m.Used))
+	}
+	return float64(m.Used) / float64(m.Max)
 }

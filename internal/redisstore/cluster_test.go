@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -167,5 +168,20 @@ func TestClusterGuard(t *testing.T) {
 	}
 	if found, err := s.Guard(t.Context()); err != nil || len(found) != 1 || !strings.HasPrefix(found[0], bad.Addr()+": redis evicts") {
 		t.Fatalf("%q, %v; want the third node's policy", found, err)
+	}
+}
+
+// A cluster is as full as its fullest master.
+func TestClusterMemory(t *testing.T) {
+	cluster := testenv.Cluster(t, false)
+	s, _ := open(t, Options{Cluster: cluster.Addrs()})
+	for i, bound := range []int64{1 << 30, 1 << 28, 1 << 29} {
+		if err := cluster.Masters[i].Client(t).ConfigSet(t.Context(), "maxmemory", fmt.Sprint(bound)).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := s.Backlog(t.Context(), nil)
+	if err != nil || b.Memory.Max != 1<<28 || b.Memory.Used == 0 {
+		t.Errorf("memory %+v (%v), want that of the second node", b.Memory, err)
 	}
 }
