@@ -35,8 +35,9 @@ func (s *Store) now(ctx context.Context, key string) (time.Time, error) {
 	return t, reveal(err)
 }
 
-// askTimeout bounds the question which nodes there are.
-const askTimeout = 300 * time.Millisecond
+// askTimeout bounds the question which nodes there are; it takes half of the caller's time
+// at most.
+const askTimeout = 2 * time.Second
 
 // eachMaster calls fn for every server that takes writes, at the same time. name is
 // empty outside of a cluster. All errors are given, each with its server's name.
@@ -50,7 +51,11 @@ func eachMaster(ctx context.Context, base redis.UniversalClient, fn func(ctx con
 	found := 0
 	// The client first asks some node who there is. One that hangs must not use up the
 	// time of those that do not: then what was known last is taken.
-	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	timeout := askTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(deadline)/2)
+	}
+	asking, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err := cluster.ForEachMaster(asking, func(_ context.Context, rdb *redis.Client) error {
 		name := rdb.Options().Addr

@@ -76,22 +76,58 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 	if err != nil {
 		return nil, err
 	}
+	keys, args, err := acceptCall(shard, a)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.recorded(ctx, shard, keys, args)
+	var taken *tracking.IdemRow
+	if len(answer) == 2 && answer[0] == "taken" {
+		row, broken := idemRow([]byte(answer[1]))
+		if broken != nil && err == nil {
+			return nil, broken
+		}
+		if row != nil && row.ID != d.ID {
+			taken = row
+		}
+	}
+	switch {
+	case err != nil:
+		return taken, err
+	case taken != nil && s.acks != nil: // the script has written nothing, so its WAIT covered nothing
+		if taken, err = s.confirm(ctx, d.IdemHash, taken); taken == nil && err == nil {
+			return nil, tracking.ErrOutcomeUnknown
+		}
+		return taken, err
+	case taken != nil:
+		return taken, nil
+	case answer[0] == "ok":
+		d.SetLanes(answer[1:])
+	default:
+		d.SetLanes(nil)
+	}
+	return nil, nil
+}
+
+// acceptCall gives the keys and arguments of the accept script.
+func acceptCall(shard string, a *tracking.Acceptance) (keys []string, args []any, err error) {
+	d := a.Dispatch
 	meta, err := json.Marshal(d)
 	if err != nil {
-		return nil, fmt.Errorf("encode record: %w", err)
+		return nil, nil, fmt.Errorf("encode record: %w", err)
 	}
-	keys := []string{recordKey(shard, d.ID), payloadKey(shard, d.ID), openKey(shard), tenantsKey(shard)}
+	keys = []string{recordKey(shard, d.ID), payloadKey(shard, d.ID), openKey(shard), tenantsKey(shard)}
 	row, idemHash := "", "-"
 	if a.Idem != nil {
 		raw, err := json.Marshal(a.Idem)
 		if err != nil {
-			return nil, fmt.Errorf("encode idempotency row: %w", err)
+			return nil, nil, fmt.Errorf("encode idempotency row: %w", err)
 		}
 		row, idemHash = string(raw), d.IdemHash
 		keys = append(keys, idemKey(shard, d.IdemHash))
 	}
 	x := millis(a.Retention) + " " + millis(a.IdemTTL) + " " + idemHash
-	args := []any{d.ID, meta, x, row, 0, d.Tenant}
+	args = []any{d.ID, meta, x, row, 0, d.Tenant}
 	size, open := len(meta), 0
 	for _, t := range d.Targets {
 		delivery := d.Deliveries[t.Name]
@@ -101,7 +137,7 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 		}
 		value, err := encode(delivery)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		field := ""
 		if !delivery.State.Final() {
@@ -113,56 +149,33 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 		args = append(args, t.Name, value, string(a.Payloads[t.Name]), field, shareOfShard(a.FairShare[t.Name]))
 	}
 	if size > maxRecord {
-		return nil, tracking.ErrTooLarge
+		return nil, nil, tracking.ErrTooLarge
 	}
 	args[4] = open
-	// A lost answer is found out by sending again: the script is idempotent on the ID.
-	var answer []string
+	return keys, args, nil
+}
+
+// recorded runs the accept script until it is known what came of it: a lost answer is
+// found out by sending it again, for it is idempotent on the ID. With an error the
+// script's answer may come, too.
+func (s *Store) recorded(ctx context.Context, shard string, keys []string, args []any) (answer []string, err error) {
 	for attempt := 0; ; attempt++ {
 		if s.acks != nil {
 			answer, err = s.acks.accept(ctx, shard, attempt > 0, keys, args)
 		} else {
 			answer, err = s.run(ctx, acceptScript, keys, args...).StringSlice()
 		}
-		if err == nil {
-			break
-		}
-		if errors.Is(err, errTooFew) {
-			var taken *tracking.IdemRow
-			if len(answer) == 2 && answer[0] == "taken" {
-				taken, _ = idemRow([]byte(answer[1])) // what cannot be read tells no more than the error
-			}
-			if taken != nil && taken.ID == d.ID {
-				taken = nil
-			}
-			return taken, fmt.Errorf("%w: %w", tracking.ErrOutcomeUnknown, err)
-		}
-		if refused(err) && attempt == 0 {
+		switch {
+		case err == nil:
+			return answer, nil
+		case errors.Is(err, errTooFew):
+			return answer, fmt.Errorf("%w: %w", tracking.ErrOutcomeUnknown, err)
+		case refused(err) && attempt == 0:
 			return nil, fmt.Errorf("%w: %w", tracking.ErrUnavailable, err)
-		}
-		if attempt == 2 || ctx.Err() != nil {
+		case attempt == 2 || ctx.Err() != nil:
 			return nil, fmt.Errorf("%w: %w", tracking.ErrOutcomeUnknown, err)
 		}
 	}
-	if answer[0] == "ok" {
-		d.SetLanes(answer[1:])
-		return nil, nil
-	}
-	taken, err := idemRow([]byte(answer[1]))
-	if err != nil {
-		return nil, err
-	}
-	if taken.ID == d.ID {
-		d.SetLanes(nil)
-		return nil, nil
-	}
-	if s.acks != nil { // the script has written nothing, so its WAIT covered nothing
-		if taken, err = s.confirm(ctx, d.IdemHash, taken); taken == nil && err == nil {
-			return nil, tracking.ErrOutcomeUnknown
-		}
-		return taken, err
-	}
-	return taken, nil
 }
 
 // shareOfShard is the part of a tenant's share that one shard may have: the accept
