@@ -51,6 +51,7 @@ func isolation(ctx context.Context, o options, binaries world.Binaries) ([]Figur
 	c := newClient(w.Gateways[0].URL)
 	defer c.close()
 	r := &isolationRun{ctx: ctx, world: w, back: back, clients: c, span: span}
+	say("isolation: one target hangs, %d rounds", rounds)
 	hanging, err := r.hanging(rounds)
 	if err != nil {
 		return nil, fmt.Errorf("hanging: %w", err)
@@ -184,6 +185,7 @@ func (r *isolationRun) pending() (n int64, err error) {
 }
 
 func (r *isolationRun) down(rounds, backlog int) ([]Figure, error) {
+	say("isolation: quiet")
 	before, err := r.idle()
 	if err != nil {
 		return nil, err
@@ -197,6 +199,7 @@ func (r *isolationRun) down(rounds, backlog int) ([]Figure, error) {
 		}
 		quiet = append(quiet, p99)
 	}
+	say("isolation: %d deliveries are queued for a target that is down", backlog)
 	r.back.fail.Store(&ill)
 	if err := r.clients.flood(r.ctx, "/ill/", backlog, 32); err != nil {
 		return nil, err
@@ -215,6 +218,7 @@ func (r *isolationRun) down(rounds, backlog int) ([]Figure, error) {
 		ratios = append(ratios, p99/quiet[i])
 	}
 	_, callsAfter := r.back.count()
+	say("isolation: it is back")
 	r.back.fail.Store(&nobody)
 	perSecond, drained, err := r.recovery(backlog)
 	if err != nil {

@@ -26,6 +26,11 @@ type options struct {
 	dir   string // for everything that it writes
 }
 
+// say tells what is being done: some of it takes minutes.
+func say(format string, args ...any) {
+	_, _ = fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
+}
+
 // benchmark measures some figures.
 type benchmark struct {
 	name string
