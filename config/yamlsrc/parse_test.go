@@ -122,7 +122,7 @@ func TestAliasBomb(t *testing.T) {
 	if len(found) == 0 || !strings.Contains(found[len(found)-1], "expand to more than") {
 		t.Errorf("problems: %q", found)
 	}
-	if spent := time.Since(start); spent > 5*time.Second {
+	if spent := time.Since(start); spent > time.Minute { // written out it would take years
 		t.Errorf("took %s", spent)
 	}
 }

@@ -29,11 +29,11 @@ const (
 	maxNesting = 1_000     // of lists and objects: what follows them recurses
 	maxDigits  = 400       // of a number that is computed with: reading digits is quadratic
 	maxIndex   = 1_000_000 // of a list: assigning beyond the end allocates up to there
-
-	// maxTime is the last line of defence, for work that the count does not see. It is wide,
-	// since a request must not be refused because the machine is busy.
-	maxTime = 5 * time.Second
 )
+
+// maxTime is the last line of defence, for work that the count does not see. It is wide,
+// since a request must not be refused because the machine is busy.
+const maxTime = slowness * 5 * time.Second
 
 var (
 	errWork    = errors.New("takes too much work: the data is too large for it, or it never ends")
