@@ -29,6 +29,7 @@ func (r *Runner) gather(ctx context.Context, t Task, claimed *tracking.Claimed, 
 	linger := plan.Batch.Linger.D()
 	joined, err := r.Store.Join(ctx, t.Ref, tracking.Gathering{
 		Candidate: candidate, Plan: plan.Hash, MaxRecords: plan.Batch.MaxRecords,
+		Size: len(claimed.Payload) + len(","), MaxBytes: int(plan.Batch.MaxBytes),
 		Until: claimed.Now.Add(linger), Retention: batchRetention,
 	})
 	if err != nil {

@@ -172,17 +172,17 @@ func TestBatchWithinItsBytes(t *testing.T) {
 	w := newBatchWorld(t, `{max_records: 4, max_bytes: 20, linger: 1s}`, succeeded())
 	var refs []tracking.Ref
 	var queued []dispatch.Task
-	for _, payload := range []string{`"12345678"`, `"this one is far too large"`, `"87654321"`, `1`} {
+	for _, payload := range []string{`"12345678"`, `"123456789012"`, `"this one is far too large"`, `1`} {
 		ref, more := w.member(t, payload)
 		refs, queued = append(refs, ref), append(queued, more...)
 	}
 	w.finish(t, queued...)
-	for i, want := range []tracking.State{tracking.Succeeded, tracking.Rejected, tracking.Succeeded, tracking.Succeeded} {
+	for i, want := range []tracking.State{tracking.Succeeded, tracking.Succeeded, tracking.Rejected, tracking.Succeeded} {
 		if d := w.track(t, refs[i]); d.State != want || (want == tracking.Rejected) != (d.Reason == fault.TooLarge) {
 			t.Errorf("record %d ended as %+v, want %s", i, d, want)
 		}
 	}
-	// The second record that does not fit takes those behind it along, so order stays.
+	// The second record made the first batch full and did not fit into it.
 	var sent []string
 	for _, in := range w.steps.ran {
 		if len(in.Payload) > 20 {
@@ -190,7 +190,7 @@ func TestBatchWithinItsBytes(t *testing.T) {
 		}
 		sent = append(sent, string(in.Payload))
 	}
-	if got := strings.Join(sent, " "); got != `["12345678"] ["87654321",1]` {
+	if got := strings.Join(sent, " "); got != `["12345678"] [1] ["123456789012"]` {
 		t.Errorf("sent %s", got)
 	}
 }

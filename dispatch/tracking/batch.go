@@ -32,6 +32,8 @@ type Gathering struct {
 	Candidate  string    // ID of the batch to begin when none is collecting
 	Plan       string    // content hash: only deliveries of one plan share a batch
 	MaxRecords int       // a batch with so many is full
+	Size       int       // bytes of the record that joins
+	MaxBytes   int       // a batch whose records have so many is full; 0: no bound
 	Until      time.Time // when a batch that begins now is sent although it is not full
 	Retention  time.Duration
 }

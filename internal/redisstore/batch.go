@@ -43,7 +43,7 @@ func (s *Store) Join(ctx context.Context, ref tracking.Ref, g tracking.Gathering
 	}
 	keys := []string{recordKey(shard, g.Candidate), gatheringKey(shard), dueKey(shard), openKey(shard)}
 	answer, err := s.run(ctx, joinScript, keys, ref.Tracking, ref.Target, g.Candidate, openField(ref.Target, g.Plan),
-		meta, millis(g.Retention)+" 0 -", value, g.Until.UnixMilli(), g.MaxRecords).StringSlice()
+		meta, millis(g.Retention)+" 0 -", value, g.Until.UnixMilli(), g.MaxRecords, g.Size, g.MaxBytes).StringSlice()
 	if err != nil {
 		return joined, unavailable("join a batch", err)
 	}

@@ -2,6 +2,7 @@
 -- KEYS  1 rec of the candidate  2 gathering  3 due  4 open
 -- ARGV  1 tracking id of the delivery  2 target  3 id of the candidate  4 field in gathering,
 --       and in open  5 meta  6 x  7 value  8 sent at the latest, ms  9 how many make it full
+--       10 bytes of the record that joins  11 how many bytes make it full, 0: any number
 -- Returns {id of the batch, seq of its delivery, '1' if it was begun, '1' if it is full now}.
 -- Invariant: a batch that is collecting stands in gathering and has a row, like every
 -- delivery that is not final. Nobody joins one that does not stand there; one that is full
@@ -26,6 +27,7 @@ local record, members = shard .. 'rec:' .. batch, shard .. 'members:' .. batch
 local seq = string.match(redis.call('HGET', record, field), '^(%d+) ')
 local count = redis.call('ZCARD', members)
 if redis.call('ZADD', members, 'NX', count, ARGV[1]) == 0 then return {batch, seq, '0', '0'} end
-if count + 1 < tonumber(ARGV[9]) then return {batch, seq, began, '0'} end
+local bytes, most = redis.call('HINCRBY', record, 'b', ARGV[10]), tonumber(ARGV[11])
+if count + 1 < tonumber(ARGV[9]) and (most == 0 or bytes < most) then return {batch, seq, began, '0'} end
 redis.call('HDEL', KEYS[2], ARGV[4])
 return {batch, seq, began, '1'}

@@ -20,7 +20,7 @@ import (
 //	                                  o: deliveries that are not final
 //	                                  x: "<retention ms> <idem until, ms> <idem hash or ->"
 //	                                  d: there, when it has or had a dead letter
-//	                                  c: of a batch: its row in gathering
+//	                                  c: of a batch: its row in gathering; b: bytes of its records
 //	                                  n: the tenant, whose counts it changes
 //	                                  t:<target>: "<seq> <letter> <token or -> <delivery as JSON>"; the letter
 //	                                  is the phase, or n or b for one that is queued and has not begun

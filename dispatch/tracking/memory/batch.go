@@ -39,7 +39,8 @@ func (s *Store) Join(_ context.Context, ref tracking.Ref, g tracking.Gathering) 
 		return joined, nil
 	}
 	s.members[id] = append(s.members[id], ref.Tracking)
-	if len(s.members[id]) < g.MaxRecords {
+	s.records[id].bytes += g.Size
+	if len(s.members[id]) < g.MaxRecords && (g.MaxBytes == 0 || s.records[id].bytes < g.MaxBytes) {
 		return joined, nil
 	}
 	delete(s.gathering, key)

@@ -43,6 +43,7 @@ type record struct {
 	idemHash   string
 	idemUntil  time.Time
 	retention  time.Duration
+	bytes      int // of a batch: those of its records
 	open       int
 	expires    time.Time            // zero while a delivery is not final
 	dead       map[string]time.Time // dead letters, since when

@@ -11,6 +11,7 @@ import (
 var batchRules = map[string]func(*testing.T, tracking.Store){
 	"a batch begins with its first member":         batchBegins,
 	"nobody joins a batch that is full":            batchFull,
+	"a batch is full of bytes, too":                batchFullOfBytes,
 	"joining twice is joining once":                batchJoinTwice,
 	"nobody joins a sealed batch":                  batchSealed,
 	"plans do not share a batch":                   batchPlans,
@@ -117,6 +118,20 @@ func batchFull(t *testing.T, s tracking.Store) {
 		// It is sent early by whoever made it full; should that one die, at its time.
 		if d := load(t, s, j.Batch.Tracking).Deliveries[target]; d.Phase != tracking.Scheduled || d.Seq != j.Seq {
 			t.Errorf("the batch is %+v after %+v", d, j)
+		}
+	}
+	if _, j := joined(t, s, target, again(t, target, g)); !j.Began {
+		t.Errorf("the fourth joined %+v, want a new batch", j)
+	}
+}
+
+func batchFullOfBytes(t *testing.T, s tracking.Store) {
+	target := unique("mail")
+	g := gathering(t, target, 100)
+	g.Size, g.MaxBytes = 40, 100
+	for i := range 3 {
+		if _, j := joined(t, s, target, again(t, target, g)); j.Began != (i == 0) || j.Full != (i == 2) {
+			t.Fatalf("number %d joined %+v", i+1, j)
 		}
 	}
 	if _, j := joined(t, s, target, again(t, target, g)); !j.Began {
