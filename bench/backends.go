@@ -19,16 +19,19 @@ type backends struct {
 	done chan struct{}
 
 	hang atomic.Pointer[hanging] // nil: nobody hangs
-	fail atomic.Pointer[string]  // the target that says 503
+	fail atomic.Pointer[string]  // the prefix of the records to which the ill target says 503
 
-	mu       sync.Mutex
-	arrived  map[string]map[string]time.Time // by target and record
-	attempts map[string]int                  // calls by target
+	mu      sync.Mutex
+	arrived map[string]map[string]time.Time // by target and record
+	calls   map[string]int                  // to the ill target, by prefix
+	taken   map[string]int                  // records that it took, by prefix
 }
 
-// hanging is a target that answers after thirty seconds, or when it is over.
+// hanging is a target that answers the records of one client after thirty seconds, or
+// when it is over.
 type hanging struct {
 	target string
+	of     string // prefix of the records
 	over   chan struct{}
 }
 
@@ -39,7 +42,7 @@ func startBackends() (*backends, error) {
 	}
 	b := &backends{
 		url: "http://" + listener.Addr().String(), done: make(chan struct{}),
-		arrived: map[string]map[string]time.Time{}, attempts: map[string]int{},
+		arrived: map[string]map[string]time.Time{}, calls: map[string]int{}, taken: map[string]int{},
 	}
 	b.http = &http.Server{Handler: b, ReadHeaderTimeout: time.Minute}
 	go func() {
@@ -59,10 +62,13 @@ func (b *backends) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	_, _ = io.Copy(io.Discard, r.Body) // a call that is cut short has its answer in vain
 	target, record, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	b.mu.Lock()
-	b.attempts[target]++
-	b.mu.Unlock()
-	if h := b.hang.Load(); h != nil && h.target == target {
+	prefix := strings.TrimRight(record, "0123456789")
+	if target == "ill" {
+		b.mu.Lock()
+		b.calls[prefix]++
+		b.mu.Unlock()
+	}
+	if h := b.hang.Load(); h != nil && h.target == target && h.of == prefix {
 		select {
 		case <-time.After(30 * time.Second):
 		case <-h.over:
@@ -70,7 +76,7 @@ func (b *backends) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if name := b.fail.Load(); name != nil && *name == target {
+	if of := b.fail.Load(); of != nil && target == "ill" && *of == prefix {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
@@ -81,6 +87,9 @@ func (b *backends) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if _, again := b.arrived[target][record]; !again {
 		b.arrived[target][record] = now
+		if target == "ill" {
+			b.taken[prefix]++
+		}
 	}
 }
 
@@ -92,9 +101,10 @@ func (b *backends) at(target, record string) (time.Time, bool) {
 	return t, ok
 }
 
-// count gives how many records have arrived at the ill target, and in how many calls.
-func (b *backends) count() (records, calls int) {
+// count gives how many records of a client the ill target has taken, and in how many
+// calls.
+func (b *backends) count(prefix string) (records, calls int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.arrived["ill"]), b.attempts["ill"]
+	return b.taken[prefix], b.calls[prefix]
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"headgate/chaos/world"
@@ -28,7 +31,8 @@ targets:
 const isolationRate = 20
 
 // isolation measures what one ill backend does to its neighbours: one that hangs, and
-// one that is down with a long queue before it. Quiet rounds and others take turns.
+// one that is down with a long queue before it. There are two deployments, a calm one and
+// one with the ill backend, which take turns.
 func isolation(ctx context.Context, o options, binaries world.Binaries) ([]Figure, error) {
 	span, rounds, backlog := 8*time.Second, 5, 200_000
 	if o.quick {
@@ -39,43 +43,55 @@ func isolation(ctx context.Context, o options, binaries world.Binaries) ([]Figur
 		return nil, err
 	}
 	defer back.close()
-	if err := os.MkdirAll(o.dir, 0o700); err != nil {
-		return nil, err
+	r := &isolationRun{ctx: ctx, back: back, span: span, rounds: rounds}
+	for i, name := range []string{"calm", "ill"} {
+		dir := filepath.Join(o.dir, name)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+		w, err := world.New(ctx, dir, world.Spec{Routes: isolationRoutes, BackendsURL: back.url}, binaries)
+		if err != nil {
+			w.Close()
+			return nil, err
+		}
+		defer w.Close() //nolint:gocritic // there are two
+		c := newClient(w.Gateways[0].URL, name)
+		defer c.close() //nolint:gocritic // there are two
+		r.sides[i] = side{w, c}
 	}
-	w, err := world.New(ctx, o.dir, world.Spec{Routes: isolationRoutes, BackendsURL: back.url}, binaries)
-	if err != nil {
-		w.Close()
-		return nil, err
-	}
-	defer w.Close()
-	c := newClient(w.Gateways[0].URL)
-	defer c.close()
-	r := &isolationRun{ctx: ctx, world: w, back: back, clients: c, span: span}
 	say("isolation: one target hangs, %d rounds", rounds)
-	hanging, err := r.hanging(rounds)
+	hanging, err := r.hanging()
 	if err != nil {
 		return nil, fmt.Errorf("hanging: %w", err)
 	}
-	down, err := r.down(rounds, backlog)
+	down, err := r.down(backlog)
 	if err != nil {
 		return nil, fmt.Errorf("down: %w", err)
 	}
 	return append(hanging, down...), nil
 }
 
-type isolationRun struct {
-	ctx     context.Context //nolint:containedctx // of one benchmark
+// side is one of the two deployments.
+type side struct {
 	world   *world.World
-	back    *backends
 	clients *client
-	span    time.Duration
-	quiet   []float64
 }
+
+type isolationRun struct {
+	ctx    context.Context //nolint:containedctx // of one benchmark
+	sides  [2]side         // the calm one and the ill one
+	back   *backends
+	span   time.Duration
+	rounds int
+	quiet  []float64
+}
+
+func (r *isolationRun) ill() side { return r.sides[1] }
 
 // latency gives the 99th percentile of the time from the 202 to the arrival at the two
 // backends that are well.
-func (r *isolationRun) latency() (float64, error) {
-	records, err := r.clients.steady(r.ctx, "/all/", isolationRate, r.span)
+func (r *isolationRun) latency(s side) (float64, error) {
+	records, err := s.clients.steady(r.ctx, "/all/", isolationRate, r.span)
 	if err != nil {
 		return 0, err
 	}
@@ -92,6 +108,31 @@ func (r *isolationRun) latency() (float64, error) {
 	return percentile(list, 0.99), nil
 }
 
+// compare measures both sides in turn, every other time the other one first, and gives
+// the ratio of each pair.
+func (r *isolationRun) compare(begin, end func() error) ([]float64, error) {
+	ratios := make([]float64, 0, r.rounds)
+	for i := range r.rounds {
+		if err := begin(); err != nil {
+			return nil, err
+		}
+		var p99 [2]float64
+		for j := range r.sides {
+			which := (i + j) % 2
+			var err error
+			if p99[which], err = r.latency(r.sides[which]); err != nil {
+				return nil, err
+			}
+		}
+		if err := end(); err != nil {
+			return nil, err
+		}
+		r.quiet = append(r.quiet, p99[0])
+		ratios = append(ratios, p99[1]/p99[0])
+	}
+	return ratios, nil
+}
+
 // await waits for a record to arrive; it may take as long as all others together.
 func (r *isolationRun) await(target, record string) (time.Time, error) {
 	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
@@ -105,36 +146,13 @@ func (r *isolationRun) await(target, record string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("record %s has not arrived at %s", record, target)
 }
 
-// compare measures with and without trouble in turn and gives the ratio of each pair.
-func (r *isolationRun) compare(rounds int, begin, end func() error) (ratios, troubled []float64, err error) {
-	for range rounds {
-		quiet, err := r.latency()
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := begin(); err != nil {
-			return nil, nil, err
-		}
-		other, err := r.latency()
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := end(); err != nil {
-			return nil, nil, err
-		}
-		r.quiet = append(r.quiet, quiet)
-		ratios, troubled = append(ratios, other/quiet), append(troubled, other)
-	}
-	return ratios, troubled, nil
-}
-
-func (r *isolationRun) hanging(rounds int) ([]Figure, error) {
+func (r *isolationRun) hanging() ([]Figure, error) {
 	var now *hanging
-	ratios, _, err := r.compare(rounds, func() error {
-		now = &hanging{target: "ill", over: make(chan struct{})}
+	ratios, err := r.compare(func() error {
+		now = &hanging{target: "ill", of: r.ill().clients.prefix, over: make(chan struct{})}
 		r.back.hang.Store(now)
 		// Its slots are all taken before anything is measured.
-		_, err := r.clients.steady(r.ctx, "/ill/", 50, time.Second)
+		_, err := r.ill().clients.steady(r.ctx, "/ill/", 50, time.Second)
 		return err
 	}, func() error {
 		r.back.hang.Store(nil)
@@ -169,13 +187,13 @@ func (r *isolationRun) pending() (n int64, err error) {
 	for _, queue := range []string{"ill", "ill.bulk", "ill.resume"} {
 		key := "asynq:{" + queue + "}:"
 		for _, list := range []string{"pending", "active"} {
-			m, err := r.world.Redis.Client.LLen(r.ctx, key+list).Result()
+			m, err := r.ill().world.Redis.Client.LLen(r.ctx, key+list).Result()
 			if err != nil {
 				return 0, err
 			}
 			n += m
 		}
-		m, err := r.world.Redis.Client.ZCard(r.ctx, key+"scheduled").Result()
+		m, err := r.ill().world.Redis.Client.ZCard(r.ctx, key+"scheduled").Result()
 		if err != nil {
 			return 0, err
 		}
@@ -184,86 +202,81 @@ func (r *isolationRun) pending() (n int64, err error) {
 	return n, nil
 }
 
-func (r *isolationRun) down(rounds, backlog int) ([]Figure, error) {
-	say("isolation: quiet")
-	before, err := r.idle()
-	if err != nil {
-		return nil, err
-	}
-	ill, nobody := "ill", ""
-	quiet := make([]float64, 0, rounds)
-	for range rounds {
-		p99, err := r.latency()
-		if err != nil {
-			return nil, err
-		}
-		quiet = append(quiet, p99)
-	}
+func (r *isolationRun) down(backlog int) ([]Figure, error) {
 	say("isolation: %d deliveries are queued for a target that is down", backlog)
+	ill, nobody := r.ill().clients.prefix, ""
 	r.back.fail.Store(&ill)
-	if err := r.clients.flood(r.ctx, "/ill/", backlog, 32); err != nil {
+	if err := r.ill().clients.flood(r.ctx, "/ill/", backlog, 32); err != nil {
 		return nil, err
 	}
-	_, callsBefore := r.back.count()
-	after, err := r.idle()
+	_, callsBefore := r.back.count(ill)
+	idle, err := r.idle()
 	if err != nil {
 		return nil, err
 	}
-	ratios := make([]float64, 0, rounds)
-	for i := range rounds {
-		p99, err := r.latency()
-		if err != nil {
-			return nil, err
-		}
-		ratios = append(ratios, p99/quiet[i])
+	nothing := func() error { return nil }
+	ratios, err := r.compare(nothing, nothing)
+	if err != nil {
+		return nil, err
 	}
-	_, callsAfter := r.back.count()
+	_, callsAfter := r.back.count(ill)
 	say("isolation: it is back")
 	r.back.fail.Store(&nobody)
-	perSecond, drained, err := r.recovery(backlog)
+	perSecond, drained, err := r.recovery()
 	if err != nil {
 		return nil, err
 	}
 	return []Figure{
 		figureOf(fmt.Sprintf("healthy targets' p99 with %d queued before one that is down ÷ quiet", backlog), "", ratios...).atMost(1.3),
-		figureOf("quiet p99 from the 202 to the arrival", "ms", append(quiet, r.quiet...)...),
-		figureOf("worker's processor with that backlog, more than idle", "cores", after.worker-before.worker).atMost(0.1),
-		figureOf("Redis' processor with that backlog, more than idle", "cores", after.redis-before.redis).atMost(0.1),
-		figureOf("Redis' commands with that backlog", "1/s", after.commands),
-		figureOf("Redis' commands idle", "1/s", before.commands),
+		figureOf("quiet p99 from the 202 to the arrival", "ms", r.quiet...),
+		figureOf("worker's processor with that backlog, more than idle", "cores", idle[1].worker-idle[0].worker).atMost(0.05),
+		figureOf("Redis' processor with that backlog, more than idle", "cores", idle[1].redis-idle[0].redis).atMost(0.05),
+		figureOf("Redis' commands with that backlog", "1/s", idle[1].commands),
+		figureOf("Redis' commands idle", "1/s", idle[0].commands),
 		figureOf("calls to the target that is down, in all that time", "", float64(callsAfter-callsBefore)),
 		figureOf("records a second in the first seconds after it is back", "1/s", perSecond...),
 		figureOf("seconds until the backlog is delivered", "s", drained.Seconds()),
 	}, nil
 }
 
-// idle measures what the processes use when no requests come.
-func (r *isolationRun) idle() (load, error) {
+// idle measures what the processes of both sides use when no requests come, at the same
+// time.
+func (r *isolationRun) idle() (out [2]load, err error) {
 	if err := sleep(r.ctx, 2*time.Second); err != nil {
-		return load{}, err
+		return out, err
 	}
-	return loadOver(r.ctx, r.world.Workers[0].PID(), r.world.Redis.PID(), r.world.Redis.Client, 2*r.span)
+	var wave sync.WaitGroup
+	errs := make([]error, len(r.sides))
+	for i, s := range r.sides {
+		wave.Go(func() {
+			w := s.world
+			out[i], errs[i] = loadOver(r.ctx, w.Workers[0].PID(), w.Redis.PID(), w.Redis.Client, 2*r.span)
+		})
+	}
+	wave.Wait()
+	return out, errors.Join(errs...)
 }
 
 // recovery watches how the rate rises once the target is back, and how long the backlog
 // takes.
-func (r *isolationRun) recovery(backlog int) (perSecond []float64, drained time.Duration, err error) {
-	began := time.Now()
-	first, _ := r.back.count()
-	for last := first; ; {
+func (r *isolationRun) recovery() (perSecond []float64, drained time.Duration, err error) {
+	began, ill := time.Now(), r.ill().clients.prefix
+	last, _ := r.back.count(ill)
+	for {
 		if err := sleep(r.ctx, time.Second); err != nil {
 			return nil, 0, err
 		}
-		now, _ := r.back.count()
+		now, _ := r.back.count(ill)
 		if len(perSecond) < 12 && (now > last || len(perSecond) > 0) {
 			perSecond = append(perSecond, float64(now-last))
 		}
 		last = now
-		if left, err := r.pending(); err != nil || left == 0 {
+		left, err := r.pending()
+		if err != nil || left == 0 {
 			return perSecond, time.Since(began), err
 		}
 		if time.Since(began) > 15*time.Minute {
-			return nil, 0, fmt.Errorf("%d of %d records have not arrived", backlog-(now-first), backlog)
+			return nil, 0, fmt.Errorf("%d tasks are left", left)
 		}
 	}
 }

@@ -15,16 +15,20 @@ import (
 
 // client sends requests to a gateway.
 type client struct {
-	url  string
-	http *http.Client
-	next atomic.Int64
+	url    string
+	prefix string // of the records that it sends
+	http   *http.Client
+	next   atomic.Int64
 }
 
-func newClient(url string) *client {
-	return &client{url: url, http: &http.Client{
+func newClient(url, prefix string) *client {
+	return &client{url: url, prefix: prefix, http: &http.Client{
 		Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 128},
 	}}
 }
+
+// record names the next record.
+func (c *client) record() string { return c.prefix + strconv.FormatInt(c.next.Add(1), 10) }
 
 func (c *client) close() { c.http.CloseIdleConnections() }
 
@@ -73,7 +77,7 @@ func (c *client) steady(ctx context.Context, path string, rate int, d time.Durat
 		case <-end.C:
 			running = false
 		case <-ticker.C:
-			record := strconv.FormatInt(c.next.Add(1), 10)
+			record := c.record()
 			wave.Go(func() {
 				at, err := c.post(ctx, path, record)
 				mu.Lock()
@@ -99,7 +103,7 @@ func (c *client) flood(ctx context.Context, path string, n, atOnce int) error {
 	for i := range atOnce {
 		wave.Go(func() {
 			for left.Add(-1) >= 0 && errs[i] == nil {
-				_, errs[i] = c.post(ctx, path, strconv.FormatInt(c.next.Add(1), 10))
+				_, errs[i] = c.post(ctx, path, c.record())
 			}
 		})
 	}
