@@ -34,7 +34,8 @@ lint: tools ## Run every static check: code, modules, chart, generated files
 tools: ## Build the pinned tools of lint into .tools/bin
 	@scripts/tools.sh
 
-bench: ## Run the benchmarks
+bench: ## Measure real processes, and the benchmarks beside the code (QUICK=1: shorter rounds)
+	go run ./bench $(if $(QUICK),-quick)
 	go test -run='^$$' -bench=. -benchmem ./...
 
 generate: ## Write the JSON Schemas and the reference pages from the code

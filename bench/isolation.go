@@ -34,7 +34,7 @@ const isolationRate = 20
 // one that is down with a long queue before it. There are two deployments, a calm one and
 // one with the ill backend, which take turns.
 func isolation(ctx context.Context, o options, binaries world.Binaries) ([]Figure, error) {
-	span, rounds, backlog := 8*time.Second, 5, 200_000
+	span, rounds, backlog := 10*time.Second, 7, 200_000
 	if o.quick {
 		span, rounds, backlog = 4*time.Second, 3, 20_000
 	}
@@ -88,49 +88,53 @@ type isolationRun struct {
 
 func (r *isolationRun) ill() side { return r.sides[1] }
 
-// latency gives the 99th percentile of the time from the 202 to the arrival at the two
-// backends that are well.
-func (r *isolationRun) latency(s side) (float64, error) {
+// latencies gives the times from the 202 to the arrival at the two backends that are well.
+func (r *isolationRun) latencies(s side) (list []time.Duration, err error) {
 	records, err := s.clients.steady(r.ctx, "/all/", isolationRate, r.span)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var list []time.Duration
 	for _, target := range []string{"one", "two"} {
 		for _, s := range records {
 			at, err := r.await(target, s.record)
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
 			list = append(list, max(at.Sub(s.accepted), 0))
 		}
 	}
-	return percentile(list, 0.99), nil
+	return list, nil
 }
 
-// compare measures both sides in turn, every other time the other one first, and gives
-// the ratio of each pair.
-func (r *isolationRun) compare(begin, end func() error) ([]float64, error) {
+// compare measures both sides in turn, every other time the other one first. The figure
+// is the ratio of the 99th percentiles of all rounds together, for one round has too few
+// records for it; its spread is that of the rounds.
+func (r *isolationRun) compare(name string, begin, end func() error) (Figure, error) {
+	var all [2][]time.Duration
 	ratios := make([]float64, 0, r.rounds)
 	for i := range r.rounds {
 		if err := begin(); err != nil {
-			return nil, err
+			return Figure{}, err
 		}
 		var p99 [2]float64
 		for j := range r.sides {
 			which := (i + j) % 2
-			var err error
-			if p99[which], err = r.latency(r.sides[which]); err != nil {
-				return nil, err
+			list, err := r.latencies(r.sides[which])
+			if err != nil {
+				return Figure{}, err
 			}
+			all[which] = append(all[which], list...)
+			p99[which] = percentile(list, 0.99)
 		}
 		if err := end(); err != nil {
-			return nil, err
+			return Figure{}, err
 		}
-		r.quiet = append(r.quiet, p99[0])
 		ratios = append(ratios, p99[1]/p99[0])
 	}
-	return ratios, nil
+	r.quiet = append(r.quiet, percentile(all[0], 0.99))
+	f := figureOf(name, "", ratios...).atMost(1.3)
+	f.Value = percentile(all[1], 0.99) / percentile(all[0], 0.99)
+	return f, nil
 }
 
 // await waits for a record to arrive; it may take as long as all others together.
@@ -148,7 +152,7 @@ func (r *isolationRun) await(target, record string) (time.Time, error) {
 
 func (r *isolationRun) hanging() ([]Figure, error) {
 	var now *hanging
-	ratios, err := r.compare(func() error {
+	f, err := r.compare("healthy targets' p99 while one hangs for 30 s ÷ quiet", func() error {
 		now = &hanging{target: "ill", of: r.ill().clients.prefix, over: make(chan struct{})}
 		r.back.hang.Store(now)
 		// Its slots are all taken before anything is measured.
@@ -162,7 +166,7 @@ func (r *isolationRun) hanging() ([]Figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []Figure{figureOf("healthy targets' p99 while one hangs for 30 s ÷ quiet", "", ratios...).atMost(1.3)}, nil
+	return []Figure{f}, nil
 }
 
 // settled waits until the ill target has caught up.
@@ -215,7 +219,7 @@ func (r *isolationRun) down(backlog int) ([]Figure, error) {
 		return nil, err
 	}
 	nothing := func() error { return nil }
-	ratios, err := r.compare(nothing, nothing)
+	f, err := r.compare(fmt.Sprintf("healthy targets' p99 with %d queued before one that is down ÷ quiet", backlog), nothing, nothing)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +231,7 @@ func (r *isolationRun) down(backlog int) ([]Figure, error) {
 		return nil, err
 	}
 	return []Figure{
-		figureOf(fmt.Sprintf("healthy targets' p99 with %d queued before one that is down ÷ quiet", backlog), "", ratios...).atMost(1.3),
+		f,
 		figureOf("quiet p99 from the 202 to the arrival", "ms", r.quiet...),
 		figureOf("worker's processor with that backlog, more than idle", "cores", idle[1].worker-idle[0].worker).atMost(0.05),
 		figureOf("Redis' processor with that backlog, more than idle", "cores", idle[1].redis-idle[0].redis).atMost(0.05),

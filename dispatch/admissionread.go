@@ -33,9 +33,7 @@ func (a *Admission) Read(ctx context.Context) error {
 		a.target(name)
 	}
 	for name, g := range a.targets {
-		if g.settle(found.Targets[name], now); g.estimate() == 0 {
-			delete(a.targets, name)
-		}
+		g.settle(found.Targets[name], now) // one that has come to nothing stays, and says so
 	}
 	for _, g := range tenants {
 		g.settle(found.Tenants[g.who], now)

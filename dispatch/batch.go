@@ -57,37 +57,38 @@ const nothingLeft = "no record was left to send"
 
 // payloadOf gives what the step of a batch sends, as one JSON array; ok is false when
 // there is nothing to send at all. For a step that needs no record, such as a poll, it
-// gives nothing.
-func (r *Runner) payloadOf(ctx context.Context, t Task, plan *target.Plan, d tracking.Delivery, now time.Time) (payload json.RawMessage, ok bool, err error) {
+// gives nothing. keys name the records.
+func (r *Runner) payloadOf(ctx context.Context, t Task, plan *target.Plan, d tracking.Delivery, now time.Time) (payload json.RawMessage, keys []string, ok bool, err error) {
 	first := d.Attempts == 0 && d.Polls == 0
 	if !first && !plan.SendsRecords(d.Step) {
-		return nil, true, nil
+		return nil, nil, true, nil
 	}
-	records, err := r.board(ctx, t.Ref, plan, now)
+	records, keys, err := r.board(ctx, t.Ref, plan, now)
 	if err != nil || len(records) == 0 {
-		return nil, false, err
+		return nil, nil, false, err
 	}
-	return slices.Concat([]byte("["), bytes.Join(records, []byte(",")), []byte("]")), true, nil
+	return slices.Concat([]byte("["), bytes.Join(records, []byte(",")), []byte("]")), keys, true, nil
 }
 
 // joinWait is how long a batch waits at a time for members that are about to join: their
 // runs have put them on its list and not yet ended.
 const joinWait = 20 * time.Millisecond
 
-// board gives the records that a batch sends, in the order in which they joined. What
+// board gives the records that a batch sends, in the order in which they joined, with the
+// keys of their deliveries. What
 // does not fit into the batch's bytes leaves it, and a record that never will is
 // rejected. The same records come each time from the first sending on.
-func (r *Runner) board(ctx context.Context, batch tracking.Ref, plan *target.Plan, now time.Time) (records [][]byte, err error) {
+func (r *Runner) board(ctx context.Context, batch tracking.Ref, plan *target.Plan, now time.Time) (records [][]byte, keys []string, err error) {
 	ids, err := r.Store.Seal(ctx, batch)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	most := int64(plan.Batch.MaxBytes) - int64(len("[]"))
 	room := most
 	for page := range pages(ids) {
 		members, err := r.boardPage(ctx, batch, page)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, m := range members {
 			if m.Stands != tracking.Aboard {
@@ -103,13 +104,14 @@ func (r *Runner) board(ctx context.Context, batch tracking.Ref, plan *target.Pla
 			default:
 				room -= size
 				records = append(records, m.Payload)
+				keys = append(keys, target.DeliveryKey(m.Tracking, m.Target)+m.Delivery.KeySuffix)
 			}
 			if err != nil && !moved(err) {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 	}
-	return records, nil
+	return records, keys, nil
 }
 
 // boardPage reads a part of the members and waits for those who are joining. A run that

@@ -83,6 +83,9 @@ func TestFullBatchIsSentOnce(t *testing.T) {
 	if got := string(in.Payload); got != `[{"n":0},{"n":1},{"n":2}]` {
 		t.Errorf("sent %s", got)
 	}
+	if want := refs[1].Tracking + ":crm"; len(in.Keys) != 3 || in.Keys[1] != want {
+		t.Errorf("its keys are %v, want the second to be %s", in.Keys, want)
+	}
 	if !tracking.IsBatch(in.Tracking) {
 		t.Errorf("sent as %s", in.Tracking)
 	}

@@ -49,10 +49,10 @@ type SkippedLetter struct {
 
 // reportEvery is how often progress is told when nothing else is to be told. It also is
 // how soon a client that went away is noticed.
-const reportEvery = time.Second
+const reportEvery = 250 * time.Millisecond
 
 // Bulk carries the order out and tells report how it goes: after the first one, about
-// every second, of each one that is skipped, and at the end. It ends early with ctx or
+// every quarter of a second, of each one that is skipped, and at the end. It ends early with ctx or
 // with report's error; the progress it gives then has the cursor to go on from. Going on
 // misses none and does none twice: one that fails again meanwhile is in a later listing.
 func (o *Operator) Bulk(ctx context.Context, order BulkOrder, report func(Progress) error) (Progress, error) {

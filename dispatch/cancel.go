@@ -18,6 +18,9 @@ func (o *Operator) Cancel(ctx context.Context, id, tenant string) (*tracking.Dis
 	if err != nil {
 		return nil, err
 	}
+	if err := followBatches(ctx, o.Store, d); err != nil {
+		return nil, err
+	}
 	o.Log.InfoContext(ctx, "dispatch canceled", "tracking_id", id, "canceled", d.Counts()[tracking.Canceled], "status", d.Status())
 	return d, nil
 }

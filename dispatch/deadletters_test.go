@@ -220,7 +220,7 @@ func TestBulkIsPaced(t *testing.T) {
 		if took := time.Since(begun); took < 2900*time.Millisecond || took > 3*time.Second {
 			t.Errorf("30 at 10 a second took %v", took)
 		}
-		if lines < 3 || lines > 6 {
+		if lines < 10 || lines > 15 { // four a second
 			t.Errorf("%d lines in 3 seconds", lines)
 		}
 	})

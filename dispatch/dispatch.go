@@ -205,17 +205,17 @@ func (d *Dispatcher) load(ctx context.Context, id, tenant string) (*tracking.Dis
 	if found.Tenant != tenant || tracking.IsBatch(id) {
 		return nil, tracking.ErrNotFound
 	}
-	return found, d.followBatches(ctx, found)
+	return found, followBatches(ctx, d.store, found)
 }
 
 // followBatches shows in deliveries that are being sent with a batch how that stands: the
 // record of the delivery says only with which.
-func (d *Dispatcher) followBatches(ctx context.Context, found *tracking.Dispatch) error {
+func followBatches(ctx context.Context, store tracking.Store, found *tracking.Dispatch) error {
 	for name, delivery := range found.Deliveries {
 		if !tracking.IsBatch(delivery.Token) {
 			continue
 		}
-		batch, err := d.store.Load(ctx, delivery.Token)
+		batch, err := store.Load(ctx, delivery.Token)
 		if errors.Is(err, tracking.ErrNotFound) {
 			continue // it ended a moment ago, or the reconciler will find out
 		}

@@ -126,15 +126,16 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 // that may take. An error means that nothing was sent.
 func (r *Runner) attempt(ctx context.Context, t Task, plan *target.Plan, claimed *tracking.Claimed, held time.Duration, clock func() time.Time) (tracking.Event, error) {
 	batch := tracking.IsBatch(t.Tracking)
+	var keys []string
 	if batch {
-		payload, ok, err := r.payloadOf(ctx, t, plan, claimed.Delivery, clock())
+		payload, named, ok, err := r.payloadOf(ctx, t, plan, claimed.Delivery, clock())
 		if err != nil {
 			return nil, err
 		}
 		if !ok {
 			return tracking.Concluded{State: tracking.Succeeded, Message: nothingLeft}, nil
 		}
-		claimed.Payload = payload
+		claimed.Payload, keys = payload, named
 	}
 	// Finding the members of a batch took its time; that the claim still holds is seen here.
 	if need := plan.Hold(claimed.Delivery.Step) + applyGrace; batch || need > held {
@@ -142,7 +143,7 @@ func (r *Runner) attempt(ctx context.Context, t Task, plan *target.Plan, claimed
 			return nil, err
 		}
 	}
-	return r.step(ctx, plan, claimed, clock())
+	return r.step(ctx, plan, claimed, keys, clock())
 }
 
 // cutShort reports whether an event may come from a call that was ended before its answer.
@@ -171,7 +172,7 @@ func (r *Runner) claim(ctx context.Context, t Task, token string, hold time.Dura
 }
 
 // step runs the step that the delivery stands at. An error means that nothing was sent.
-func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, now time.Time) (tracking.Event, error) {
+func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, keys []string, now time.Time) (tracking.Event, error) {
 	d := claimed.Dispatch
 	ctx, release, err := r.Owner.bind(ctx)
 	if err != nil {
@@ -182,7 +183,7 @@ func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.
 	defer cancel()
 	return r.Engine.Run(ctx, plan, target.Input{
 		Tracking: d.ID, Tenant: d.Tenant, Params: d.Params, TraceParent: d.TraceParent,
-		Payload: claimed.Payload, Delivery: claimed.Delivery, AcceptedAt: d.AcceptedAt, Now: now,
+		Payload: claimed.Payload, Keys: keys, Delivery: claimed.Delivery, AcceptedAt: d.AcceptedAt, Now: now,
 	}), nil
 }
 

@@ -74,6 +74,8 @@ func (s *Server) cancel(ctx context.Context, c *call, id, tenant string) *answer
 		switch delivery := d.Deliveries[t.Name]; {
 		case delivery.State == tracking.Canceled:
 			v.Canceled = append(v.Canceled, t.Name)
+		case tracking.IsBatch(delivery.Token):
+			v.NotStopped = append(v.NotStopped, Member[string]{t.Name, "it is being sent with others, in the batch " + delivery.Batch})
 		case !delivery.State.Final():
 			v.NotStopped = append(v.NotStopped, Member[string]{t.Name, "its call is under way"})
 		}

@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"cmp"
 	"strings"
 
 	"headgate/config/yamlsrc"
@@ -100,7 +101,8 @@ func (l *loader) authOf(list []*yamlsrc.Node) *Auth {
 func (l *loader) lookupAuth(name string, at yamlsrc.Pos, path string) *named {
 	a, known := l.built[name]
 	if !known && !l.partial {
-		l.report.Addf(at, path, yamlsrc.UnknownHint(name, keys(l.auths)), "unknown authenticator %q", name)
+		hint := cmp.Or(yamlsrc.UnknownHint(name, keys(l.auths)), "declare it below auth in a route file")
+		l.report.Addf(at, path, hint, "unknown authenticator %q", name)
 	}
 	l.used["authenticator "+name] = true
 	return a

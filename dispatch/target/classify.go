@@ -1,6 +1,8 @@
 package target
 
 import (
+	"compress/flate"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +40,10 @@ func networkFault(outer, inner context.Context, err error) *fault.Fault {
 	case inner.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
 		return &fault.Fault{Reason: fault.Timeout, Retry: true, Err: err,
 			Message: "the backend did not answer in time"}
+	}
+	var corrupt flate.CorruptInputError
+	if errors.As(err, &corrupt) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) {
+		return &fault.Fault{Reason: fault.BadResponse, Retry: true, Err: err, Message: "the backend's answer cannot be decompressed"}
 	}
 	return &fault.Fault{Reason: fault.Unreachable, Retry: true, Err: err,
 		Message: "the backend could not be reached or the connection was lost"}

@@ -25,7 +25,7 @@ func rootsOf(request ...string) roots {
 var (
 	deliveryRoots = rootsOf("payload", "params", "tenant", "tracking", "saved")
 	// A batch holds records of many requests: it has no parameters and no tenant of its own.
-	batchRoots = rootsOf("records", "tracking", "saved")
+	batchRoots = rootsOf("records", "keys", "tracking", "saved")
 )
 
 // Names become names of queues, in which dots and colons have a meaning; steps and

@@ -34,7 +34,11 @@ func (p *Plan) place(to *transform.Text, scope transform.Scope) (place, *fault.F
 		return p.absolute(text)
 	}
 	if err := p.checkPath(text); err != nil {
-		return place{}, &fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err}
+		reason := fault.Internal
+		if names, all := to.Fields("saved"); len(names) > 0 || all { // an answer gave it
+			reason = fault.BadResponse
+		}
+		return place{}, &fault.Fault{Reason: reason, Message: err.Error(), Err: err}
 	}
 	return place{url: p.base + text, host: p.host}, nil
 }

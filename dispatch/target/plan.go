@@ -140,7 +140,7 @@ func (p *Plan) step(name string) *step {
 // SendsRecords reports whether a step of a batch needs its records.
 func (p *Plan) SendsRecords(name string) bool {
 	s := p.step(name)
-	return s != nil && (s.uses["records"] || (s.body != nil && s.body.payload))
+	return s != nil && (s.uses["records"] || s.uses["keys"] || (s.body != nil && s.body.payload))
 }
 
 // Hold is how long a run of one step may take at most, connection, answer and its

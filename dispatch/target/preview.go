@@ -29,6 +29,7 @@ type Preview struct {
 func (p *Plan) Preview(in Input) ([]Preview, error) {
 	if p.Batch != nil { // as the only record of its batch
 		in.Payload = slices.Concat([]byte("["), in.Payload, []byte("]"))
+		in.Keys = []string{DeliveryKey(in.Tracking, p.Name)}
 	}
 	var out []Preview
 	known := map[string]bool{}

@@ -124,9 +124,10 @@ steps:
 // A batch is shown with one record, as it would be sent.
 func TestPreviewOfABatch(t *testing.T) {
 	for text, want := range map[string]string{
-		`{url: "${URL}", batch: {}, post: /rows}`:                                                     `[{"n":1.10}]`,
-		`{url: "${URL}", batch: {linger: 5s}, put: /rows, json: {rows: "${{ .records }}"}}`:           `{"rows":[{"n":1.10}]}`,
-		`{url: "${URL}", batch: {}, put: /rows, raw: "${{ .records | length }} of ${{ .tracking }}"}`: `1 of trk_x`,
+		`{url: "${URL}", batch: {}, post: /rows}`:                                                                                    `[{"n":1.10}]`,
+		`{url: "${URL}", batch: {linger: 5s}, put: /rows, json: {rows: "${{ .records }}"}}`:                                          `{"rows":[{"n":1.10}]}`,
+		`{url: "${URL}", batch: {}, put: /rows, raw: "${{ .records | length }} of ${{ .tracking }}"}`:                                `1 of trk_x`,
+		`{url: "${URL}", batch: {}, put: /rows, json: {rows: "${{ [.records, .keys] | transpose | map({row: .[0], key: .[1]}) }}"}}`: `{"rows":[{"key":"trk_x:crm","row":{"n":1.10}}]}`,
 	} {
 		p := mustCompile(t, "https://x.example", text)
 		views, err := p.Preview(Input{Tracking: "trk_x", Payload: []byte(`{"n":1.10}`)})

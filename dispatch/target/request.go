@@ -18,6 +18,7 @@ type Input struct {
 	Tracking, Tenant string
 	Params           map[string]string
 	Payload          json.RawMessage // of a batch: its records as one JSON array
+	Keys             []string        // of a batch: for each record, what names its delivery
 	TraceParent      string
 	Delivery         tracking.Delivery
 	AcceptedAt       time.Time // retry.within counts from it; zero: it is not looked at
@@ -35,7 +36,7 @@ type request struct {
 
 // scope gives the roots that a step's expressions use, before its call.
 func (s *step) scope(in *Input) (transform.Scope, error) {
-	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "records": nil, "saved": nil}
+	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "records": nil, "keys": nil, "saved": nil}
 	if s.uses["params"] {
 		params := make(map[string]any, len(in.Params))
 		for name, value := range in.Params {
@@ -52,6 +53,13 @@ func (s *step) scope(in *Input) (transform.Scope, error) {
 			return nil, fmt.Errorf("read the %s: %w", root, err)
 		}
 		scope[root] = payload
+	}
+	if s.uses["keys"] {
+		keys := make([]any, len(in.Keys))
+		for i, key := range in.Keys {
+			keys[i] = key
+		}
+		scope["keys"] = keys
 	}
 	if s.uses["saved"] {
 		saved, err := decodeSaved(in.Delivery.Saved)
@@ -147,10 +155,14 @@ func (p *Plan) envelope(s *step, to place, in *Input, scope transform.Scope) (*r
 
 func (r *request) set(name, value string) { r.header[name] = []string{value} }
 
+// DeliveryKey names a delivery to the backend: what the idempotency keys of its calls
+// begin with, and what stands for a record of a batch in .keys.
+func DeliveryKey(id, target string) string { return id + ":" + target }
+
 // idempotencyKey is the same for every attempt of a step, so that a backend that keeps
 // such keys does the work once. Only a replay that was asked for new keys changes it.
 func (p *Plan) idempotencyKey(s *step, in *Input) string {
-	key := in.Tracking + ":" + p.Name
+	key := DeliveryKey(in.Tracking, p.Name)
 	if p.flow {
 		key += ":" + s.name
 	}

@@ -15,7 +15,7 @@ type Spec struct {
 	AllowHosts []string `yaml:"allow_hosts" jsonschema_description:"Other hosts that a call may go to when its whole URL is one expression, such as put: ${{ .saved.upload_uri }}: names, *.example.com for all hosts below, each with :port unless it is the usual one. Only https (http where url is http), only public addresses, and without the target's auth and headers; a step's own auth and headers are sent. [] says that such expressions give paths, or URLs of the host of url."`
 	Call       `yaml:",inline"`
 	Steps      []Step    `yaml:"steps" jsonschema_description:"Calls in their order, when one is not enough. Either steps or a method on the target itself."`
-	Batch      *Batch    `yaml:"batch" jsonschema_description:"Send many deliveries in one call. Its expressions use .records, the list of payloads, instead of .payload; without a body, the list is sent as one JSON array."`
+	Batch      *Batch    `yaml:"batch" jsonschema_description:"Send many deliveries in one call. Its expressions use .records, the list of payloads, and .keys, for each record what names its delivery whatever batch it comes in, instead of .payload; without a body, the list of payloads is sent as one JSON array. All records share the batch's end, also when an expression fails on one of them: what can fail belongs into the route's transform."`
 	Error      string    `yaml:"error" jsonschema_description:"Expression on .response that gives the text of a refusal, for backends whose error messages are not found by themselves."`
 	Retry      RetrySpec `yaml:"retry" jsonschema_description:"When and how often a failed call is tried again."`
 	Limits     Limits    `yaml:"limits" jsonschema_description:"What the target is asked to take at a time."`

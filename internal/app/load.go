@@ -17,6 +17,9 @@ func Load(path string, deps policies.Deps, report *yamlsrc.Report) (*config.Conf
 	table := routes.Load(c.RouteFiles, routes.Options{
 		Registry: registry, Access: c.RoutesMayRead, Deps: deps, TrackingAuth: c.Tracking.Auth, TrackingAuthPos: c.Tracking.AuthPos,
 	}, report)
+	if node := c.Tracking.RateLimit; node != nil {
+		registry.BuildPolicy("rate_limit", node.Pos, policies.Build{Name: "tracking", Node: node, Report: report, Dir: c.Dir, Deps: deps})
+	}
 	if report.Len() > 0 && table != nil {
 		table.Close()
 		table = nil

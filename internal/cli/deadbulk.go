@@ -36,6 +36,11 @@ func (b *bulkCommand) run(c *cobra.Command, args []string, verb string, wish adm
 	if len(args) > 0 {
 		return usagef("%s takes an ID and a target, or filters; see %s --help", c.CommandPath(), c.CommandPath())
 	}
+	filter := wish.Filter
+	filter.Cursor = ""
+	if len(wish.Letters) == 0 && filter == (admin.Filter{}) && !wish.All {
+		return usagef("nothing is selected: give an ID and a target, a filter, or --all")
+	}
 	body, err := json.Marshal(wish)
 	if err != nil {
 		return err
