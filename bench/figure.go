@@ -48,11 +48,11 @@ func (f Figure) String() string {
 	return line
 }
 
-// percentile gives the p-th of a list of durations, in milliseconds; the list is sorted by it.
-func percentile(list []time.Duration, p float64) float64 {
+// p99 gives the 99th percentile of a list of durations, in milliseconds; the list is sorted by it.
+func p99(list []time.Duration) float64 {
 	if len(list) == 0 {
 		return 0
 	}
 	slices.Sort(list)
-	return float64(list[min(int(p*float64(len(list))), len(list)-1)].Microseconds()) / 1000
+	return float64(list[min(len(list)*99/100, len(list)-1)].Microseconds()) / 1000
 }

@@ -116,7 +116,7 @@ func (r *isolationRun) compare(name string, begin, end func() error) (Figure, er
 		if err := begin(); err != nil {
 			return Figure{}, err
 		}
-		var p99 [2]float64
+		var each [2]float64
 		for j := range r.sides {
 			which := (i + j) % 2
 			list, err := r.latencies(r.sides[which])
@@ -124,16 +124,16 @@ func (r *isolationRun) compare(name string, begin, end func() error) (Figure, er
 				return Figure{}, err
 			}
 			all[which] = append(all[which], list...)
-			p99[which] = percentile(list, 0.99)
+			each[which] = p99(list)
 		}
 		if err := end(); err != nil {
 			return Figure{}, err
 		}
-		ratios = append(ratios, p99[1]/p99[0])
+		ratios = append(ratios, each[1]/each[0])
 	}
-	r.quiet = append(r.quiet, percentile(all[0], 0.99))
+	r.quiet = append(r.quiet, p99(all[0]))
 	f := figureOf(name, "", ratios...).atMost(1.3)
-	f.Value = percentile(all[1], 0.99) / percentile(all[0], 0.99)
+	f.Value = p99(all[1]) / p99(all[0])
 	return f, nil
 }
 
