@@ -75,9 +75,9 @@ func (r *Runner) payloadOf(ctx context.Context, t Task, plan *target.Plan, d tra
 const joinWait = 20 * time.Millisecond
 
 // board gives the records that a batch sends, in the order in which they joined, with the
-// keys of their deliveries. What
-// does not fit into the batch's bytes leaves it, and a record that never will is
-// rejected. The same records come each time from the first sending on.
+// keys of their deliveries. What does not fit into the batch's bytes leaves it, and a
+// record that never will is rejected. The same records come each time from the first
+// sending on.
 func (r *Runner) board(ctx context.Context, batch tracking.Ref, plan *target.Plan, now time.Time) (records [][]byte, keys []string, err error) {
 	ids, err := r.Store.Seal(ctx, batch)
 	if err != nil {
