@@ -56,7 +56,7 @@ type Redis struct {
 	Password     secret.Ref `yaml:"password" json:"password" jsonschema_description:"Password of Redis."`
 	DataDir      string     `yaml:"data_dir" json:"data_dir" jsonschema_description:"Folder of the embedded Redis; relative to this file. Default: redis below data_dir."`
 	PoolSize     int        `yaml:"pool_size" json:"pool_size,omitempty" jsonschema:"minimum=0" jsonschema_description:"Connections at most. Default: what the concurrency of the targets needs, at least 64 and at most 1000; 64 in a gateway."`
-	AutoPipeline bool       `yaml:"autopipeline" json:"autopipeline" jsonschema:"default=true" jsonschema_description:"Let concurrent requests share round trips."`
+	AutoPipeline bool       `yaml:"autopipeline" json:"autopipeline" jsonschema:"default=true" jsonschema_description:"Let concurrent requests share round trips. Has no effect on a cluster."`
 	MaxMemory    unit.Fill  `yaml:"max_memory" json:"max_memory" jsonschema_description:"How full Redis may be before requests are answered 503, so that what is queued has room to be delivered: a part of its maxmemory, such as 90%, or a size, such as 6GB. A part has no effect on a Redis without maxmemory. Default 90%."`
 	Ack          RedisAck   `yaml:"ack" json:"ack" jsonschema_description:"Acknowledge a request only when replicas of Redis have it, too."`
 	TLS          RedisTLS   `yaml:"tls" json:"tls" jsonschema_description:"Certificates for rediss:// and the like; files that change are read again."`

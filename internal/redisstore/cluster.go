@@ -33,7 +33,40 @@ func clustered(o Options) *redis.ClusterClient {
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	client.AddHook(revealing{})
+	client.OnNewNode(func(node *redis.Client) { node.AddHook(singly{}) })
 	return client
+}
+
+// singly is a hook on the client of each node. When the first command of a pipeline is
+// refused for the moment, the cluster client would send all of them again, those that
+// were carried out and those that it has redirected already: to two nodes at a time, with
+// both answers written into one command. Of a command that says so nothing is repeated
+// but what was redirected.
+type singly struct{}
+
+type singleCmd struct{ redis.Cmder }
+
+// NoRetry implements redis.Cmder.
+func (singleCmd) NoRetry() bool { return true }
+
+// DialHook implements redis.Hook.
+func (singly) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook implements redis.Hook.
+func (singly) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+// ProcessPipelineHook implements redis.Hook.
+func (singly) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		single := make([]redis.Cmder, len(cmds))
+		for i, cmd := range cmds {
+			if _, ok := cmd.(singleCmd); !ok {
+				cmd = singleCmd{cmd}
+			}
+			single[i] = cmd
+		}
+		return next(ctx, single)
+	}
 }
 
 // revealing is a hook around the cluster client's own dealing with errors.

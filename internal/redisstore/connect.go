@@ -59,7 +59,9 @@ func Connect(o Options) (*Conn, error) {
 	out := &Conn{o: o}
 	out.Base = out.Another(o.PoolSize)
 	out.Shared = out.Base
-	if o.AutoPipeline {
+	// Not in a cluster: while a slot moves, the client may send what shares a pipeline twice,
+	// and to two nodes at a time. Concurrent commands have connections of their own there.
+	if o.AutoPipeline && len(o.Cluster) == 0 {
 		shared, err := out.Base.(pipeliner).AutoPipeline()
 		if err != nil {
 			return nil, fmt.Errorf("set up auto-pipelining: %w", err)

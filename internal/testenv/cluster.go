@@ -279,7 +279,36 @@ func (c *RedisCluster) MoveSlot(ctx context.Context, key string, to *RedisServer
 			return err
 		}
 	}
-	return nil
+	return c.agree(ctx, slot, toID)
+}
+
+// agree waits until all masters name the same owner of a slot. Were it moved again before,
+// news of the two moves could cross, and the slot would be nobody's.
+func (c *RedisCluster) agree(ctx context.Context, slot int, want string) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		agreed := 0
+		for _, m := range c.Masters {
+			if err := m.do(ctx, func(rdb *redis.Client) error {
+				owns, err := owner(ctx, rdb, slot)
+				if owns == want {
+					agreed++
+				}
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+		if agreed == len(c.Masters) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("slot %d: the masters do not agree who has it", slot)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // owner gives the ID of the node that has the slot.
