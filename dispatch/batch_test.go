@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -168,6 +169,26 @@ func TestBatchFailsForEachRecord(t *testing.T) {
 				t.Errorf("%T: ended as %+v with payload %q", c.event, d, w.store.Payload(ref))
 			}
 		}
+	}
+}
+
+// What is replayed are records; the record of their batch stays as it ended.
+func TestBatchIsNotReplayed(t *testing.T) {
+	w := newBatchWorld(t, `{max_records: 1}`,
+		tracking.AttemptFailed{Final: true, Fault: &fault.Fault{Reason: fault.Timeout, Message: "no answer"}}, succeeded())
+	ref, queued := w.member(t, `1`)
+	w.finish(t, queued...)
+	batch := tracking.Ref{Tracking: w.track(t, ref).Batch, Target: ref.Target}
+	var not *dispatch.NotReplayableError
+	if _, err := w.operator().Replay(t.Context(), batch, dispatch.ReplayOrder{Payload: []byte(`[2]`)}); !errors.As(err, &not) {
+		t.Errorf("replaying the batch: %v, want it refused", err)
+	}
+	if _, err := w.operator().Replay(t.Context(), ref, dispatch.ReplayOrder{}); err != nil {
+		t.Fatal(err)
+	}
+	w.finish(t, w.queue.take()...)
+	if d := w.track(t, ref); d.State != tracking.Succeeded || d.Batch == batch.Tracking || len(w.steps.ran) != 2 {
+		t.Errorf("replayed, it is %+v after %d calls", d, len(w.steps.ran))
 	}
 }
 

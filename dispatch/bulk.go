@@ -52,9 +52,10 @@ type SkippedLetter struct {
 const reportEvery = 250 * time.Millisecond
 
 // Bulk carries the order out and tells report how it goes: after the first one, about
-// every quarter of a second, of each one that is skipped, and at the end. It ends early with ctx or
-// with report's error; the progress it gives then has the cursor to go on from. Going on
-// misses none and does none twice: one that fails again meanwhile is in a later listing.
+// every quarter of a second, of each one that is skipped, and at the end. It ends early
+// with ctx or with report's error; the progress it gives then has the cursor to go on
+// from. Going on misses none and does none twice: one that fails again meanwhile is in a
+// later listing.
 func (o *Operator) Bulk(ctx context.Context, order BulkOrder, report func(Progress) error) (Progress, error) {
 	order.Replay.mass = true
 	b := &bulk{o: o, order: order, report: report, started: time.Now(), told: time.Now()}

@@ -72,8 +72,9 @@ func (o *Operator) Drop(ctx context.Context, ref tracking.Ref) error {
 }
 
 // Replay takes up again one delivery that failed, was rejected, or whose outcome is
-// unknown; one that succeeded only when a restart is ordered. Errors: tracking.ErrNotFound, tracking.ErrFenced when somebody else was
-// faster, tracking.ErrNoPayload, ErrPlanGone, or *NotReplayableError.
+// unknown; one that succeeded only when a restart is ordered. Errors:
+// tracking.ErrNotFound, tracking.ErrFenced when somebody else was faster,
+// tracking.ErrNoPayload, ErrPlanGone, or *NotReplayableError.
 func (o *Operator) Replay(ctx context.Context, ref tracking.Ref, order ReplayOrder) (tracking.Delivery, error) {
 	letter, err := o.Store.Letter(ctx, ref)
 	if err != nil {
@@ -84,6 +85,9 @@ func (o *Operator) Replay(ctx context.Context, ref tracking.Ref, order ReplayOrd
 
 func (o *Operator) replay(ctx context.Context, l *tracking.Letter, order ReplayOrder) (tracking.Delivery, error) {
 	old := l.Delivery
+	if tracking.IsBatch(l.Tracking) {
+		return old, &NotReplayableError{Ref: l.Ref, State: old.State, Why: "it is a batch; its records are replayed, each by itself"}
+	}
 	switch old.State {
 	case tracking.Failed, tracking.Rejected, tracking.Unknown:
 	case tracking.Succeeded, tracking.Warned:
