@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,6 +40,9 @@ func (r *RedisServer) Sentinel(t testing.TB) string {
 	return addr
 }
 
+// syncedKey exists for a moment while a replica makes its first copy.
+const syncedKey = "testenv:synced"
+
 // Replica starts a copy of the server and waits until it has everything.
 func (r *RedisServer) Replica(t testing.TB, options ...Option) *RedisServer {
 	t.Helper()
@@ -51,7 +55,14 @@ func (r *RedisServer) Replica(t testing.TB, options ...Option) *RedisServer {
 	Eventually(t, clusterTimeout, func() bool {
 		synced := false
 		err := r.do(t.Context(), func(rdb *redis.Client) error {
-			n, err := rdb.Wait(t.Context(), 1, 100*time.Millisecond).Result()
+			// WAIT is about what its own connection has written: without a write it counts
+			// replicas that are still busy with their first copy.
+			conn := rdb.Conn()
+			defer func() { _ = conn.Close() }()
+			if err := errors.Join(conn.Set(t.Context(), syncedKey, "", 0).Err(), conn.Del(t.Context(), syncedKey).Err()); err != nil {
+				return err
+			}
+			n, err := conn.Wait(t.Context(), 1, 100*time.Millisecond).Result()
 			synced = n == 1
 			return err
 		})
