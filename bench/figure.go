@@ -27,6 +27,26 @@ func figureOf(name, unit string, rounds ...float64) Figure {
 // atMost gives the figure with its bound.
 func (f Figure) atMost(bound float64) Figure { f.AtMost = bound; return f }
 
+// atLeast gives the figure with its bound.
+func (f Figure) atLeast(bound float64) Figure { f.AtLeast = bound; return f }
+
+// ratioOf is the ratio of the medians of two series that took turns; its spread is that
+// of the rounds.
+func ratioOf(name string, ours, theirs []float64) Figure {
+	ratios := make([]float64, len(ours))
+	for i := range ours {
+		ratios[i] = ours[i] / theirs[i]
+	}
+	f := figureOf(name, "", ratios...)
+	f.Value = median(ours) / median(theirs)
+	return f
+}
+
+func median(rounds []float64) float64 {
+	sorted := slices.Sorted(slices.Values(rounds))
+	return sorted[len(sorted)/2]
+}
+
 // Met reports whether the value is within its bounds.
 func (f Figure) Met() bool {
 	return (f.AtLeast == 0 || f.Value >= f.AtLeast) && (f.AtMost == 0 || f.Value <= f.AtMost)

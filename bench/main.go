@@ -18,12 +18,30 @@ import (
 	"headgate/chaos/world"
 )
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	if len(os.Args) > 1 {
+		if part, ok := parts[os.Args[1]]; ok {
+			if err := part(os.Args[1:]); err != nil {
+				fmt.Fprintln(os.Stderr, "bench:", err)
+				os.Exit(1)
+			}
+			return
+		}
+	}
+	os.Exit(run(os.Args[1:]))
+}
+
+// parts are the processes of a measurement that this program itself is.
+var parts = map[string]func(args []string) error{
+	"naive": serveBaseline, "one-script": serveBaseline, "no-op": serveBaseline, "sink": serveSink, "load": floodSelf,
+}
 
 // options of one run.
 type options struct {
 	quick bool
 	dir   string // for everything that it writes
+	// profiles is a folder for processor profiles of Headgate; empty: none are taken
+	profiles string
 }
 
 // say tells what is being done: some of it takes minutes.
@@ -37,13 +55,18 @@ type benchmark struct {
 	run  func(ctx context.Context, o options, b world.Binaries) ([]Figure, error)
 }
 
-var benchmarks = []benchmark{{"isolation", isolation}}
+var benchmarks = []benchmark{
+	{"accept", accept},
+	{"deliveries", deliveries},
+	{"isolation", isolation},
+}
 
 func run(args []string) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	quick := flags.Bool("quick", false, "shorter rounds")
 	only := flags.String("run", "", "only the benchmarks whose names this expression matches")
 	out := flags.String("json", "", "write the figures to this file")
+	profiles := flags.String("profiles", "", "write processor profiles of Headgate to this folder")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -65,7 +88,7 @@ func run(args []string) int {
 		if !match.MatchString(b.name) {
 			continue
 		}
-		got, err := b.run(ctx, options{quick: *quick, dir: filepath.Join(dir, b.name)}, binaries(dir))
+		got, err := b.run(ctx, options{quick: *quick, profiles: *profiles, dir: filepath.Join(dir, b.name)}, binaries(dir))
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "bench: %s: %v\n", b.name, err)
 			return 1

@@ -71,7 +71,7 @@ func (w *World) startRedis(ctx context.Context) error {
 	case Single:
 	}
 	var err error
-	if w.Redis, err = w.newRedis(ctx, "redis"); err != nil {
+	if w.Redis, err = w.newRedis(ctx, "redis", w.spec.RedisArgs...); err != nil {
 		return err
 	}
 	return w.Redis.Start(ctx)

@@ -40,6 +40,14 @@ type Spec struct {
 	// Routes replaces the platform team's file, and BackendsURL the backends of the
 	// scenarios: for benchmarks, which have their own.
 	Routes, BackendsURL string
+	// Bare starts Redis only; Whole one process with both roles, which is both a gateway
+	// and a worker here.
+	Bare, Whole bool
+	// NoWorker starts gateways only; NoRedis, with Bare, nothing at all.
+	NoWorker, NoRedis bool
+	RedisArgs         []string // further directives of a single Redis, as on its command line
+	// Operator is further lines of the operator's file.
+	Operator string
 }
 
 // Variant is a way in which the Headgate binary is built.
@@ -117,13 +125,27 @@ func (w *World) make(ctx context.Context, binaries Binaries) (err error) {
 			return err
 		}
 	}
+	if w.spec.NoRedis {
+		return nil
+	}
 	if err = w.startRedis(ctx); err != nil {
+		return err
+	}
+	switch {
+	case w.spec.Bare:
+		return nil
+	case w.spec.Whole:
+		err := w.add(ctx, &w.Gateways, "all", 0)
+		w.Workers = w.Gateways
 		return err
 	}
 	for i := range w.spec.Gateways {
 		if err := w.add(ctx, &w.Gateways, "gateway", i); err != nil {
 			return err
 		}
+	}
+	if w.spec.NoWorker {
+		return nil
 	}
 	for i := range w.spec.Workers {
 		if err := w.add(ctx, &w.Workers, "worker", i); err != nil {
@@ -245,7 +267,24 @@ func (w *World) urlFor(h *Host) (string, error) {
 }
 
 // Hosts are all Headgate processes.
-func (w *World) Hosts() []*Host { return append(append([]*Host{}, w.Gateways...), w.Workers...) }
+func (w *World) Hosts() []*Host {
+	if w.spec.Whole {
+		return w.Gateways
+	}
+	return append(append([]*Host{}, w.Gateways...), w.Workers...)
+}
+
+// Run starts another program, which is up when its output holds ready, and ends with the
+// world. It gets no environment but what it is given.
+func (w *World) Run(ctx context.Context, name, ready, path string, args ...string) (*Process, error) {
+	p := &Process{Name: name, log: filepath.Join(w.Dir, name+".log"), make: func() (*exec.Cmd, error) {
+		cmd := exec.Command(path, args...) //nolint:gosec,noctx // of the harness itself, ended by signals
+		cmd.Env = []string{}
+		return cmd, nil
+	}}
+	w.onClose(p.Kill)
+	return p, p.start(ctx, ready)
+}
 
 // Logged counts how often a text stands in the logs of the Headgate processes.
 func (w *World) Logged(text string) int {

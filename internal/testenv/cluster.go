@@ -125,7 +125,7 @@ func (c *RedisCluster) form(ctx context.Context) error {
 		}
 	}
 	return c.await(ctx, func(i int, info map[string]string) bool {
-		return info["cluster_state"] == "ok" && (len(c.Replicas) == 0 || info["master_link_status"] == "up" || info["connected_slaves"] == "1")
+		return info["cluster_state"] == "ok" && (len(c.Replicas) == 0 || info["master_link_status"] == "up" || confirmed(info) > 0)
 	})
 }
 
@@ -137,17 +137,10 @@ func (c *RedisCluster) await(ctx context.Context, good func(i int, info map[stri
 		for {
 			info := map[string]string{}
 			err := node.do(ctx, func(rdb *redis.Client) error {
-				for _, ask := range [][]any{{"CLUSTER", "INFO"}, {"INFO", "replication"}} {
-					text, err := rdb.Do(ctx, ask...).Text()
-					if err != nil {
-						return err
-					}
-					for line := range strings.Lines(text) {
-						name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-						info[name] = value
-					}
+				if err := readInfo(ctx, rdb, info, "CLUSTER", "INFO"); err != nil {
+					return err
 				}
-				return nil
+				return readInfo(ctx, rdb, info, "INFO", "replication")
 			})
 			if err != nil {
 				return err

@@ -33,6 +33,7 @@ func TestCluster(t *testing.T) {
 	if n, err := rdb.Get(t.Context(), "{tag}3").Int(); n != 3 || err != nil || moved < 2 {
 		t.Errorf("after %d moves: %d, %v", moved, n, err)
 	}
+	c.Masters[0].AwaitReplica(t)
 	c.Masters[0].Kill()
 	Eventually(t, 30*time.Second, func() bool {
 		rdb.ReloadState(t.Context())

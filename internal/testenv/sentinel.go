@@ -2,13 +2,12 @@ package testenv
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -40,9 +39,6 @@ func (r *RedisServer) Sentinel(t testing.TB) string {
 	return addr
 }
 
-// syncedKey exists for a moment while a replica makes its first copy.
-const syncedKey = "testenv:synced"
-
 // Replica starts a copy of the server and waits until it has everything.
 func (r *RedisServer) Replica(t testing.TB, options ...Option) *RedisServer {
 	t.Helper()
@@ -52,21 +48,48 @@ func (r *RedisServer) Replica(t testing.TB, options ...Option) *RedisServer {
 		t.Fatalf("testenv: %v", err)
 	}
 	out := Redis(t, append([]Option{WithConf("replicaof", "127.0.0.1", strconv.Itoa(r.port))}, options...)...)
-	Eventually(t, clusterTimeout, func() bool {
-		synced := false
-		err := r.do(t.Context(), func(rdb *redis.Client) error {
-			// WAIT is about what its own connection has written: without a write it counts
-			// replicas that are still busy with their first copy.
-			conn := rdb.Conn()
-			defer func() { _ = conn.Close() }()
-			if err := errors.Join(conn.Set(t.Context(), syncedKey, "", 0).Err(), conn.Del(t.Context(), syncedKey).Err()); err != nil {
-				return err
-			}
-			n, err := conn.Wait(t.Context(), 1, 100*time.Millisecond).Result()
-			synced = n == 1
-			return err
-		})
-		return err == nil && synced
-	}, "a replica that has everything")
+	r.AwaitReplica(t)
 	return out
+}
+
+// AwaitReplica waits until the replica has everything that was written so far. That its
+// copy is complete is not enough: what is written next is sent only once it has confirmed
+// that, up to a second later, and is lost with the server until then.
+func (r *RedisServer) AwaitReplica(t testing.TB) {
+	t.Helper()
+	written := int64(-1)
+	Eventually(t, clusterTimeout, func() bool {
+		info := map[string]string{}
+		if err := r.do(t.Context(), func(rdb *redis.Client) error { return readInfo(t.Context(), rdb, info, "INFO", "replication") }); err != nil {
+			return false
+		}
+		if written < 0 {
+			written, _ = strconv.ParseInt(info["master_repl_offset"], 10, 64) // a number in every version
+		}
+		return confirmed(info) >= max(written, 1)
+	}, "a replica that has everything")
+}
+
+// confirmed gives how far the first replica says that it is, from a server's INFO; 0 when
+// it has not said anything yet.
+func confirmed(info map[string]string) (offset int64) {
+	for part := range strings.SplitSeq(info["slave0"], ",") {
+		if value, ok := strings.CutPrefix(part, "offset="); ok {
+			offset, _ = strconv.ParseInt(value, 10, 64) // a number in every version
+		}
+	}
+	return offset
+}
+
+// readInfo adds the lines of an answer that has one name and one value in each.
+func readInfo(ctx context.Context, rdb *redis.Client, to map[string]string, ask ...any) error {
+	text, err := rdb.Do(ctx, ask...).Text()
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		to[name] = value
+	}
+	return nil
 }
