@@ -46,7 +46,7 @@ func Cluster(t testing.TB, replicas bool, options ...Option) *RedisCluster {
 		node := append([]Option{
 			WithConf("cluster-enabled", "yes"), WithConf("cluster-config-file", "nodes.conf"),
 			WithConf("cluster-node-timeout", "1000"), WithConf("cluster-port", strconv.Itoa(bus)),
-			WithConf("repl-diskless-sync-delay", "0"),
+			WithConf("repl-diskless-sync-delay", "0"), WithConf("repl-ping-replica-period", "1"),
 		}, options...)
 		tls := 0
 		if probe := (conf{value: map[string][]string{}}); wants(&probe, options, "tls-cluster") {

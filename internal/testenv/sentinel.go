@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,11 +40,13 @@ func (r *RedisServer) Sentinel(t testing.TB) string {
 	return addr
 }
 
-// Replica starts a copy of the server and waits until it has everything.
+// Replica starts a copy of the server and waits until it has everything. Its first copy
+// would otherwise begin after five seconds, and there be something to confirm after ten.
 func (r *RedisServer) Replica(t testing.TB, options ...Option) *RedisServer {
 	t.Helper()
-	if err := r.do(t.Context(), func(rdb *redis.Client) error { // its first copy otherwise begins five seconds later
-		return rdb.ConfigSet(t.Context(), "repl-diskless-sync-delay", "0").Err()
+	if err := r.do(t.Context(), func(rdb *redis.Client) error {
+		return errors.Join(rdb.ConfigSet(t.Context(), "repl-diskless-sync-delay", "0").Err(),
+			rdb.ConfigSet(t.Context(), "repl-ping-replica-period", "1").Err())
 	}); err != nil {
 		t.Fatalf("testenv: %v", err)
 	}
