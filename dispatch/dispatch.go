@@ -96,9 +96,7 @@ func (d *Dispatcher) Accept(ctx context.Context, f *Fanout, m Mapped, in Intake)
 	for i := range tasks {
 		tasks[i].Lane = acceptance.Dispatch.Deliveries[tasks[i].Target].Lane
 	}
-	if err := d.queue.Enqueue(ctx, tasks...); err != nil {
-		d.log.WarnContext(ctx, "accepted, but not all tasks could be queued; the reconciler will", "tracking_id", id, "error", err)
-	}
+	d.queue.Submit(tasks...)
 	return Receipt{ID: id, Targets: firstStates(acceptance.Dispatch)}, nil
 }
 

@@ -54,6 +54,10 @@ func (q *tasks) Enqueue(_ context.Context, tasks ...dispatch.Task) error {
 	return nil
 }
 
+func (q *tasks) Submit(tasks ...dispatch.Task) {
+	_ = q.Enqueue(context.Background(), tasks...) // what is not queued is for the due rows
+}
+
 func (q *tasks) Ensure(ctx context.Context, t dispatch.Task) (dispatch.Presence, error) {
 	if q.presence == dispatch.Enqueued {
 		return dispatch.Enqueued, q.Enqueue(ctx, t)

@@ -46,7 +46,10 @@ const (
 
 // Queue is an at-least-once executor and timer of tasks.
 type Queue interface {
-	// Enqueue queues the tasks in one wave. A task whose ID exists counts as queued.
+	// Submit takes tasks of what is recorded and queues them within moments, without making
+	// the caller wait for it. Those that it could not queue are left to the due rows.
+	Submit(tasks ...Task)
+	// Enqueue queues the tasks and returns when they are. A task whose ID exists counts as queued.
 	Enqueue(ctx context.Context, tasks ...Task) error
 	// Ensure queues a task unless it is there. That its ID exists proves nothing by
 	// itself; the answer says in which state it was found. A Lost one is removed.

@@ -145,7 +145,8 @@ func (a *App) make(ctx context.Context) (err error) {
 }
 
 func (a *App) build() error {
-	client := queue.NewClient(a.conn.Shared, a.conn.Base)
+	client := queue.NewClient(a.conn.Shared, a.conn.Base, a.log)
+	a.onStop("queueing", func(context.Context) error { client.Close(); return nil })
 	a.plans = dispatch.NewPlans(func() map[string]*target.Plan { return a.table.Load().Plans() }, a.store)
 	a.operator = &dispatch.Operator{Store: a.store, Queue: client, Plans: a.plans, Log: a.log}
 	// First, so that it answers until everything else has stopped.
@@ -235,7 +236,7 @@ func (a *App) startWorking(ctx context.Context) {
 	a.lifetime.Go(func() { a.owner.Run(a.living) })
 	a.serveTargets(ctx)
 	reconciler := &dispatch.Reconciler{
-		Store: a.store, Queue: queue.NewClient(a.conn.Shared, a.conn.Base), Log: a.log, Owner: a.owner,
+		Store: a.store, Queue: queue.NewClient(a.conn.Shared, a.conn.Base, a.log), Log: a.log, Owner: a.owner,
 		Targets: func() []string { t := a.worker.Targets(); slices.Sort(t); return t }, Repaired: a.metrics.Repair,
 	}
 	a.running.Go(func() { a.flow.Run(ctx) })

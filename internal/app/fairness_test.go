@@ -89,7 +89,7 @@ func newLine(t *testing.T, limits string) *line {
 		t: t, rdb: server.Client(t), store: store, backend: &slowBackend{calls: map[string]int{}, seen: make(chan int, 100)},
 		fanout: &dispatch.Fanout{Route: "contacts", Rule: tracking.DoneAll, Bindings: []dispatch.Binding{{Plan: plan}}},
 	}
-	tasks := queue.NewClient(conn.Shared, conn.Base)
+	tasks := queue.NewClient(conn.Shared, conn.Base, slog.New(slog.DiscardHandler))
 	l.dispatcher = dispatch.NewDispatcher(store, tasks, log)
 	runner := &dispatch.Runner{
 		Store: store, Queue: tasks, Engine: l.backend, Log: log, Owner: dispatch.NewOwner(store, log),

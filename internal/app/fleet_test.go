@@ -42,7 +42,7 @@ type fleet struct {
 func newFleet(t *testing.T, workers int, plans ...*target.Plan) *fleet {
 	t.Helper()
 	f := &fleet{t: t, rdb: testenv.Redis(t).Client(t)}
-	f.tasks, f.store = queue.NewClient(f.rdb, f.rdb), redisstore.NewFlow(f.rdb)
+	f.tasks, f.store = queue.NewClient(f.rdb, f.rdb, slog.New(slog.DiscardHandler)), redisstore.NewFlow(f.rdb)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	t.Cleanup(func() { cancel(); running.Wait() })

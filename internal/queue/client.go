@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -37,43 +36,76 @@ type Client struct {
 	client    *asynq.Client
 	pressing  *asynq.Client // for a Redis that is full
 	inspector *asynq.Inspector
+	feed      *feed
 }
 
-// NewClient makes a client. shared may be an auto-pipelining client: then the tasks of
-// one wave, and those of concurrent callers, travel together. base is the plain one.
-func NewClient(shared, base redis.UniversalClient) *Client {
+// NewClient makes a client. shared may be an auto-pipelining client over base, the plain
+// one.
+func NewClient(shared, base redis.UniversalClient, log *slog.Logger) *Client {
 	return &Client{
 		rdb: shared, base: base,
 		client:    asynq.NewClientFromRedisClient(shared),
 		pressing:  asynq.NewClientFromRedisClient(roomy{base, new(room)}),
 		inspector: asynq.NewInspectorFromRedisClient(base),
+		feed:      newFeed(base, log),
 	}
 }
 
 var _ dispatch.Queue = (*Client)(nil)
 
+// Submit implements dispatch.Queue.
+func (c *Client) Submit(tasks ...dispatch.Task) { c.feed.add(tasks, nil) }
+
+// Close returns when everything that was submitted has been queued, or could not be.
+func (c *Client) Close() { c.feed.drained() }
+
 // Enqueue implements dispatch.Queue.
 func (c *Client) Enqueue(ctx context.Context, tasks ...dispatch.Task) error {
-	if len(tasks) == 0 {
-		return nil
+	var now, later []dispatch.Task
+	for _, t := range tasks {
+		if t.After > 0 {
+			later = append(later, t)
+		} else {
+			now = append(now, t)
+		}
 	}
-	errs := make([]error, len(tasks))
-	var wave sync.WaitGroup
-	for i, t := range tasks[1:] {
-		wave.Go(func() { errs[i+1] = c.enqueue(ctx, t) })
+	var err error
+	if len(now) > 0 {
+		err = c.enqueue(ctx, now)
 	}
-	errs[0] = c.enqueue(ctx, tasks[0])
-	wave.Wait()
-	return errors.Join(append(errs, c.wake(ctx, tasks))...)
+	for _, t := range later {
+		err = errors.Join(err, c.schedule(ctx, t))
+	}
+	return err
 }
 
-func (c *Client) enqueue(ctx context.Context, t dispatch.Task) error {
+// enqueue waits until the tasks are queued. It does not wait for longer than ctx says;
+// they may be queued all the same then.
+func (c *Client) enqueue(ctx context.Context, tasks []dispatch.Task) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("enqueue %s: %w", taskID(tasks[0]), err)
+	}
+	done, ended := new(wait), make(chan struct{})
+	done.left.Add(len(tasks))
+	c.feed.add(tasks, done)
+	go func() { done.left.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		return fmt.Errorf("enqueue %s: %w", taskID(tasks[0]), ctx.Err())
+	}
+	if done.err != nil {
+		return fmt.Errorf("enqueue %s: %w", taskID(tasks[0]), done.err)
+	}
+	return nil
+}
+
+// schedule queues a task that asynq's timer is to run.
+func (c *Client) schedule(ctx context.Context, t dispatch.Task) error {
 	options := []asynq.Option{
 		asynq.TaskID(taskID(t)), asynq.Queue(lane(t)), asynq.MaxRetry(infraRetries), asynq.Timeout(taskTimeout),
-	}
-	if t.After > 0 {
 		// asynq keeps whole seconds; rounding up keeps Retry-After a floor.
-		options = append(options, asynq.ProcessAt(time.Now().Add(t.After+time.Second-1).Truncate(time.Second)))
+		asynq.ProcessAt(time.Now().Add(t.After + time.Second - 1).Truncate(time.Second)),
 	}
 	_, err := c.client.EnqueueContext(ctx, asynq.NewTask(taskType, nil), options...)
 	if isFull(err) {
@@ -82,22 +114,6 @@ func (c *Client) enqueue(ctx context.Context, t dispatch.Task) error {
 	}
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("enqueue %s: %w", taskID(t), err)
-	}
-	return nil
-}
-
-func (c *Client) wake(ctx context.Context, tasks []dispatch.Task) error {
-	var targets []string
-	for _, t := range tasks {
-		if t.After == 0 && !slices.Contains(targets, t.Target) {
-			targets = append(targets, t.Target)
-		}
-	}
-	if len(targets) == 0 {
-		return nil
-	}
-	if err := c.rdb.Publish(ctx, wakeChannel, strings.Join(targets, " ")).Err(); err != nil {
-		return fmt.Errorf("wake workers: %w", err)
 	}
 	return nil
 }
@@ -150,7 +166,7 @@ func (c *Client) timed(ctx context.Context, t dispatch.Task, set string) (dispat
 	if err := c.inspector.RunTask(lane(t), taskID(t)); err != nil {
 		return dispatch.Present, fmt.Errorf("run task %s now: %w", taskID(t), err)
 	}
-	return dispatch.Enqueued, c.wake(ctx, []dispatch.Task{t})
+	return dispatch.Enqueued, c.feed.wake(ctx, t.Target)
 }
 
 // presence is Present for a task that is where its state says, Lost for another: it will

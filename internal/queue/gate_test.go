@@ -82,7 +82,7 @@ func testShutTargetTakesNothing(t *testing.T, rdb redis.UniversalClient) {
 	ran := make(chan dispatch.Task, 10)
 	serveBehind(t, rdb, map[string]Valve{"crm": crm, "billing": neighbour}, func(_ context.Context, task dispatch.Task) error { ran <- task; return nil })
 	testenv.Eventually(t, 5*time.Second, func() bool { return crm.entered.Load() > 0 }, "the valve was not asked")
-	client := NewClient(rdb, rdb)
+	client := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
 	enqueue(t, client, task(1))
 	for seq := 1; seq <= 3; seq++ {
 		enqueue(t, client, dispatch.Task{Ref: ref("billing"), Seq: seq})
@@ -106,7 +106,7 @@ func testShutTargetTakesNothing(t *testing.T, rdb redis.UniversalClient) {
 func testStopWhileShut(t *testing.T, rdb redis.UniversalClient) {
 	crm := shutValve()
 	w := serveBehind(t, rdb, map[string]Valve{"crm": crm}, func(context.Context, dispatch.Task) error { t.Error("ran although it is shut"); return nil })
-	enqueue(t, NewClient(rdb, rdb), task(1))
+	enqueue(t, NewClient(rdb, rdb, slog.New(slog.DiscardHandler)), task(1))
 	testenv.Eventually(t, 5*time.Second, func() bool { return crm.entered.Load() > 0 }, "the valve was not asked")
 	began := time.Now()
 	w.Stop()
@@ -125,7 +125,7 @@ func testNewDeliveriesAreHeldAlone(t *testing.T, rdb redis.UniversalClient) {
 	crm.open()
 	ran := make(chan dispatch.Task, 10)
 	serveBehind(t, rdb, map[string]Valve{"crm": crm}, func(_ context.Context, task dispatch.Task) error { ran <- task; return nil })
-	client := NewClient(rdb, rdb)
+	client := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
 	enqueue(t, client, task(1))
 	for seq := 2; seq <= 4; seq++ {
 		enqueue(t, client, task(seq))

@@ -37,7 +37,7 @@ func TestLane(t *testing.T) {
 // TestLanesAreMadeSureOfApart: a task is looked for in the queue of its lane.
 func TestLanesAreMadeSureOfApart(t *testing.T) {
 	rdb := testenv.Redis(t).Client(t)
-	c := NewClient(rdb, rdb)
+	c := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
 	for _, lane := range []tracking.Lane{tracking.LaneNew, tracking.LaneBulk, tracking.LaneResume} {
 		waits := task(2)
 		waits.Lane = lane
@@ -55,7 +55,7 @@ func TestLanesAreMadeSureOfApart(t *testing.T) {
 // TestNoLaneIsStarved: where all lanes have tasks, each gets its part of the slots.
 func TestNoLaneIsStarved(t *testing.T) {
 	rdb := testenv.Redis(t).Client(t)
-	c := NewClient(rdb, rdb)
+	c := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
 	const looks = 600
 	var tasks []dispatch.Task
 	for _, lane := range []tracking.Lane{tracking.LaneNew, tracking.LaneBulk, tracking.LaneResume} {

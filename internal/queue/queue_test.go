@@ -99,14 +99,14 @@ func testGateHoldsEmptyLooks(t *testing.T, rdb redis.UniversalClient) {
 	g := w.servers["crm"].gate
 	testenv.Eventually(t, 5*time.Second, func() bool { return g.holds.Load() > 0 }, "an empty look was not held")
 	before := g.holds.Load()
-	enqueue(t, NewClient(rdb, rdb), task(1))
+	enqueue(t, NewClient(rdb, rdb, slog.New(slog.DiscardHandler)), task(1))
 	testenv.Eventually(t, 5*time.Second, func() bool { return g.signals.Load() > 0 && g.holds.Load() > before }, "the signal did not end the hold")
 }
 
 func testTaskReachesHandler(t *testing.T, rdb redis.UniversalClient) {
 	got := make(chan dispatch.Task, 10)
 	serve(t, rdb, func(_ context.Context, task dispatch.Task) error { got <- task; return nil })
-	client := NewClient(rdb, rdb)
+	client := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
 	for seq := 1; seq <= 3; seq++ {
 		if err := client.Enqueue(t.Context(), task(seq)); err != nil {
 			t.Fatal(err)
@@ -123,7 +123,7 @@ func testTaskReachesHandler(t *testing.T, rdb redis.UniversalClient) {
 }
 
 func testEnqueueTwiceRunsOnce(t *testing.T, rdb redis.UniversalClient) {
-	client := NewClient(rdb, rdb)
+	client := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
 	for range 2 {
 		if err := client.Enqueue(t.Context(), task(1)); err != nil {
 			t.Fatal(err)
@@ -191,7 +191,7 @@ func testEnsure(t *testing.T, rdb redis.UniversalClient) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			empty(t, rdb)
-			client := NewClient(rdb, rdb)
+			client := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
 			c.arrange(t, rdb, client)
 			got, err := client.Ensure(t.Context(), task(1))
 			if err != nil || got != c.want {
@@ -204,7 +204,7 @@ func testEnsure(t *testing.T, rdb redis.UniversalClient) {
 // A task is due when the record says so, whatever the clock of the host said that queued
 // it; one that is not due stays where it is.
 func testEnsureGoesByTheRecord(t *testing.T, rdb redis.UniversalClient) {
-	client := NewClient(rdb, rdb)
+	client := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
 	later := task(1)
 	later.After = time.Hour
 	enqueue(t, client, later)
@@ -250,7 +250,7 @@ func active(t *testing.T, rdb redis.UniversalClient, c *Client, lease time.Time)
 }
 
 func testOldestPending(t *testing.T, rdb redis.UniversalClient) {
-	client := NewClient(rdb, rdb)
+	client := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
 	if age, err := client.OldestPending(t.Context(), task(1)); age != 0 || err != nil {
 		t.Fatalf("of a queue that does not exist: %v, %v", age, err)
 	}
@@ -277,7 +277,7 @@ func testStopEndsRunsInFlight(t *testing.T, rdb redis.UniversalClient) {
 		close(ended)
 		return nil
 	})
-	enqueue(t, NewClient(rdb, rdb), task(1))
+	enqueue(t, NewClient(rdb, rdb, slog.New(slog.DiscardHandler)), task(1))
 	<-began
 	w.Stop()
 	select {

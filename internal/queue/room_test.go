@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // that changes how it works fails here.
 func TestFullRedisStillDrains(t *testing.T) {
 	rdb := testenv.Redis(t).Client(t)
-	c := NewClient(rdb, rdb)
+	c := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
 	later := task(2)
 	later.After = time.Second
 	running := task(3)

@@ -1,0 +1,130 @@
+package queue
+
+import (
+	"log/slog"
+	"strconv"
+	"testing"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"headgate/dispatch"
+	"headgate/dispatch/tracking"
+	"headgate/internal/testenv"
+)
+
+// What the feed writes is what asynq's own client would have written.
+func TestFeedWritesWhatAsynqWrites(t *testing.T) {
+	ours, theirs := testenv.Redis(t).Client(t), testenv.Redis(t).Client(t)
+	tasks := []dispatch.Task{
+		{Ref: tracking.Ref{Tracking: "trk_1", Target: "crm"}, Seq: 1, Lane: tracking.LaneNew},
+		{Ref: tracking.Ref{Tracking: "trk_2", Target: "crm"}, Seq: 1, Lane: tracking.LaneBulk},
+		{Ref: tracking.Ref{Tracking: "trk_3", Target: "crm"}, Seq: 7},
+		{Ref: tracking.Ref{Tracking: "trk_4", Target: "crm"}, Seq: 1, Lane: tracking.LaneNew},
+	}
+	c := NewClient(ours, ours, slog.New(slog.DiscardHandler))
+	c.Submit(tasks...)
+	c.Close()
+	asynqs := asynq.NewClientFromRedisClient(theirs)
+	for _, task := range tasks {
+		if _, err := asynqs.Enqueue(asynq.NewTask(taskType, nil), asynq.TaskID(taskID(task)), asynq.Queue(lane(task)),
+			asynq.MaxRetry(infraRetries), asynq.Timeout(taskTimeout)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, got := everything(t, theirs), everything(t, ours)
+	if len(want) < 8 {
+		t.Fatalf("asynq wrote %v", want)
+	}
+	for key, value := range want {
+		if got[key] != value {
+			t.Errorf("%s is %q, asynq writes %q", key, got[key], value)
+		}
+		delete(got, key)
+	}
+	for key, value := range got {
+		t.Errorf("%s is %q, asynq does not write it", key, value)
+	}
+}
+
+// everything reads a Redis, but for when tasks began to wait.
+func everything(t *testing.T, rdb *redis.Client) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, key := range rdb.Keys(t.Context(), "*").Val() {
+		switch rdb.Type(t.Context(), key).Val() {
+		case "hash":
+			for field, value := range rdb.HGetAll(t.Context(), key).Val() {
+				if field == "pending_since" {
+					if n, err := strconv.ParseInt(value, 10, 64); err != nil || n < 1e18 {
+						t.Errorf("%s is pending since %q", key, value)
+					}
+					value = "then"
+				}
+				out[key+" "+field] = value
+			}
+		case "list":
+			for i, value := range rdb.LRange(t.Context(), key, 0, -1).Val() {
+				out[key+" "+strconv.Itoa(i)] = value
+			}
+		case "set":
+			for _, value := range rdb.SMembers(t.Context(), key).Val() {
+				out[key+" "+value] = ""
+			}
+		default:
+			t.Errorf("%s is of a kind that nobody expects", key)
+		}
+	}
+	return out
+}
+
+// A thousand tasks from many goroutines are all queued, each once, although some come
+// twice; who waited knows.
+func TestFeedQueuesAllOnce(t *testing.T) {
+	rdb := testenv.Redis(t).Client(t)
+	c := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
+	const tasks, callers = 1000, 20
+	errs := make(chan error, callers)
+	for range callers {
+		go func() {
+			for i := range tasks {
+				if i%2 == 0 {
+					c.Submit(task(i))
+				} else if err := c.Enqueue(t.Context(), task(i)); err != nil {
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	for range callers {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Close()
+	n := int64(0)
+	for _, list := range rdb.Keys(t.Context(), "asynq:*:pending").Val() {
+		n += rdb.LLen(t.Context(), list).Val()
+	}
+	if n != tasks {
+		t.Errorf("%d tasks are queued, want %d", n, tasks)
+	}
+	if n := len(rdb.Keys(t.Context(), "asynq:*:t:*").Val()); n != tasks {
+		t.Errorf("there are %d tasks, want %d", n, tasks)
+	}
+}
+
+// Who waits for a Redis that is away is told, and nothing is left running.
+func TestFeedWithoutRedis(t *testing.T) {
+	server := testenv.Redis(t)
+	rdb := server.Client(t)
+	c := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
+	server.Kill()
+	if err := c.Enqueue(t.Context(), task(1)); err == nil {
+		t.Error("a task counts as queued without a Redis")
+	}
+	c.Submit(task(2))
+	c.Close()
+}
