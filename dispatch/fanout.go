@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"headgate/dispatch/target"
@@ -32,7 +33,7 @@ type Binding struct {
 // Mapped is a request as each target wants it.
 type Mapped struct {
 	Payloads map[string]json.RawMessage
-	Skipped  map[string]bool
+	Skipped  map[string]bool // nil when none is
 }
 
 // MappingError says that the request does not fit what a target's mapping asks for. It
@@ -51,9 +52,10 @@ func (e *MappingError) Unwrap() error { return e.Err }
 // Map evaluates every condition and mapping of the fan-out. body is the request's body
 // as it came, for targets without a mapping. It reports every target that fails.
 func (f *Fanout) Map(scope transform.Scope, body json.RawMessage) (Mapped, []*MappingError) {
-	out := Mapped{Payloads: make(map[string]json.RawMessage, len(f.Bindings)), Skipped: map[string]bool{}}
+	out := Mapped{Payloads: make(map[string]json.RawMessage, len(f.Bindings))}
 	var faults []*MappingError
-	for _, b := range f.Bindings {
+	for i := range f.Bindings {
+		b := &f.Bindings[i]
 		name := b.Plan.Name
 		if b.When != nil {
 			ok, err := b.When.Eval(scope)
@@ -62,6 +64,9 @@ func (f *Fanout) Map(scope transform.Scope, body json.RawMessage) (Mapped, []*Ma
 				continue
 			}
 			if !ok {
+				if out.Skipped == nil {
+					out.Skipped = map[string]bool{}
+				}
 				out.Skipped[name] = true
 				continue
 			}
@@ -78,6 +83,14 @@ func (f *Fanout) Map(scope transform.Scope, body json.RawMessage) (Mapped, []*Ma
 		out.Payloads[name] = payload
 	}
 	return out, faults
+}
+
+// Reads reports whether a condition or a mapping takes anything of a root of the scope:
+// what none does need not be made.
+func (f *Fanout) Reads(root string) bool {
+	return slices.ContainsFunc(f.Bindings, func(b Binding) bool {
+		return b.When != nil && b.When.Reads(root) || b.Transform != nil && b.Transform.Reads(root)
+	})
 }
 
 // Intake is what is recorded about a request besides its payloads.

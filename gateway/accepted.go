@@ -65,12 +65,12 @@ func (s *Server) settle(c *call, a *answer) *answer {
 	if p.wait > 0 && s.enterWait() {
 		defer s.leaveWait()
 		waited = true
-		d, err := s.o.Acceptor.Track(s.waiting, c.note.trackingID, c.req.Principal.TenantKey(), p.wait)
+		d, err := s.o.Acceptor.Track(s.waiting, c.note.trackingID, c.note.tenant, p.wait)
 		// Whatever went wrong, the request is accepted and the 202 is true.
 		if err == nil && d.Status() != tracking.InProgress {
 			if final, err := jsonAnswer(http.StatusOK, trackingView(d)); err == nil {
 				final.header = a.header
-				delete(final.header, "Retry-After")
+				final.header.remove("Retry-After")
 				return final.applied(p.applied(true, false))
 			}
 		}

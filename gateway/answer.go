@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,8 +21,11 @@ type answer struct {
 	close  bool // end the connection
 }
 
-// headers of an answer, by name as policies.CanonicalHeader writes it.
-type headers map[string]string
+// headers of an answer, by name as policies.CanonicalHeader writes it. There are few: a
+// list is searched faster than a map is made.
+type headers []header
+
+type header struct{ name, value string }
 
 // add takes over a policy's headers. RateLimit and RateLimit-Policy are lists
 // (structured fields): each policy that counted adds its member. Of others the last
@@ -29,18 +33,27 @@ type headers map[string]string
 func (h *headers) add(more map[string]string) {
 	for name, value := range more {
 		name = policies.CanonicalHeader(name)
-		if old, ok := (*h)[name]; ok && strings.HasPrefix(name, "Ratelimit") {
-			value = old + ", " + value
+		if i := h.find(name); i >= 0 && strings.HasPrefix(name, "Ratelimit") {
+			value = (*h)[i].value + ", " + value
 		}
 		h.set(name, value)
 	}
 }
 
 func (h *headers) set(name, value string) {
-	if *h == nil {
-		*h = headers{}
+	if i := h.find(name); i >= 0 {
+		(*h)[i].value = value
+		return
 	}
-	(*h)[name] = value
+	*h = append(*h, header{name, value})
+}
+
+func (h *headers) remove(name string) {
+	*h = slices.DeleteFunc(*h, func(one header) bool { return one.name == name })
+}
+
+func (h *headers) find(name string) int {
+	return slices.IndexFunc(*h, func(one header) bool { return one.name == name })
 }
 
 func (a *answer) set(name, value string) *answer {
@@ -69,8 +82,8 @@ func (a *answer) write(fc *fiber.Ctx, fromPolicies headers) {
 	response.Header.Set(fiber.HeaderCacheControl, "no-store")
 	response.Header.Set(fiber.HeaderXContentTypeOptions, "nosniff")
 	for _, part := range []headers{fromPolicies, a.header} {
-		for name, value := range part {
-			response.Header.Set(name, value)
+		for _, one := range part {
+			response.Header.Set(one.name, one.value)
 		}
 	}
 	if a.close {

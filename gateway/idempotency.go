@@ -33,7 +33,7 @@ func (c *call) idem(r *routes.Route) (*dispatch.Idem, *answer) {
 			"The Idempotency-Key must be given once, with 1 to 255 characters and no control characters.")
 	}
 	return &dispatch.Idem{
-		Hash:        digest(c.req.Principal.TenantKey(), r.Name, key),
+		Hash:        digest(c.note.tenant, r.Name, key),
 		Fingerprint: digest(c.req.Method, c.req.Path, c.rawQuery, string(c.req.Body)),
 		TTL:         r.IdemTTL,
 	}, nil
@@ -59,12 +59,14 @@ func parseKey(values []string) (string, bool) {
 // or two lists of parts could look alike: of a key it is the tenant, of a fingerprint
 // the body.
 func digest(parts ...string) string {
-	h := sha256.New()
+	var room [1 << 10]byte // most requests are small: they are hashed on the stack
+	text := room[:0]
 	for i, part := range parts {
 		if i > 0 {
-			h.Write([]byte{0})
+			text = append(text, 0)
 		}
-		h.Write([]byte(part))
+		text = append(text, part...)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
 }

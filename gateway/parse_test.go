@@ -8,6 +8,7 @@ import (
 
 	"headgate/gateway/wire"
 	"headgate/policies"
+	"headgate/routes"
 )
 
 func TestReadPrefer(t *testing.T) {
@@ -93,6 +94,42 @@ func TestTraceParent(t *testing.T) {
 		if got := c.trace() != ""; got != want {
 			t.Errorf("%q: got %v", value, got)
 		}
+	}
+}
+
+// TestSplit: a policy that would not be run must not let requests pass.
+func TestSplit(t *testing.T) {
+	list := func(stages ...policies.Stage) *routes.Route {
+		r := &routes.Route{}
+		for _, stage := range stages {
+			r.Policies = append(r.Policies, fakePolicy{stage: stage})
+		}
+		return r
+	}
+	for _, tt := range []struct {
+		route                 *routes.Route
+		first, admit, content int
+	}{
+		{list(), 0, 0, 0},
+		{list(policies.Content), 0, 0, 1},
+		{list(policies.Admit, policies.Admit), 0, 2, 0},
+		{list(policies.Identify, policies.Authorize, policies.Authorize), 3, 0, 0},
+		{list(policies.Identify, policies.Admit, policies.Content, policies.Content), 1, 1, 2},
+		{list(policies.Content, policies.Admit, policies.Identify, policies.Content), 1, 1, 2},
+	} {
+		if st := split(tt.route); len(st.first) != tt.first || len(st.admit) != tt.admit || len(st.content) != tt.content {
+			t.Errorf("%+v of %+v", st, tt.route.Policies)
+		}
+	}
+	for _, bad := range []*routes.Route{list(policies.Content + 1), list(-1)} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%+v is split", bad.Policies)
+				}
+			}()
+			split(bad)
+		}()
 	}
 }
 

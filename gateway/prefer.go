@@ -17,6 +17,9 @@ type prefer struct {
 // bounded by limit.
 func readPrefer(values []string, limit time.Duration) prefer {
 	var p prefer
+	if len(values) == 0 {
+		return p
+	}
 	seen := map[string]bool{}
 	for _, value := range values {
 		for _, member := range splitQuoted(value, ',') {

@@ -33,7 +33,10 @@ func (s *Server) route(ctx context.Context, c *call, table Table) *answer {
 		return a
 	}
 	st := split(r)
-	if a := c.ask(ctx, append([]policies.Policy{authPolicy(r.Auth)}, st.first...)...); a != nil {
+	if a := c.ask(ctx, authPolicy(r.Auth)); a != nil {
+		return a
+	}
+	if a := c.ask(ctx, st.first...); a != nil {
 		return a
 	}
 	c.note.tenant = c.req.Principal.TenantKey()
@@ -154,7 +157,7 @@ func (s *Server) replay(c *call, r *routes.Route, receipt dispatch.Receipt) *ans
 // accept records the request. From here on the client's going away changes nothing.
 func (s *Server) accept(ctx context.Context, c *call, r *routes.Route, m dispatch.Mapped, idem *dispatch.Idem) *answer {
 	in := dispatch.Intake{
-		Tenant: c.req.Principal.TenantKey(), TraceParent: c.trace(), Idem: idem, Retention: s.o.Retention,
+		Tenant: c.note.tenant, TraceParent: c.trace(), Idem: idem, Retention: s.o.Retention,
 	}
 	for _, b := range r.Fanout.Bindings {
 		if b.Plan.NeedsParams {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"headgate/dispatch"
@@ -19,23 +20,30 @@ type stages struct {
 	content []policies.Policy
 }
 
+// split cuts a route's policies into stages, without a copy: routes puts them into order.
 func split(r *routes.Route) stages {
-	var st stages
-	for _, p := range r.Policies {
+	list := r.Policies
+	if !slices.IsSortedFunc(list, byStage) {
+		list = slices.SortedStableFunc(slices.Values(list), byStage)
+	}
+	admit, content := 0, 0 // where these begin
+	for _, p := range list {
 		switch p.Stage() {
 		case policies.Identify, policies.Authorize:
-			st.first = append(st.first, p)
+			admit++
+			content++
 		case policies.Admit:
-			st.admit = append(st.admit, p)
+			content++
 		case policies.Content:
-			st.content = append(st.content, p)
 		default:
 			// Not to run it would let requests pass that it wants to refuse.
 			panic(fmt.Sprintf("gateway: policy %s has no known stage", p.Name()))
 		}
 	}
-	return st
+	return stages{first: list[:admit], admit: list[admit:content], content: list[content:]}
 }
+
+func byStage(a, b policies.Policy) int { return int(a.Stage()) - int(b.Stage()) }
 
 // wave is what came of the part of a request that is one wave of round trips.
 type wave struct {
@@ -100,7 +108,7 @@ func (w *wave) mapBody(r *policies.Request, f *dispatch.Fanout) {
 	if len(body) == 0 {
 		body = emptyBody
 	}
-	w.mapped, w.faults = f.Map(Scope(r), body)
+	w.mapped, w.faults = f.Map(scopeFor(f, r), body)
 	if r.HasJSON {
 		return
 	}

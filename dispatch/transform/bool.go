@@ -42,5 +42,8 @@ func (b *Bool) Eval(scope Scope) (bool, error) {
 	return answer, nil
 }
 
+// Reads is as for Value.
+func (b *Bool) Reads(root string) bool { return b.text.Reads(root) }
+
 // Fields is as for Value.
 func (b *Bool) Fields(root string) (fields []string, all bool) { return b.text.Fields(root) }

@@ -158,5 +158,8 @@ func (t *Text) IsExpression() bool { return t.whole != nil }
 // IsLiteral reports whether there is no expression in it.
 func (t *Text) IsLiteral() bool { return t.whole == nil && t.parts == nil }
 
+// Reads is as for Value.
+func (t *Text) Reads(root string) bool { return t.uses.Reads(root) }
+
 // Fields is as for Value.
 func (t *Text) Fields(root string) (fields []string, all bool) { return t.uses.Of(root) }

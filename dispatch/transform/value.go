@@ -174,6 +174,9 @@ func (n *valueNode) unwritable(err error) error {
 	return n.text.whole.fault("gives something that JSON cannot hold: " + jq.Shorten(err.Error()))
 }
 
+// Reads reports whether an expression takes anything of a root.
+func (v *Value) Reads(root string) bool { return v.uses.Reads(root) }
+
 // Fields lists, sorted, the first-level fields used below root: {"job"} for
 // .saved.job; all reports that the whole root is used in a way that cannot be listed.
 func (v *Value) Fields(root string) (fields []string, all bool) { return v.uses.Of(root) }

@@ -57,6 +57,11 @@ func (u *Usage) Of(root string) (fields []string, all bool) {
 	return fields, false
 }
 
+// Reads reports whether anything of a root is taken.
+func (u *Usage) Reads(root string) bool {
+	return u.everything || u.whole[root] || len(u.fields[root]) > 0
+}
+
 // origin says what a value may be, for the analysis: the scope itself (""), a root by
 // its name, or, when the set is empty, anything else.
 type origin []string
