@@ -6,7 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gofiber/fiber/v2"
+
 	"headgate/dispatch"
+	"headgate/dispatch/encode"
 	"headgate/dispatch/tracking"
 	"headgate/gateway/wire"
 	"headgate/routes"
@@ -26,25 +29,53 @@ type AcceptedView struct {
 // accepted is the 202. A replay gives the same bytes as the first answer.
 func (s *Server) accepted(c *call, r *routes.Route, receipt dispatch.Receipt) *answer {
 	url := s.statusURL(receipt.ID)
-	a, err := jsonAnswer(http.StatusAccepted, AcceptedView{
+	body, err := AcceptedView{
 		TrackingID: receipt.ID, Status: tracking.InProgress, StatusURL: url, Targets: targetStates(r, receipt),
-	})
+	}.appendJSON(make([]byte, 0, 512))
 	if err != nil {
 		return s.failed(c, err, "internal")
 	}
+	a := &answer{status: http.StatusAccepted, kind: fiber.MIMEApplicationJSON, body: body}
 	return a.set("Location", url).retryAfter(pollAfter)
+}
+
+// appendJSON is what encoding/json gives, for the one answer that is on the hot path.
+func (v AcceptedView) appendJSON(dst []byte) (_ []byte, err error) {
+	text := func(name, value string) {
+		if err == nil {
+			dst, err = encode.AppendJSON(append(dst, name...), value)
+		}
+	}
+	text(`{"tracking_id":`, v.TrackingID)
+	text(`,"status":`, string(v.Status))
+	text(`,"status_url":`, v.StatusURL)
+	lead := `,"targets":{`
+	if len(v.Targets) == 0 {
+		dst = append(dst, lead...)
+	}
+	for _, t := range v.Targets {
+		text(lead, t.Name)
+		text(":", string(t.Value))
+		lead = ","
+	}
+	return append(dst, "}}"...), err
 }
 
 // targetStates puts the receipt into the route's order. After a reload a replay may
 // name targets that the route no longer has: they come last.
 func targetStates(r *routes.Route, receipt dispatch.Receipt) Ordered[tracking.State] {
-	rest := maps.Clone(receipt.Targets)
-	out := make(Ordered[tracking.State], 0, len(rest))
+	out := make(Ordered[tracking.State], 0, len(receipt.Targets))
 	for _, b := range r.Fanout.Bindings {
-		if state, ok := rest[b.Plan.Name]; ok {
+		if state, ok := receipt.Targets[b.Plan.Name]; ok {
 			out = append(out, Member[tracking.State]{b.Plan.Name, state})
-			delete(rest, b.Plan.Name)
 		}
+	}
+	if len(out) == len(receipt.Targets) {
+		return out
+	}
+	rest := maps.Clone(receipt.Targets)
+	for _, m := range out {
+		delete(rest, m.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(rest)) {
 		out = append(out, Member[tracking.State]{name, rest[name]})

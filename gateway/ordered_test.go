@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"reflect"
 	"testing"
+
+	"headgate/dispatch/tracking"
+	"headgate/gateway/wire"
 )
 
 func TestOrderedKeepsItsOrderBothWays(t *testing.T) {
@@ -28,6 +31,23 @@ func TestOrderedKeepsItsOrderBothWays(t *testing.T) {
 	for _, bad := range []string{`[]`, `7`, `{"a":{"state":7}}`} {
 		if err := json.Unmarshal([]byte(bad), &out); err == nil {
 			t.Errorf("%s was taken", bad)
+		}
+	}
+}
+
+// TestAcceptedView: the answer that is written by hand is what encoding/json gives.
+func TestAcceptedView(t *testing.T) {
+	for _, v := range []AcceptedView{
+		{TrackingID: "trk_1", Status: tracking.InProgress, StatusURL: "https://api.example.com/tracking/trk_1"},
+		{StatusURL: "/a?b&<c>\"\u2028é", Targets: Ordered[tracking.State]{{"crm", tracking.Pending}}},
+		{TrackingID: "trk_1", Targets: Ordered[tracking.State]{{"crm", tracking.Pending}, {"<a>", tracking.Skipped}, {"", "x"}}},
+	} {
+		want, err := wire.Encode(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := v.appendJSON(nil); err != nil || string(got) != string(want) {
+			t.Errorf("got %s, %v, want %s", got, err, want)
 		}
 	}
 }

@@ -57,7 +57,9 @@ func readCall(fc *fiber.Ctx, trusted []netip.Prefix, now time.Time) (*call, *ans
 // chunked body's trailers to the headers: a client could append to X-Forwarded-For
 // behind a trusted proxy's back. fasthttp has validated names and values.
 func copyHeader(block string) (policies.Header, bool) {
-	out := make(policies.Header, 16)
+	lines := strings.Count(block, "\n")
+	out := make(policies.Header, lines)
+	values := make([]string, 0, lines) // all of them: most names are there once
 	for line := range strings.SplitSeq(block, "\n") {
 		line = strings.TrimSuffix(line, "\r")
 		if line == "" {
@@ -67,8 +69,13 @@ func copyHeader(block string) (policies.Header, bool) {
 		if !ok || line[0] == ' ' || line[0] == '\t' {
 			return nil, false
 		}
-		name = policies.CanonicalHeader(name)
-		out[name] = append(out[name], strings.Trim(value, " \t"))
+		name, value = policies.CanonicalHeader(name), strings.Trim(value, " \t")
+		if before := out[name]; before != nil {
+			out[name] = append(before, value)
+			continue
+		}
+		values = append(values, value)
+		out[name] = values[len(values)-1 : len(values) : len(values)] // what is appended to it goes elsewhere
 	}
 	return out, true
 }
@@ -90,11 +97,15 @@ func (c *call) readTarget(target string) *answer {
 	if !cleanPath(path) {
 		return c.malformed("bad path", "The path has bad percent-encoding, control characters or dot segments.")
 	}
+	c.req.Path, c.rawQuery = path, query
+	if query == "" {
+		return nil
+	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return c.malformed("bad query", "The query is not well-formed.")
 	}
-	c.req.Path, c.rawQuery, c.req.Query = path, query, values
+	c.req.Query = values
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"strings"
 	"time"
 
 	"headgate/config/secret"
@@ -187,15 +186,35 @@ type Build struct {
 	Deps   Deps
 }
 
-// CanonicalHeader is the form that Header's keys have.
+// CanonicalHeader is the form that Header's keys have. Names that have it already, as most
+// clients send them, are not copied.
 func CanonicalHeader(name string) string {
 	upper := true
-	out := []byte(strings.ToLower(name))
-	for i, c := range out {
-		if upper && c >= 'a' && c <= 'z' {
-			out[i] = c - 32
+	for i := range len(name) {
+		if canonicalByte(name[i], upper) != name[i] {
+			return canonicalCopy(name)
 		}
+		upper = name[i] == '-'
+	}
+	return name
+}
+
+func canonicalCopy(name string) string {
+	upper := true
+	out := []byte(name)
+	for i, c := range out {
+		out[i] = canonicalByte(c, upper)
 		upper = c == '-'
 	}
 	return string(out)
+}
+
+func canonicalByte(c byte, upper bool) byte {
+	switch {
+	case upper && 'a' <= c && c <= 'z':
+		return c - 'a' + 'A'
+	case !upper && 'A' <= c && c <= 'Z':
+		return c - 'A' + 'a'
+	}
+	return c
 }

@@ -1,8 +1,9 @@
 package tracking
 
 import (
+	"encoding/binary"
 	"hash/fnv"
-	"math/big"
+	"math/bits"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -37,21 +38,26 @@ func newID(prefix string, shard int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	digits := []byte(new(big.Int).SetBytes(u[:]).Text(62))
-	for i, c := range digits {
-		if c > '9' {
-			digits[i] = c ^ 0x20 // big.Int counts 0-9a-zA-Z, which does not sort like the number
-		}
+	out := make([]byte, 0, len(prefix)+2+idDigits)
+	out = append(out, prefix...)
+	out = append(out, byte('0'+shard/10), byte('0'+shard%10))
+	return string(appendBase62(out, u)), nil
+}
+
+// base62 sorts like the numbers that it writes.
+const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// appendBase62 writes a 128-bit number in idDigits digits.
+func appendBase62(dst []byte, n [16]byte) []byte {
+	high, low := binary.BigEndian.Uint64(n[:8]), binary.BigEndian.Uint64(n[8:])
+	dst = append(dst, make([]byte, idDigits)...)
+	for i := range idDigits {
+		var digit uint64
+		high, digit = bits.Div64(0, high, 62)
+		low, digit = bits.Div64(digit, low, 62)
+		dst[len(dst)-1-i] = base62[digit]
 	}
-	var out strings.Builder
-	out.WriteString(prefix)
-	if shard < 10 {
-		out.WriteByte('0')
-	}
-	out.WriteString(strconv.Itoa(shard))
-	out.WriteString(strings.Repeat("0", idDigits-len(digits)))
-	out.Write(digits)
-	return out.String(), nil
+	return dst
 }
 
 // Shard gives the shard of a tracking ID, or of the ID of a batch; ok is false when it is
