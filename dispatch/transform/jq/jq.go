@@ -41,9 +41,10 @@ type Fault func(hint, message string)
 
 // Program is a compiled expression, safe for concurrent use.
 type Program struct {
-	path []step
-	code *program // nil for a plain path
-	uses *Usage
+	path   []step
+	code   *program // nil for a plain path
+	direct direct   // nil unless the expression is a simple one
+	uses   *Usage
 }
 
 // Compile checks and compiles the query, once. roots are the names that the input has at
@@ -55,6 +56,7 @@ func (q *Query) Compile(roots []string, fault Fault) *Program {
 	})}
 	var plain bool
 	if p.path, plain = plainPath(q.query); !plain {
+		p.direct = directly(q.query)
 		query := secure(q.query, c.faultf)
 		if len(c.told) > 0 {
 			return nil
@@ -74,6 +76,11 @@ func (q *Query) Compile(roots []string, fault Fault) *Program {
 // with the input. The input is only read. The error is ErrEmpty, or a message for the
 // author of the expression.
 func (p *Program) Eval(input map[string]any) (any, error) {
+	if p.direct != nil {
+		if out, ok := p.direct(input); ok {
+			return out, nil
+		}
+	}
 	var out any
 	var err error
 	if p.code == nil {
