@@ -71,7 +71,8 @@ type Row struct {
 	Since    time.Duration // how long it is overdue
 }
 
-// Store keeps records. Every method is one atomic step; all times are the store's.
+// Store keeps records. Every method is one atomic step; all times are the store's, and need
+// be kept to the millisecond only.
 // Package trackingtest holds the rules below as tests.
 type Store interface {
 	// Accept writes a record with its due rows, payloads and idempotency row. It is

@@ -81,8 +81,8 @@ type Fence struct {
 	Token string
 }
 
-// Delivery is the changing part of a record: one dispatch to one target. The store
-// keeps it as JSON; Seq, Token, Phase and Lane stand outside, where scripts can compare them.
+// Delivery is the changing part of a record: one dispatch to one target. Seq, Token, Phase
+// and Lane are not in its JSON: a store keeps them where it can compare them.
 type Delivery struct {
 	Fence `json:"-"`
 	Phase Phase `json:"-"`

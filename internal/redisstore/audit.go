@@ -83,7 +83,7 @@ func (s *Store) countRecords(ctx context.Context, keys []string, found counts) e
 	}
 	for key, fields := range records {
 		shard := key[:len(shardPrefix[0])] // all are of one length
-		// A record from before tenants were counted does not name its own.
+		// The record of a batch names none.
 		tenant, counted := fields.Val()["n"]
 		for field, value := range fields.Val() {
 			target, ok := strings.CutPrefix(field, "t:")

@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed" // the scripts
 	"encoding/json"
-	"fmt"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -31,19 +30,13 @@ func (s *Store) Join(ctx context.Context, ref tracking.Ref, g tracking.Gathering
 	if err != nil {
 		return joined, err
 	}
-	meta, err := json.Marshal(&tracking.Dispatch{
-		ID: g.Candidate, Rule: tracking.DoneAll, Targets: []tracking.TargetRef{{Name: ref.Target}},
-	})
-	if err != nil {
-		return joined, fmt.Errorf("encode batch: %w", err)
-	}
 	value, err := encode(g.Batch())
 	if err != nil {
 		return joined, err
 	}
 	keys := []string{recordKey(shard, g.Candidate), gatheringKey(shard), dueKey(shard), openKey(shard)}
 	answer, err := s.run(ctx, joinScript, keys, ref.Tracking, ref.Target, g.Candidate, openField(ref.Target, g.Plan),
-		meta, millis(g.Retention)+" 0 -", value, g.Until.UnixMilli(), g.MaxRecords, g.Size, g.MaxBytes).StringSlice()
+		targetFields([]tracking.TargetRef{{Name: ref.Target}})[1], millis(g.Retention)+" 0", value, g.Until.UnixMilli(), g.MaxRecords, g.Size, g.MaxBytes).StringSlice()
 	if err != nil {
 		return joined, unavailable("join a batch", err)
 	}

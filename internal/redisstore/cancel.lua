@@ -1,5 +1,5 @@
 -- Cancels deliveries of one record: all those that have not moved since they were read.
--- KEYS  1 rec  2 pay  3 due  4 open  5 dead, then queued:<target> for each delivery
+-- KEYS  1 rec  2 pay  3 due  4 open  5 dead  6 tenants, then queued:<target> for each delivery
 -- ARGV  1 id  2 how long a dead letter is kept, ms
 --       then for each delivery: target, expected seq, new value, open field
 -- Returns {'gone'} or {'ok', target, …} with those that have moved and stay as they are.
@@ -8,11 +8,10 @@
 -- Needs count.lua and finish.lua.
 local now_parts = redis.call('TIME')
 local now = now_parts[1] * 1000 + math.floor(now_parts[2] / 1000)
-if redis.call('EXISTS', KEYS[1]) == 0 then return {'gone'} end
+local n, k, x, a, d = unpack(redis.call('HMGET', KEYS[1], 'n', 'k', 'x', 'a', 'd'))
+if not a then return {'gone'} end
 local left, canceled, rows = {'ok'}, {}, {}
-local needed = {KEYS[1], idem_of(KEYS[1])}
-if redis.call('HEXISTS', KEYS[1], 'n') == 1 then needed[#needed + 1] = tenants_of(KEYS[1]) end
-here(unpack(needed))
+if k then here(KEYS[1], idem_of(KEYS[1], k)) end
 for i = 3, #ARGV, 4 do
   local target, field = ARGV[i], 't:' .. ARGV[i]
   local value = redis.call('HGET', KEYS[1], field)
@@ -24,9 +23,9 @@ for i = 3, #ARGV, 4 do
     else
       -- The first write needs no memory, as in apply.lua.
       redis.call('ZREM', KEYS[3], '')
-      redis.call('ZREM', queued_row(KEYS[5 + (i + 1) / 4], phase), ARGV[1])
+      redis.call('ZREM', queued_row(KEYS[6 + (i + 1) / 4], phase), ARGV[1])
       redis.call('HSET', KEYS[1], field, ARGV[i + 2])
-      moved(KEYS[1], target, phase, 'f')
+      moved(KEYS[6], n, target, phase, 'f')
       if redis.call('HINCRBY', KEYS[4], ARGV[i + 3], -1) <= 0 then redis.call('HDEL', KEYS[4], ARGV[i + 3]) end
       canceled[#canceled + 1], rows[#rows + 1] = target, ARGV[1] .. ':' .. target
     end
@@ -35,7 +34,7 @@ end
 if #canceled > 0 then
   redis.call('ZREM', KEYS[3], unpack(rows))
   redis.call('HDEL', KEYS[2], unpack(canceled))
-  if redis.call('HINCRBY', KEYS[1], 'o', -#canceled) == 0 then finish(KEYS[1], KEYS[2], KEYS[5], ARGV[1], now, tonumber(ARGV[2])) end
+  if redis.call('HINCRBY', KEYS[1], 'o', -#canceled) == 0 then finish(KEYS[1], KEYS[2], KEYS[5], ARGV[1], now, tonumber(ARGV[2]), x, a, d, k) end
   redis.call('PUBLISH', string.match(KEYS[1], '^(.-)rec:') .. 'done:' .. ARGV[1], canceled[1])
 end
 return left

@@ -12,14 +12,6 @@
 -- For the same reason no script touches a key again after it may have emptied it.
 local function here(...) redis.call('EXISTS', ...) end
 
-local function tenants_of(rec) return string.match(rec, '^(.-)rec:') .. 'tenants' end
-
--- idem_of gives the key of a record's idempotency row; nil when it has none.
-local function idem_of(rec)
-  local idem = string.match(redis.call('HGET', rec, 'x'), '(%S+)$')
-  if idem ~= '-' then return string.match(rec, '^(.-)rec:') .. 'idem:' .. idem end
-end
-
 -- queued_row gives the key of the rows among which a queued delivery stands.
 local function queued_row(queued, letter)
   if letter == 'b' then return queued .. '.bulk' end
@@ -38,19 +30,27 @@ local function add(tenants, field, by)
   return n
 end
 
+-- counted gives counts as they are with one more in each field, as field, count, …, and by
+-- place.
+local function counted(key, fields)
+  local out, more = {}, redis.call('HMGET', key, unpack(fields))
+  for i, field in ipairs(fields) do
+    more[i] = (more[i] or 0) + 1
+    out[2 * i - 1], out[2 * i] = field, more[i]
+  end
+  return out, more
+end
+
 local function weight(letter) return letter == 'f' and 0 or 1, (letter == 'n' or letter == 'b') and 1 or 0 end
 
 -- moved keeps a tenant's counts when a delivery's letter goes from was to is; f stands
 -- for one that is not there, too. A script calls it once for each change, after its first
--- write: see apply.lua for why that one has to be chosen. A record from before tenants
--- were counted does not name its tenant: it never was counted, and is not now.
-local function moved(rec, target, was, is)
+-- write: see apply.lua for why that one has to be chosen. The record of a batch names no
+-- tenant: its members are counted, each by itself.
+local function moved(tenants, tenant, target, was, is)
+  if not tenant then return end
   local open_was, new_was = weight(was)
   local open_is, new_is = weight(is)
-  if open_was == open_is and new_was == new_is then return end
-  local tenant = redis.call('HGET', rec, 'n')
-  if not tenant then return end
-  local tenants = tenants_of(rec)
   if open_was ~= open_is then add(tenants, 'o:' .. target .. ':' .. tenant, open_is - open_was) end
   if new_was ~= new_is then add(tenants, 'n:' .. target .. ':' .. tenant, new_is - new_was) end
 end

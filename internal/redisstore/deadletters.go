@@ -77,7 +77,7 @@ func (s *Store) loadLetters(ctx context.Context, q tracking.DeadQuery, marks []t
 		if err != nil || q.Target != "" && q.Target != ref.Target {
 			continue
 		}
-		refs[i], commands[i] = ref, pipe.HMGet(ctx, recordKey(shard, ref.Tracking), "m", "a", "t:"+ref.Target)
+		refs[i], commands[i] = ref, pipe.HMGet(ctx, recordKey(shard, ref.Tracking), letterFields(ref.Target)...)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	out := make([]*tracking.Letter, len(marks))

@@ -12,19 +12,21 @@ local function dead_until(rec, dead, id, kept)
   return last
 end
 
+-- idem_of gives the key of a record's idempotency row, by its field k; nil when it has none.
+local function idem_of(rec, k) return k and string.match(rec, '^(.-)rec:') .. 'idem:' .. k end
+
 -- finish starts the clocks of retention once the last delivery of a record is final, and
--- only then. The record outlives its dead letters. The idempotency row lies in the same
--- slot; its name is known to the record only.
-local function finish(rec, pay, dead, id, now, kept)
-  local fixed = redis.call('HMGET', rec, 'x', 'a', 'd')
-  local retention, idem_for, idem = string.match(fixed[1], '^(%d+) (%d+) (%S+)$')
+-- only then: x, a, d and k are fields of the record. It outlives its dead letters. The
+-- idempotency row lies in the same slot; its name is known to the record only.
+local function finish(rec, pay, dead, id, now, kept, x, a, d, k)
+  local retention, idem_for = string.match(x, '^(%d+) (%d+)$')
   retention = tonumber(retention)
-  if fixed[3] then retention = math.max(retention, dead_until(rec, dead, id, kept) - now) end
+  if d then retention = math.max(retention, dead_until(rec, dead, id, kept) - now) end
   retention = string.format('%d', retention)
   redis.call('PEXPIRE', rec, retention)
   redis.pcall('PEXPIRE', pay, retention) -- it may just have been emptied, see here
-  if idem ~= '-' then
-    local left = math.max(fixed[2] + idem_for - now, 1)
-    redis.call('PEXPIRE', string.match(rec, '^(.-)rec:') .. 'idem:' .. idem, string.format('%d', left))
+  if k then
+    local left = math.max(a + idem_for - now, 1)
+    redis.call('PEXPIRE', idem_of(rec, k), string.format('%d', left))
   end
 end

@@ -26,7 +26,7 @@ var (
 	expireSource string
 
 	cancelScript = redis.NewScript(countSource + finishSource + cancelSource)
-	reviveScript = redis.NewScript(countSource + reviveSource)
+	reviveScript = redis.NewScript(countSource + finishSource + reviveSource)
 	dropScript   = redis.NewScript(finishSource + dropSource)
 	expireScript = redis.NewScript(expireSource)
 )
@@ -68,7 +68,7 @@ func (s *Store) Cancel(ctx context.Context, id, tenant string) (*tracking.Dispat
 // cancel ends what can be ended of the record as it was read, and changes d accordingly.
 // moved reports whether some delivery was no longer as it was read.
 func (s *Store) cancel(ctx context.Context, shard string, d *tracking.Dispatch, now time.Time) (moved bool, err error) {
-	keys := []string{recordKey(shard, d.ID), payloadKey(shard, d.ID), dueKey(shard), openKey(shard), deadKey(shard)}
+	keys := []string{recordKey(shard, d.ID), payloadKey(shard, d.ID), dueKey(shard), openKey(shard), deadKey(shard), tenantsKey(shard)}
 	fixed := len(keys)
 	args := []any{d.ID, millis(s.deadFor)}
 	for _, t := range d.Targets {
@@ -115,7 +115,7 @@ func (s *Store) Revive(ctx context.Context, ref tracking.Ref, expect tracking.Fe
 		return err
 	}
 	id := ref.Tracking
-	keys := []string{recordKey(shard, id), payloadKey(shard, id), deadKey(shard), queuedKey(shard, ref.Target), openKey(shard)}
+	keys := []string{recordKey(shard, id), payloadKey(shard, id), deadKey(shard), queuedKey(shard, ref.Target), openKey(shard), tenantsKey(shard)}
 	answer, err := s.run(ctx, reviveScript, keys, id, ref.Target, expect.Seq, value, openField(ref.Target, next.Plan), string(payload)).Text()
 	switch {
 	case err != nil:
@@ -167,7 +167,7 @@ func (s *Store) Letter(ctx context.Context, ref tracking.Ref) (*tracking.Letter,
 		return nil, err
 	}
 	pipe := s.base.Pipeline()
-	fields := pipe.HMGet(ctx, recordKey(shard, ref.Tracking), "m", "a", "t:"+ref.Target)
+	fields := pipe.HMGet(ctx, recordKey(shard, ref.Tracking), letterFields(ref.Target)...)
 	payload := pipe.HGet(ctx, payloadKey(shard, ref.Tracking), ref.Target)
 	score := pipe.ZScore(ctx, deadKey(shard), member(ref))
 	_, _ = pipe.Exec(ctx) // its error may only say that there is no payload; each command's own is looked at
@@ -192,23 +192,25 @@ func (s *Store) Letter(ctx context.Context, ref tracking.Ref) (*tracking.Letter,
 	return out, nil
 }
 
-// letterOf reads m, a and t:<target> of a record.
+// letterFields are what letterOf reads of a record.
+func letterFields(target string) []string { return append([]string{"t:" + target}, fixedFields...) }
+
 func letterOf(ref tracking.Ref, fields []any) (*tracking.Letter, error) {
 	text := make([]string, len(fields))
 	for i, f := range fields {
-		s, ok := f.(string)
-		if !ok {
-			return nil, tracking.ErrNotFound
-		}
+		s, _ := f.(string)
 		text[i] = strings.Clone(s)
 	}
-	meta, err := decodeMeta(text[0], text[1])
+	if text[0] == "" || text[1] == "" {
+		return nil, tracking.ErrNotFound
+	}
+	d, err := dispatchOf(ref.Tracking, text[1:]...)
 	if err != nil {
 		return nil, err
 	}
-	delivery, err := decode(text[2])
+	delivery, err := decode(text[0])
 	if err != nil {
 		return nil, err
 	}
-	return &tracking.Letter{Ref: ref, Route: meta.Route, Tenant: meta.Tenant, AcceptedAt: meta.AcceptedAt, Delivery: delivery}, nil
+	return &tracking.Letter{Ref: ref, Route: d.Route, Tenant: d.Tenant, AcceptedAt: d.AcceptedAt, Delivery: delivery}, nil
 }

@@ -1,7 +1,7 @@
 -- Puts a delivery on the list of the batch that is collecting, or begins one.
 -- KEYS  1 rec of the candidate  2 gathering  3 due  4 open
 -- ARGV  1 tracking id of the delivery  2 target  3 id of the candidate  4 field in gathering,
---       and in open  5 meta  6 x  7 value  8 sent at the latest, ms  9 how many make it full
+--       and in open  5 its target, as in fixed.go  6 x  7 value  8 sent at the latest, ms  9 how many make it full
 --       10 bytes of the record that joins  11 how many bytes make it full, 0: any number
 -- Returns {id of the batch, seq of its delivery, '1' if it was begun, '1' if it is full now}.
 -- Invariant: a batch that is collecting stands in gathering and has a row, like every
@@ -18,7 +18,7 @@ if batch and redis.call('EXISTS', shard .. 'rec:' .. batch, shard .. 'members:' 
 redis.call('ZREM', KEYS[3], '')
 if not batch then
   batch, began = ARGV[3], '1'
-  redis.call('HSET', KEYS[1], 'm', ARGV[5], 'a', string.format('%d', now), 'o', 1, 'x', ARGV[6], 'c', ARGV[4], field, ARGV[7])
+  redis.call('HSET', KEYS[1], 'l0', ARGV[5], 'a', string.format('%d', now), 'o', 1, 'x', ARGV[6], 'c', ARGV[4], field, ARGV[7])
   redis.call('ZADD', KEYS[3], ARGV[8], batch .. ':' .. ARGV[2])
   redis.call('HINCRBY', KEYS[4], ARGV[4], 1)
   redis.call('HSET', KEYS[2], ARGV[4], batch)

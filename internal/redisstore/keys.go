@@ -15,15 +15,16 @@ import (
 
 // keys are all keys of ours, for one deployment's prefix:
 //
-//	hg:{07}:rec:<id>          hash    m: the fixed part as JSON
-//	                                  a: accepted at, ms
+//	hg:{07}:rec:<id>          hash    a: accepted at, ms
+//	                                  n: the tenant, whose counts it changes; r: the route; p: its parameters as
+//	                                  JSON; w: the traceparent; u: the rule, unless it is all
+//	                                  l0, l1, …: names of the targets, one a line, after + or, when optional, ?
 //	                                  o: deliveries that are not final
-//	                                  x: "<retention ms> <idem until, ms> <idem hash or ->"
+//	                                  x: "<retention ms> <idem until, ms>"; k: idem hash
 //	                                  d: there, when it has or had a dead letter
 //	                                  c: of a batch: its row in gathering; b: bytes of its records
-//	                                  n: the tenant, whose counts it changes
-//	                                  t:<target>: "<seq> <letter> <token or -> <delivery as JSON>"; the letter
-//	                                  is the phase, or n or b for one that is queued and has not begun
+//	                                  t:<target>: the delivery as in codec.go; its letter is the phase, or n
+//	                                  or b for one that is queued and has not begun
 //	hg:{07}:pay:<id>          hash    <target>: what the gateway mapped
 //	hg:{07}:due               zset    <id>:<target> by ms: claimed until (running) or next at (scheduled)
 //	hg:{07}:run:<owner>       zset    <id>:<target> by ms: claimed by a run of this process, since when

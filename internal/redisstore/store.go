@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -112,23 +111,27 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 // acceptCall gives the keys and arguments of the accept script.
 func acceptCall(shard string, a *tracking.Acceptance) (keys []string, args []any, err error) {
 	d := a.Dispatch
-	meta, err := json.Marshal(d)
+	fixed, err := fixedOf(d)
 	if err != nil {
-		return nil, nil, fmt.Errorf("encode record: %w", err)
+		return nil, nil, err
 	}
 	keys = []string{recordKey(shard, d.ID), payloadKey(shard, d.ID), openKey(shard), tenantsKey(shard)}
-	row, idemHash := "", "-"
+	row := ""
 	if a.Idem != nil {
 		raw, err := json.Marshal(a.Idem)
 		if err != nil {
 			return nil, nil, fmt.Errorf("encode idempotency row: %w", err)
 		}
-		row, idemHash = string(raw), d.IdemHash
+		row, fixed = string(raw), append(fixed, "k", d.IdemHash)
 		keys = append(keys, idemKey(shard, d.IdemHash))
 	}
-	x := millis(a.Retention) + " " + millis(a.IdemTTL) + " " + idemHash
-	args = []any{d.ID, meta, x, row, 0, d.Tenant}
-	size, open := len(meta), 0
+	args = make([]any, 0, 7+len(fixed)+5*len(d.Targets))
+	args = append(args, d.ID, d.Tenant, millis(a.Retention), row, millis(a.IdemTTL), 0, len(fixed))
+	size, open := 0, 0
+	for _, text := range fixed {
+		args = append(args, text)
+		size += len(text)
+	}
 	for _, t := range d.Targets {
 		delivery := d.Deliveries[t.Name]
 		delivery.Lane = tracking.LaneResume
@@ -151,7 +154,7 @@ func acceptCall(shard string, a *tracking.Acceptance) (keys []string, args []any
 	if size > maxRecord {
 		return nil, nil, tracking.ErrTooLarge
 	}
-	args[4] = open
+	args[5] = open
 	return keys, args, nil
 }
 
@@ -251,7 +254,7 @@ func (s *Store) Claim(ctx context.Context, ref tracking.Ref, seq int, run string
 		return nil, err
 	}
 	id := ref.Tracking
-	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), runKey(shard, tracking.OwnerOf(run))}
+	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), tenantsKey(shard), runKey(shard, tracking.OwnerOf(run))}
 	answer, err := s.run(ctx, claimScript, keys, id, ref.Target, seq, run, millis(hold)).StringSlice()
 	if err != nil {
 		return nil, unavailable("claim delivery", err)
@@ -268,11 +271,11 @@ func (s *Store) Claim(ctx context.Context, ref tracking.Ref, seq int, run string
 		}
 		return &tracking.Claimed{Delivery: d}, tracking.ErrStale
 	}
-	out := &tracking.Claimed{Now: time.UnixMilli(atoi64(answer[1])).UTC(), Payload: json.RawMessage(answer[5])}
+	out := &tracking.Claimed{Now: time.UnixMilli(atoi64(answer[1])).UTC(), Payload: json.RawMessage(answer[3])}
 	if out.Delivery, err = decode(answer[2]); err != nil {
 		return nil, err
 	}
-	if out.Dispatch, err = decodeMeta(answer[3], answer[4]); err != nil {
+	if out.Dispatch, err = dispatchOf(id, answer[4:]...); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -308,8 +311,11 @@ func (s *Store) Apply(ctx context.Context, ref tracking.Ref, expect tracking.Fen
 		due = tracking.BatchLook.Milliseconds()
 	}
 	id := ref.Tracking
-	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard), deadKey(shard)}
-	answer, err := s.run(ctx, applyScript, keys, id, ref.Target, expect.Seq, token(expect.Token), value,
+	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard), deadKey(shard), tenantsKey(shard)}
+	if owner := tracking.OwnerOf(expect.Token); owner != "" {
+		keys = append(keys, runKey(shard, owner))
+	}
+	answer, err := s.run(ctx, applyScript, keys, id, ref.Target, expect.Seq, orDash(expect.Token), value,
 		letter(next), due, openField(ref.Target, next.Plan), drop, dead, millis(s.deadFor)).Text()
 	switch {
 	case err != nil:
@@ -332,22 +338,7 @@ func (s *Store) Load(ctx context.Context, id string) (*tracking.Dispatch, error)
 	if err != nil {
 		return nil, unavailable("load record", err)
 	}
-	if fields["m"] == "" {
-		return nil, tracking.ErrNotFound
-	}
-	d, err := decodeMeta(fields["m"], fields["a"])
-	if err != nil {
-		return nil, err
-	}
-	d.Deliveries = make(map[string]tracking.Delivery, len(d.Targets))
-	for field, value := range fields {
-		if target, ok := strings.CutPrefix(field, "t:"); ok {
-			if d.Deliveries[target], err = decode(value); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return d, nil
+	return recordOf(id, fields)
 }
 
 // Touch implements tracking.Store.

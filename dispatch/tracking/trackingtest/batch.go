@@ -84,7 +84,7 @@ func batchBegins(t *testing.T, s tracking.Store) {
 	}
 	batch := load(t, s, j.Batch.Tracking)
 	d := batch.Deliveries[target]
-	if d.State != tracking.Collecting || d.Phase != tracking.Scheduled || d.Plan != g.Plan || !d.NextAt.Equal(g.Until) {
+	if d.State != tracking.Collecting || d.Phase != tracking.Scheduled || d.Plan != g.Plan || d.NextAt.UnixMilli() != g.Until.UnixMilli() {
 		t.Errorf("the batch is %+v", d)
 	}
 	if got := where(t, s, j.Batch); got != "due" {
