@@ -2,18 +2,16 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"headgate/chaos/world"
 )
 
 // accept measures how many requests are accepted a second while nothing is delivered,
-// and how long one takes at a rate that all can keep up with.
+// and how long one takes at a rate that naive can keep up with.
 func accept(ctx context.Context, o options, binaries world.Binaries) ([]Figure, error) {
-	span, rounds := 4*time.Second, 7
-	if o.quick {
-		span, rounds = time.Second, 5
-	}
+	span := o.span(700*time.Millisecond, 3*time.Second)
 	s, err := newStage(ctx, o, binaries)
 	if err != nil {
 		return nil, err
@@ -31,33 +29,10 @@ func accept(ctx context.Context, o options, binaries world.Binaries) ([]Figure, 
 		}
 		all = append(all, c)
 	}
-	say("accept: %d rounds of %v for each of %d", rounds, span, len(all))
-	per := map[string][]float64{}
-	cost := map[string][]float64{}
-	for round := range rounds + 1 {
-		for i := range all {
-			c := all[(i+round)%len(all)]
-			before, err := c.usage()
-			if err != nil {
-				return nil, err
-			}
-			got, err := s.flood(c, flooding{For: span})
-			if err != nil {
-				return nil, err
-			}
-			after, err := c.usage()
-			if err != nil {
-				return nil, err
-			}
-			if err := s.empty(c); err != nil {
-				return nil, err
-			}
-			if round == 0 { // it warms up
-				continue
-			}
-			per[c.name] = append(per[c.name], float64(got.Done)/got.Seconds)
-			cost[c.name] = append(cost[c.name], float64((after-before).Microseconds())/float64(got.Done))
-		}
+	say("accept: %d rounds of %v for each of %d", o.rounds(), span, len(all))
+	got, err := measure(o.rounds(), all, func(c *contender) (values, error) { return s.acceptOnce(c, span) })
+	if err != nil {
+		return nil, err
 	}
 	if err := s.profile(ours, "accept", 5*time.Second); err != nil {
 		return nil, err
@@ -66,48 +41,59 @@ func accept(ctx context.Context, o options, binaries world.Binaries) ([]Figure, 
 		return nil, err
 	}
 	figures := []Figure{
-		ratioOf("accepted/s ÷ naive, no workers", per["headgate"], per["naive"]).atLeast(1.3),
-		ratioOf("accepted/s ÷ one-script", per["headgate"], per["one-script"]).atLeast(0.4),
+		got.ratio("accepted/s ÷ naive, no workers", "accepted", "headgate", "naive").atLeast(1.3),
+		got.ratio("accepted/s ÷ one-script", "accepted", "headgate", "one-script").atLeast(0.4),
 	}
 	for _, c := range all {
-		figures = append(figures, figureOf("accepted/s, "+c.name, "1/s", per[c.name]...),
-			figureOf("processor per accepted request with Redis, "+c.name, "µs", cost[c.name]...))
+		figures = append(figures, got.figure("accepted/s, "+c.name, "1/s", "accepted", c.name),
+			got.figure("processor per accepted request with Redis, "+c.name, "µs", "processor", c.name))
 	}
-	latency, err := acceptLatency(s, ours, all[1], median(per["naive"])/2, span, rounds)
+	figures = append(figures, got.figure("gateway's resident memory at full load", "MB", "resident", "headgate").atMost(100))
+	latency, err := s.acceptLatency(o, all[:2], median(got.of("naive", "accepted"))/2, span)
+	return append(figures, latency...), err
+}
+
+// acceptOnce floods a contender whose Redis is empty.
+func (s *stage) acceptOnce(c *contender, span time.Duration) (values, error) {
+	before, err := c.usage()
 	if err != nil {
 		return nil, err
 	}
-	rss, err := residentMB(ours.pid)
+	memory := watchMemory(c.pid, 50*time.Millisecond)
+	got, err := s.flood(c, flooding{For: span})
+	resident := memory.end()
 	if err != nil {
 		return nil, err
 	}
-	return append(append(figures, latency...), figureOf("gateway's resident memory, most so far", "MB", rss).atMost(100)), nil
+	after, err := c.usage()
+	if err != nil {
+		return nil, err
+	}
+	return values{
+		"accepted":  float64(got.Done) / got.Seconds,
+		"processor": float64((after - before).Microseconds()) / float64(got.Done),
+		"resident":  slices.Max(resident),
+	}, s.empty(c)
 }
 
 // acceptLatency compares the times of answers at half of what naive reaches.
-func acceptLatency(s *stage, ours, naive *contender, rate float64, span time.Duration, rounds int) ([]Figure, error) {
-	say("accept: %d rounds at %.0f requests/s", rounds, rate)
-	p99s, p50s := map[string][]float64{}, map[string][]float64{}
-	for round := range rounds {
-		pair := []*contender{ours, naive}
-		for i := range pair {
-			c := pair[(i+round)%2]
-			got, err := s.flood(c, flooding{For: span, Rate: rate})
-			if err != nil {
-				return nil, err
-			}
-			if err := s.empty(c); err != nil {
-				return nil, err
-			}
-			p99s[c.name] = append(p99s[c.name], got.P99)
-			p50s[c.name] = append(p50s[c.name], got.P50)
+func (s *stage) acceptLatency(o options, pair []*contender, rate float64, span time.Duration) ([]Figure, error) {
+	say("accept: %d rounds at %.0f requests/s", o.rounds(), rate)
+	got, err := measure(o.rounds(), pair, func(c *contender) (values, error) {
+		got, err := s.flood(c, flooding{For: span, Rate: rate})
+		if err != nil {
+			return nil, err
 		}
+		return values{"p99": got.P99, "p50": got.P50}, s.empty(c)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return []Figure{
-		ratioOf("p99 of accept ÷ naive's at half of naive's maximum", p99s["headgate"], p99s["naive"]).atMost(1),
-		figureOf("p99 of accept at that rate", "ms", p99s["headgate"]...),
-		figureOf("median of accept at that rate", "ms", p50s["headgate"]...),
-		figureOf("p99 of naive at that rate", "ms", p99s["naive"]...),
-		figureOf("median of naive at that rate", "ms", p50s["naive"]...),
+		got.ratio("p99 of accept ÷ naive's at half of naive's maximum", "p99", "headgate", "naive").atMost(1),
+		got.figure("p99 of accept at that rate", "ms", "p99", "headgate"),
+		got.figure("median of accept at that rate", "ms", "p50", "headgate"),
+		got.figure("p99 of naive at that rate", "ms", "p99", "naive"),
+		got.figure("median of naive at that rate", "ms", "p50", "naive"),
 	}, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"io"
 	"net"
 	"net/http"
@@ -19,6 +18,7 @@ type backends struct {
 	done chan struct{}
 
 	hang atomic.Pointer[hanging] // nil: nobody hangs
+	wait atomic.Int64            // nanoseconds that each answer takes
 	fail atomic.Pointer[string]  // the prefix of the records to which the ill target says 503
 
 	mu      sync.Mutex
@@ -35,8 +35,9 @@ type hanging struct {
 	over   chan struct{}
 }
 
-func startBackends() (*backends, error) {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+// backends starts backends in this process, until the stage is closed.
+func (s *stage) backends() (*backends, error) {
+	listener, err := new(net.ListenConfig).Listen(s.ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +50,7 @@ func startBackends() (*backends, error) {
 		defer close(b.done)
 		_ = b.http.Serve(listener) // ends with close only
 	}()
+	s.cleanups = append(s.cleanups, b.close)
 	return b, nil
 }
 
@@ -57,7 +59,7 @@ func (b *backends) close() {
 	<-b.done
 }
 
-// ServeHTTP takes PUT /<target>/<record>.
+// ServeHTTP takes calls to /<target>/<record>.
 func (b *backends) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	_, _ = io.Copy(io.Discard, r.Body) // a call that is cut short has its answer in vain
@@ -80,6 +82,14 @@ func (b *backends) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
+	b.note(now, target, record, prefix)
+	if d := time.Duration(b.wait.Load()); d > 0 {
+		time.Sleep(d) // a backend that takes its time
+	}
+}
+
+// note puts down when a record arrived for the first time.
+func (b *backends) note(now time.Time, target, record, prefix string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.arrived[target] == nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,10 +15,7 @@ import (
 // deliveries measures everything at once: requests come as fast as they are taken while
 // workers deliver, until the last has arrived.
 func deliveries(ctx context.Context, o options, binaries world.Binaries) ([]Figure, error) {
-	span, rounds := 4*time.Second, 7
-	if o.quick {
-		span, rounds = time.Second, 5
-	}
+	span := o.span(700*time.Millisecond, 3*time.Second)
 	s, err := newStage(ctx, o, binaries)
 	if err != nil {
 		return nil, err
@@ -31,89 +29,82 @@ func deliveries(ctx context.Context, o options, binaries world.Binaries) ([]Figu
 	if err != nil {
 		return nil, err
 	}
-	say("deliveries: %d rounds of %v", rounds, span)
-	accepted, delivered, cost := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
-	for round := range rounds + 1 {
-		pair := []*contender{ours, naive}
-		for i := range pair {
-			c := pair[(i+round)%2]
-			r, err := s.endToEnd(c, span)
-			if err != nil {
-				return nil, err
-			}
-			if round == 0 { // it warms up
-				continue
-			}
-			accepted[c.name] = append(accepted[c.name], r.accepted)
-			delivered[c.name] = append(delivered[c.name], r.delivered)
-			cost[c.name] = append(cost[c.name], r.cost)
-		}
+	say("deliveries: %d rounds of %v", o.rounds(), span)
+	got, err := measure(o.rounds(), []*contender{ours, naive}, func(c *contender) (values, error) { return s.endToEnd(c, span) })
+	if err != nil {
+		return nil, err
 	}
 	if err := s.profile(ours, "deliveries", 5*time.Second); err != nil {
 		return nil, err
 	}
 	figures := []Figure{
-		ratioOf("accepted/s ÷ naive, workers delivering", accepted["headgate"], accepted["naive"]).atLeast(1.3),
-		ratioOf("deliveries/s end to end ÷ naive", delivered["headgate"], delivered["naive"]).atLeast(1),
-		ratioOf("processor per dispatch with Redis ÷ naive", cost["headgate"], cost["naive"]).atMost(1.3),
+		got.ratio("accepted/s ÷ naive, workers delivering", "accepted", "headgate", "naive").atLeast(1.3),
+		got.ratio("deliveries/s end to end ÷ naive", "delivered", "headgate", "naive").atLeast(1),
+		got.ratio("processor per dispatch with Redis ÷ naive", "processor", "headgate", "naive").atMost(1.3),
 	}
 	for _, name := range []string{"headgate", "naive"} {
 		figures = append(figures,
-			figureOf("accepted/s while delivering, "+name, "1/s", accepted[name]...),
-			figureOf("deliveries/s, "+name, "1/s", delivered[name]...),
-			figureOf("processor per dispatch with Redis, "+name, "µs", cost[name]...))
+			got.figure("accepted/s while delivering, "+name, "1/s", "accepted", name),
+			got.figure("deliveries/s, "+name, "1/s", "delivered", name),
+			got.figure("processor per dispatch with Redis, "+name, "µs", "processor", name))
 	}
-	return figures, nil
+	return append(figures, got.figure("resident memory at full load, gateway and workers in one process", "MB", "resident", "headgate")), nil
 }
 
-// ended is one round from the first request to the last arrival.
-type ended struct{ accepted, delivered, cost float64 }
-
-func (s *stage) endToEnd(c *contender, span time.Duration) (out ended, err error) {
-	before, err := s.arrived()
+// endToEnd is one round from the first request to the last arrival.
+func (s *stage) endToEnd(c *contender, span time.Duration) (values, error) {
+	before, err := s.told("count")
 	if err != nil {
-		return out, err
+		return nil, err
 	}
 	used, err := c.usage()
 	if err != nil {
-		return out, err
+		return nil, err
 	}
 	began := time.Now()
+	memory := watchMemory(c.pid, 50*time.Millisecond)
 	got, err := s.flood(c, flooding{For: span})
+	resident := memory.end()
 	if err != nil {
-		return out, err
+		return nil, err
 	}
-	for deadline := began.Add(2 * time.Minute); ; {
-		now, err := s.arrived()
-		if err != nil {
-			return out, err
-		}
-		if now-before >= 3*got.Done {
-			break
-		}
-		if time.Now().After(deadline) {
-			return out, fmt.Errorf("%s: %d of %d deliveries have arrived", c.name, now-before, 3*got.Done)
-		}
-		if err := sleep(s.ctx, 20*time.Millisecond); err != nil {
-			return out, err
-		}
+	if err := s.awaitArrivals(c.name, before+3*got.Done); err != nil {
+		return nil, err
 	}
 	took := time.Since(began).Seconds()
 	after, err := c.usage()
 	if err != nil {
-		return out, err
+		return nil, err
 	}
 	// What comes after the arrival, the writing down, belongs to the next round as it did to
 	// this one from the one before.
-	return ended{
-		accepted:  float64(got.Done) / got.Seconds,
-		delivered: float64(3*got.Done) / took,
-		cost:      float64((after - used).Microseconds()) / float64(got.Done),
+	return values{
+		"accepted":  float64(got.Done) / got.Seconds,
+		"delivered": float64(3*got.Done) / took,
+		"processor": float64((after - used).Microseconds()) / float64(got.Done),
+		"resident":  slices.Max(resident),
 	}, nil
 }
 
-func getNumber(ctx context.Context, url string) (int64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+// awaitArrivals waits until the backends have counted so many.
+func (s *stage) awaitArrivals(whose string, want int64) error {
+	for deadline := time.Now().Add(3 * time.Minute); ; {
+		now, err := s.told("count")
+		if err != nil || now >= want {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s: %d deliveries have not arrived", whose, want-now)
+		}
+		if err := sleep(s.ctx, 10*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// told asks the backends for one of their numbers.
+func (s *stage) told(what string) (int64, error) {
+	req, err := http.NewRequestWithContext(s.ctx, http.MethodGet, s.sink+"/"+what, http.NoBody)
 	if err != nil {
 		return 0, err
 	}

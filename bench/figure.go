@@ -52,27 +52,39 @@ func (f Figure) Met() bool {
 	return (f.AtLeast == 0 || f.Value >= f.AtLeast) && (f.AtMost == 0 || f.Value <= f.AtMost)
 }
 
-// String is the figure's line in the output.
-func (f Figure) String() string {
-	line := fmt.Sprintf("%-58s %10.2f %-8s (%.2f to %.2f)", f.Name, f.Value, f.Unit, f.Min, f.Max)
-	verdict := "met"
-	if !f.Met() {
-		verdict = "MISSED"
-	}
+// bound says what the value has to reach; nothing when there is no bound.
+func (f Figure) bound() string {
 	switch {
 	case f.AtMost != 0:
-		line += fmt.Sprintf("  at most %g: %s", f.AtMost, verdict)
+		return fmt.Sprintf("at most %g", f.AtMost)
 	case f.AtLeast != 0:
-		line += fmt.Sprintf("  at least %g: %s", f.AtLeast, verdict)
+		return fmt.Sprintf("at least %g", f.AtLeast)
+	}
+	return ""
+}
+
+func (f Figure) verdict() string {
+	if f.Met() {
+		return "met"
+	}
+	return "MISSED"
+}
+
+// String is the figure's line in the output.
+func (f Figure) String() string {
+	line := fmt.Sprintf("%-76s %10.2f %-5s (%.2f to %.2f)", f.Name, f.Value, f.Unit, f.Min, f.Max)
+	if bound := f.bound(); bound != "" {
+		line += "  " + bound + ": " + f.verdict()
 	}
 	return line
 }
 
-// p99 gives the 99th percentile of a list of durations, in milliseconds; the list is sorted by it.
-func p99(list []time.Duration) float64 {
+// quantile gives a percentile of a list of durations, in milliseconds; the list is sorted
+// by it.
+func quantile(list []time.Duration, percent int) float64 {
 	if len(list) == 0 {
 		return 0
 	}
 	slices.Sort(list)
-	return float64(list[min(len(list)*99/100, len(list)-1)].Microseconds()) / 1000
+	return float64(list[min(len(list)*percent/100, len(list)-1)].Microseconds()) / 1000
 }

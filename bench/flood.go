@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -18,18 +17,18 @@ import (
 
 // flooding is a load: what is sent, by how many connections, how fast and for how long.
 type flooding struct {
-	Addr   string        // host:port
-	Method string        // POST sends Body to Path plus a number, GET asks for Path
-	Path   string        // with a slash at the end for POST
-	Body   string        // of each request
-	Token  string        // bearer
-	Keyed  bool          // each request has an Idempotency-Key of its own
-	Prefix string        // of numbers and keys
-	Conns  int           // connections, each with one request at a time
-	Rate   float64       // requests a second; 0: as fast as answers come
-	For    time.Duration // how long
-	Count  int64         // ends it earlier; 0: no bound
-	Want   int           // the status that counts as success
+	Addr    string        // host:port
+	Path    string        // Body is sent to it plus a number; with a slash at the end
+	Ask     []string      // these paths are asked for in turn instead, with GET
+	Body    string        // of each request
+	Token   string        // bearer
+	Keyless bool          // without it each request has an Idempotency-Key of its own
+	Prefix  string        // of numbers and keys
+	Conns   int           // connections, each with one request at a time
+	Rate    float64       // requests a second; 0: as fast as answers come
+	For     time.Duration // how long
+	Count   int64         // ends it earlier; 0: no bound
+	Want    int           // the status that counts as success
 }
 
 // flooded is what came of it.
@@ -84,7 +83,6 @@ func (f *flooding) run() (flooded, error) {
 	}
 	wave.Wait()
 	out.Seconds = time.Since(began).Seconds()
-	slices.Sort(latencies)
 	out.P50, out.P99 = quantile(latencies, 50), quantile(latencies, 99)
 	return out, errs
 }
@@ -147,25 +145,27 @@ func (s *sender) run() error {
 	}
 }
 
+// firstNumber makes all numbers equally long, and so all payloads.
+const firstNumber = 1_000_000
+
 func (s *sender) write(to []byte, n int64) []byte {
-	to = append(append(append(to, s.Method...), ' '), s.Path...)
-	if s.Method == "POST" {
-		to = strconv.AppendInt(append(to, s.Prefix...), n, 10)
+	if len(s.Ask) > 0 {
+		to = append(append(to, "GET "...), s.Ask[n%int64(len(s.Ask))]...)
+	} else {
+		to = append(append(append(to, "POST "...), s.Path...), s.Prefix...)
+		to = strconv.AppendInt(to, firstNumber+n, 10)
 	}
 	to = append(to, " HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer "...)
 	to = append(append(to, s.Token...), "\r\n"...)
-	if s.Keyed {
-		to = append(strconv.AppendInt(append(append(to, "Idempotency-Key: "...), s.Prefix...), n, 10), "\r\n"...)
+	if len(s.Ask) > 0 {
+		return append(to, "\r\n"...)
 	}
-	if s.Method == "POST" {
-		to = append(to, "Content-Type: application/json\r\nContent-Length: "...)
-		to = append(strconv.AppendInt(to, int64(len(s.Body)), 10), "\r\n"...)
+	if !s.Keyless {
+		to = append(strconv.AppendInt(append(append(to, "Idempotency-Key: "...), s.Prefix...), firstNumber+n, 10), "\r\n"...)
 	}
-	to = append(to, "\r\n"...)
-	if s.Method == "POST" {
-		to = append(to, s.Body...)
-	}
-	return to
+	to = append(to, "Content-Type: application/json\r\nContent-Length: "...)
+	to = append(strconv.AppendInt(to, int64(len(s.Body)), 10), "\r\n\r\n"...)
+	return append(to, s.Body...)
 }
 
 // readAnswer reads an answer that has a Content-Length.
@@ -205,12 +205,4 @@ func readAnswer(in *bufio.Reader) (status int, body []byte, err error) {
 	}
 	_, err = io.CopyN(io.Discard, in, int64(length))
 	return status, text, err
-}
-
-// quantile gives a percentile of a sorted list, in milliseconds.
-func quantile(sorted []time.Duration, percent int) float64 {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return float64(sorted[min(len(sorted)*percent/100, len(sorted)-1)].Microseconds()) / 1000
 }

@@ -16,46 +16,51 @@ import (
 // client sends requests to a gateway.
 type client struct {
 	url    string
+	token  string
 	prefix string // of the records that it sends
 	http   *http.Client
 	next   atomic.Int64
 }
 
-func newClient(url, prefix string) *client {
-	return &client{url: url, prefix: prefix, http: &http.Client{
+// client sends requests to a contender until the stage is closed.
+func (s *stage) client(to *contender, prefix string) *client {
+	c := &client{url: "http://" + to.addr, token: s.token, prefix: prefix, http: &http.Client{
 		Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 128},
 	}}
+	s.cleanups = append(s.cleanups, c.http.CloseIdleConnections)
+	return c
 }
 
 // record names the next record.
 func (c *client) record() string { return c.prefix + strconv.FormatInt(c.next.Add(1), 10) }
 
-func (c *client) close() { c.http.CloseIdleConnections() }
-
-// post sends one record and returns when it was accepted.
-func (c *client) post(ctx context.Context, path, record string) (accepted time.Time, err error) {
-	body := strings.NewReader(`{"email":"` + record + `@example.com","name":"Ada Lovelace"}`)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path+record, body)
+// post sends one record and gives when it was sent and accepted, and the answer.
+func (c *client) post(ctx context.Context, path, record string) (out sent, answer []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path+record, strings.NewReader(benchBody))
 	if err != nil {
-		return accepted, err
+		return out, nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Header.Set("Idempotency-Key", record)
+	out = sent{record: record, begun: time.Now()}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return accepted, err
+		return out, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }() // it was read
-	text, err := io.ReadAll(resp.Body)
+	answer, err = io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != http.StatusAccepted {
-		err = fmt.Errorf("%d: %s", resp.StatusCode, text)
+		err = fmt.Errorf("%d: %s", resp.StatusCode, answer)
 	}
-	return time.Now(), err
+	out.accepted = time.Now()
+	return out, answer, err
 }
 
-// sent is a record with the time of its 202.
+// sent is a record with the times of its request and its 202.
 type sent struct {
-	record   string
-	accepted time.Time
+	record          string
+	begun, accepted time.Time
 }
 
 // steady sends rate records a second for d and gives what was accepted.
@@ -79,34 +84,17 @@ func (c *client) steady(ctx context.Context, path string, rate int, d time.Durat
 		case <-ticker.C:
 			record := c.record()
 			wave.Go(func() {
-				at, err := c.post(ctx, path, record)
+				one, _, err := c.post(ctx, path, record)
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
 					errs = errors.Join(errs, err)
 					return
 				}
-				out = append(out, sent{record, at})
+				out = append(out, one)
 			})
 		}
 	}
 	wave.Wait()
 	return out, errs
-}
-
-// flood sends n records as fast as atOnce connections can.
-func (c *client) flood(ctx context.Context, path string, n, atOnce int) error {
-	var left atomic.Int64
-	left.Store(int64(n))
-	var wave sync.WaitGroup
-	errs := make([]error, atOnce)
-	for i := range atOnce {
-		wave.Go(func() {
-			for left.Add(-1) >= 0 && errs[i] == nil {
-				_, errs[i] = c.post(ctx, path, c.record())
-			}
-		})
-	}
-	wave.Wait()
-	return errors.Join(errs...)
 }

@@ -1,12 +1,10 @@
 // Command bench measures Headgate: real processes and a real redis-server with its
-// append-only file, backends and load in this process, everything side by side in one
-// run and interleaved. It prints one line a figure. What is asserted are ratios: times
-// depend on the machine and on what else it does.
+// append-only file, loaded from a process of its own, everything side by side in one run and
+// interleaved. It prints one line a figure and a table of those that have a bound.
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -14,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"headgate/chaos/world"
 )
@@ -38,8 +37,9 @@ var parts = map[string]func(args []string) error{
 
 // options of one run.
 type options struct {
-	quick bool
-	dir   string // for everything that it writes
+	quick, long bool
+	scale       float64 // of times and sizes of the long benchmarks
+	dir         string  // for everything that it writes
 	// profiles is a folder for processor profiles of Headgate; empty: none are taken
 	profiles string
 }
@@ -49,75 +49,81 @@ func say(format string, args ...any) {
 	_, _ = fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
 }
 
-// benchmark measures some figures.
-type benchmark struct {
-	name string
-	run  func(ctx context.Context, o options, b world.Binaries) ([]Figure, error)
-}
-
-var benchmarks = []benchmark{
-	{"accept", accept},
-	{"deliveries", deliveries},
-	{"isolation", isolation},
-}
-
 func run(args []string) int {
+	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	quick := flags.Bool("quick", false, "shorter rounds")
-	only := flags.String("run", "", "only the benchmarks whose names this expression matches")
+	flags.BoolVar(&o.quick, "quick", false, "only the quick set, in shorter rounds")
+	flags.BoolVar(&o.long, "long", false, "the long set, too")
+	flags.Float64Var(&o.scale, "scale", 1, "share of the long set's times and sizes, for trying it out")
+	flags.StringVar(&o.profiles, "profiles", "", "write processor profiles of Headgate to this folder")
+	only := flags.String("run", "", "only the benchmarks of the set whose names this expression matches")
 	out := flags.String("json", "", "write the figures to this file")
-	profiles := flags.String("profiles", "", "write processor profiles of Headgate to this folder")
+	list := flags.Bool("list", false, "print the names of all benchmarks, with the set of each")
 	if err := flags.Parse(args); err != nil {
 		return 2
+	}
+	if *list {
+		for _, b := range benchmarks {
+			fmt.Printf("%-12s %-8s %s\n", b.name, b.set, b.about)
+		}
+		return 0
 	}
 	match, err := regexp.Compile(*only)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench: -run:", err)
 		return 2
 	}
+	chosen := o.choose(match)
+	if len(chosen) == 0 {
+		fmt.Fprintln(os.Stderr, "bench: no benchmark of this set has such a name; -list prints them all")
+		return 2
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	dir, err := os.MkdirTemp("", "headgate-bench-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // it is in the temporary folder
-	var figures []Figure
-	for _, b := range benchmarks {
-		if !match.MatchString(b.name) {
-			continue
-		}
-		got, err := b.run(ctx, options{quick: *quick, profiles: *profiles, dir: filepath.Join(dir, b.name)}, binaries(dir))
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "bench: %s: %v\n", b.name, err)
-			return 1
-		}
-		for _, f := range got {
-			fmt.Println(f)
-		}
-		figures = append(figures, got...)
-	}
+	figures, ok := o.measureAll(ctx, chosen)
+	ok = table(os.Stdout, figures) && ok
 	if *out != "" {
 		if err := write(*out, figures); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			return 1
 		}
 	}
-	for _, f := range figures {
-		if !f.Met() {
-			return 1
-		}
+	if !ok {
+		return 1
 	}
 	return 0
 }
 
-func write(path string, figures []Figure) error {
-	text, err := json.MarshalIndent(map[string]any{"figures": figures}, "", "  ")
+// measureAll runs benchmarks one after the other; ok is false when one could not measure.
+func (o options) measureAll(ctx context.Context, chosen []benchmark) (figures []Figure, ok bool) {
+	dir, err := os.MkdirTemp("", "headgate-bench-")
 	if err != nil {
-		return err
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return nil, false
 	}
-	return os.WriteFile(path, append(text, '\n'), 0o600)
+	defer func() { _ = os.RemoveAll(dir) }() // it is in the temporary folder
+	ok = true
+	binary := binaries(dir)
+	for _, b := range chosen {
+		if ctx.Err() != nil {
+			return figures, false
+		}
+		began := time.Now()
+		o.dir = filepath.Join(dir, b.name)
+		got, err := b.run(ctx, o, binary)
+		_ = os.RemoveAll(o.dir) // append-only files are large
+		if err != nil {
+			ok = false
+			fmt.Fprintf(os.Stderr, "bench: %s: %v\n", b.name, err)
+			continue // the others can be measured all the same
+		}
+		for _, f := range got {
+			fmt.Println(f)
+		}
+		say("%s took %.0f s", b.name, time.Since(began).Seconds())
+		figures = append(figures, got...)
+	}
+	return figures, ok
 }
 
 // binaries builds the product once.

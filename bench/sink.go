@@ -8,22 +8,41 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// serveSink is the backends of the throughput measurements, a process of its own: it
-// counts what arrives, answers 200 at once, and tells the count at GET /count. A batch
-// says in a header how many records it is.
+// sink is the backends of the throughput measurements, a process of its own: it counts
+// what arrives and answers 200 at once.
+type sink struct {
+	arrived, bytes, polls atomic.Int64
+}
+
 func serveSink(args []string) error {
-	var arrived atomic.Int64
-	server := &fasthttp.Server{NoDefaultServerHeader: true, NoDefaultDate: true, MaxRequestBodySize: 64 << 20, Handler: func(c *fasthttp.RequestCtx) {
-		if c.IsGet() {
-			_, _ = fmt.Fprint(c, arrived.Load())
-			return
-		}
-		if bytes.HasPrefix(c.Path(), []byte("/batch")) {
-			arrived.Add(int64(bytes.Count(c.Request.Body(), []byte(`"email"`))))
-			return
-		}
-		arrived.Add(1)
-	}}
+	s := &sink{}
+	server := &fasthttp.Server{NoDefaultServerHeader: true, NoDefaultDate: true, MaxRequestBodySize: 64 << 20, Handler: s.serve}
 	fmt.Println("sink is up")
 	return server.ListenAndServe("127.0.0.1:" + args[1])
+}
+
+// serve takes a record, a batch of records below /batch, or a job below /jobs that never
+// ends. GET /count, /bytes and /polls tell what there was.
+func (s *sink) serve(c *fasthttp.RequestCtx) {
+	job := bytes.HasPrefix(c.Path(), []byte("/jobs/"))
+	switch {
+	case c.IsGet() && job:
+		s.polls.Add(1)
+		c.SetContentType("application/json")
+		c.SetBodyString(`{"state":"running"}`)
+	case c.IsGet():
+		numbers := map[string]*atomic.Int64{"/count": &s.arrived, "/bytes": &s.bytes, "/polls": &s.polls}
+		if n := numbers[string(c.Path())]; n != nil {
+			_, _ = fmt.Fprint(c, n.Load())
+		}
+	case job:
+		s.arrived.Add(1)
+		c.SetContentType("application/json")
+		_, _ = fmt.Fprintf(c, `{"id":%q}`, c.Path()[len("/jobs/"):])
+	case bytes.HasPrefix(c.Path(), []byte("/batch")):
+		s.arrived.Add(int64(bytes.Count(c.Request.Body(), []byte(`"email"`))))
+	default:
+		s.bytes.Add(int64(len(c.Request.Body())))
+		s.arrived.Add(1)
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -10,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +30,8 @@ type stage struct {
 	dir      string
 	self     string // this program
 	binaries world.Binaries
-	pem      []byte // the issuer's public key
+	key      *rsa.PrivateKey // the issuer's
+	pem      []byte          // its public key
 	token    string
 	sink     string // URL of the backends
 	profiles string // folder for profiles; empty: none are taken
@@ -80,33 +83,44 @@ func (s *stage) world(name string, spec world.Spec) (*world.World, error) {
 }
 
 // issue makes the issuer's key and one token.
-func (s *stage) issue() error {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
+func (s *stage) issue() (err error) {
+	if s.key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 		return err
 	}
-	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	der, err := x509.MarshalPKIXPublicKey(&s.key.PublicKey)
 	if err != nil {
 		return err
 	}
 	s.pem = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
-	s.token, err = jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
-		"iss": "https://id.example.com", "aud": "headgate", "sub": "bench", "org": "acme",
-		"scope": "profiles:write", "exp": time.Now().Add(24 * time.Hour).Unix(),
-	}).SignedString(key)
+	s.token, err = s.tokenOf("acme")
 	return err
 }
 
-// benchRoutes is what Headgate does in the measurements: a signed token, a limit for each
-// principal, and three targets with mappings of their own.
-const benchRoutes = `
+// tokenOf makes the token of a tenant.
+func (s *stage) tokenOf(tenant string) (string, error) {
+	return jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
+		"iss": "https://id.example.com", "aud": "headgate", "sub": "bench", "org": tenant,
+		"scope": "profiles:write", "exp": time.Now().Add(24 * time.Hour).Unix(),
+	}).SignedString(s.key)
+}
+
+// benchAuth is who may: the bearer of a token that the issuer has signed.
+const benchAuth = `
 auth:
   bench:
     jwt: {issuer: https://id.example.com, audience: headgate, public_key: issuer.pem, algorithms: [RS256], tenant: "${{ .claims.org }}"}
+`
+
+// benchTargets are three, with as many slots together as naive has.
+const benchTargets = `
 targets:
   crm: {url: "${BACKENDS_URL}", post: "/crm/${{ .params.id }}", json: "${{ .payload }}", limits: {concurrency: 22}}
-  newsletter: {url: "${BACKENDS_URL}", post: "/newsletter", json: "${{ .payload }}", limits: {concurrency: 21}}
-  analytics: {url: "${BACKENDS_URL}", post: "/analytics", json: "${{ .payload }}", limits: {concurrency: 21}}
+  newsletter: {url: "${BACKENDS_URL}", post: "/newsletter/${{ .params.id }}", json: "${{ .payload }}", limits: {concurrency: 21}}
+  analytics: {url: "${BACKENDS_URL}", post: "/analytics/${{ .params.id }}", json: "${{ .payload }}", limits: {concurrency: 21}}
+`
+
+// benchRoute has a limit for each principal and a mapping for each target.
+const benchRoute = `
 routes:
 - name: profile-changed
   match: POST /profiles/:id
@@ -120,6 +134,9 @@ routes:
     analytics: {optional: true, transform: {user: "${{ .params.id }}", plan: "${{ .body.plan }}", balance: "${{ .body.balance }}"}}
 `
 
+// benchRoutes is what Headgate does in the measurements.
+const benchRoutes = benchAuth + benchTargets + benchRoute
+
 // benchBody is 250 bytes.
 const benchBody = `{"email":"Ada.Lovelace@Example.com","first":"Ada","last":"Lovelace","consent":true,"plan":"gold","balance":1024.50,"address":{"street":"12 St James's Square","city":"London","zip":"SW1Y 4JH","country":"GB"},"tags":["math","engines"],"lang":"en-GB" }  `
 
@@ -132,16 +149,20 @@ type contender struct {
 	name  string
 	world *world.World
 	addr  string // host:port
-	pid   int    // of its one process
-	keyed bool   // it heeds an Idempotency-Key
+	pid   int    // of the process that accepts
 }
 
 // redisArgs keep Redis from rewriting its append-only file while something is measured:
 // when that happens is chance.
 var redisArgs = []string{"--auto-aof-rewrite-percentage", "0"}
 
-// headgate starts Headgate, with workers when it is to deliver.
+// headgate starts Headgate, with workers in the same process when it is to deliver.
 func (s *stage) headgate(name string, deliver bool) (*contender, error) {
+	return s.deploy(name, world.Spec{Whole: deliver, NoWorker: !deliver})
+}
+
+// deploy starts Headgate as spec says, on the conditions of all measurements.
+func (s *stage) deploy(name string, spec world.Spec) (*contender, error) {
 	folder := filepath.Join(s.dir, name, "routes")
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
@@ -149,13 +170,22 @@ func (s *stage) headgate(name string, deliver bool) (*contender, error) {
 	if err := os.WriteFile(filepath.Join(folder, "issuer.pem"), s.pem, 0o600); err != nil {
 		return nil, err
 	}
-	spec := world.Spec{Routes: benchRoutes, BackendsURL: s.sink, Operator: operatorLines, RedisArgs: redisArgs, Whole: deliver, NoWorker: !deliver}
+	if spec.Routes == "" {
+		spec.Routes = benchRoutes
+	}
+	if spec.BackendsURL == "" {
+		spec.BackendsURL = s.sink
+	}
+	if spec.RedisArgs == nil {
+		spec.RedisArgs = redisArgs
+	}
+	spec.Operator = operatorLines
 	w, err := s.world(name, spec)
 	if err != nil {
 		return nil, err
 	}
 	g := w.Gateways[0]
-	return &contender{name: name, world: w, addr: strings.TrimPrefix(g.URL, "http://"), pid: g.PID(), keyed: true}, nil
+	return &contender{name: name, world: w, addr: strings.TrimPrefix(g.URL, "http://"), pid: g.PID()}, nil
 }
 
 // baseline starts one of the baselines.
@@ -179,22 +209,18 @@ func (s *stage) baseline(kind, name string, deliver bool) (*contender, error) {
 	return &contender{name: name, world: w, addr: "127.0.0.1:" + port, pid: p.PID()}, nil
 }
 
-// flood sends a load to a contender from a process of its own.
+// flood sends a load to a contender from a process of its own. What f does not say is
+// that of the usual request.
 func (s *stage) flood(c *contender, f flooding) (out flooded, err error) {
-	f.Addr, f.Token = c.addr, s.token
-	if f.Method == "" {
-		f.Method, f.Path, f.Body, f.Want = "POST", "/profiles/", benchBody, 202
-		f.Keyed = true
-		f.Prefix = strconv.FormatInt(time.Now().UnixNano(), 36) + "-"
-	}
-	if f.Conns == 0 {
-		f.Conns = 64
-	}
+	f.Addr = c.addr
+	f.Token, f.Path, f.Body = cmp.Or(f.Token, s.token), cmp.Or(f.Path, "/profiles/"), cmp.Or(f.Body, benchBody)
+	f.Prefix = cmp.Or(f.Prefix, strconv.FormatInt(time.Now().UnixNano(), 36)+"-")
+	f.Conns, f.Want = cmp.Or(f.Conns, 64), cmp.Or(f.Want, http.StatusAccepted)
 	in, err := json.Marshal(f)
 	if err != nil {
 		return out, err
 	}
-	cmd := exec.CommandContext(s.ctx, s.self, "load")
+	cmd := exec.CommandContext(s.ctx, s.self, "load") //nolint:gosec // this program itself
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), os.Stderr
 	text, err := cmd.Output()
 	if err != nil {
@@ -211,11 +237,6 @@ func (s *stage) flood(c *contender, f flooding) (out flooded, err error) {
 
 // empty removes everything from a contender's Redis and waits until the memory is free.
 func (s *stage) empty(c *contender) error { return c.world.Redis.Client.FlushAll(s.ctx).Err() }
-
-// arrived is how many deliveries the backends have seen.
-func (s *stage) arrived() (int64, error) {
-	return getNumber(s.ctx, s.sink+"/count")
-}
 
 // usage is the processor time of a contender's process and its Redis so far.
 func (c *contender) usage() (time.Duration, error) {
