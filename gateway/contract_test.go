@@ -160,12 +160,13 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestOneWave: the look-up and every limit are under way at the same time, while the
-// body is checked, and what the body policy writes is not seen by them.
+// TestOneWave: all limits are under way at the same time, while the body is checked, and
+// what the body policy writes is not seen by them. A request that nothing refuses needs
+// no look-up of its key.
 func TestOneWave(t *testing.T) {
 	var all sync.WaitGroup
-	all.Add(4)
-	meet := func() { all.Done(); all.Wait() } // hangs unless all four are there at once
+	all.Add(3)
+	meet := func() { all.Done(); all.Wait() } // hangs unless all three are there at once
 	admit := func(name string) policies.Policy {
 		return fakePolicy{name, policies.Admit, func(_ context.Context, r *policies.Request) policies.Decision {
 			meet()
@@ -183,7 +184,7 @@ func TestOneWave(t *testing.T) {
 		route := r.table.routes[0]
 		route.Policies = append(route.Policies, content, admit("a"), admit("b"))
 		r.acceptor.onLookup = func(context.Context, dispatch.Idem) (dispatch.Receipt, bool, error) {
-			meet()
+			t.Error("the key was looked up")
 			return dispatch.Receipt{}, false, nil
 		}
 	})

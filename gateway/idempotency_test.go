@@ -78,20 +78,33 @@ func TestReplayComesBeforeEverythingButAuthentication(t *testing.T) {
 	wantProblem(t, r.do("POST", "/profiles/42", body, "Idempotency-Key", "k1", "X-API-Key", ""), 401, "unauthenticated")
 }
 
+// TestLookupFails: a refusal would say that nothing will happen; while it is not known what
+// the key stands for, that may be wrong.
 func TestLookupFails(t *testing.T) {
-	for name, onLookup := range map[string]func(context.Context, dispatch.Idem) (dispatch.Receipt, bool, error){
-		"error": func(context.Context, dispatch.Idem) (dispatch.Receipt, bool, error) {
+	for _, c := range []struct {
+		name     string
+		onLookup func(context.Context, dispatch.Idem) (dispatch.Receipt, bool, error)
+		status   int
+		slug     string
+	}{
+		{"error", func(context.Context, dispatch.Idem) (dispatch.Receipt, bool, error) {
 			return dispatch.Receipt{}, false, errors.New("dial redis-7: refused")
-		},
-		"panic": func(context.Context, dispatch.Idem) (dispatch.Receipt, bool, error) { panic("redis-7") },
+		}, 503, "unavailable"},
+		{"panic", func(context.Context, dispatch.Idem) (dispatch.Receipt, bool, error) { panic("redis-7") }, 500, "internal"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			r := start(t, func(r *rig, _ *Options) { r.acceptor.onLookup = onLookup })
+		t.Run(c.name, func(t *testing.T) {
+			r := start(t, func(r *rig, _ *Options) {
+				r.acceptor.onLookup = c.onLookup
+				r.table.routes[0].Policies = append(r.table.routes[0].Policies, fakePolicy{"no", policies.Content, func(context.Context, *policies.Request) policies.Decision {
+					return policies.Deny(policies.Problem{Status: 422, Type: "schema-violation"}, "")
+				}})
+			})
 			res := r.do("POST", "/profiles/42", body, "Idempotency-Key", "k1")
-			wantProblem(t, res, 503, "unavailable")
+			wantProblem(t, res, c.status, c.slug)
 			if r.acceptor.accepted() != 0 || strings.Contains(res.body, "redis") {
 				t.Errorf("got %s", res.body)
 			}
+			wantProblem(t, r.do("POST", "/profiles/42", body), 422, "schema-violation")
 		})
 	}
 }

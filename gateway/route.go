@@ -47,11 +47,11 @@ func (s *Server) route(ctx context.Context, c *call, table Table) *answer {
 	if a != nil {
 		return a
 	}
-	w := s.wave(ctx, c, r, st, idem)
-	if a := s.judge(c, r, w); a != nil {
-		return s.settle(c, a)
+	w := s.wave(ctx, c, r, st)
+	if a := c.judge(w); a != nil {
+		return s.settle(c, s.unlessKnown(ctx, c, r, idem, a))
 	}
-	return s.accept(ctx, c, r, w.mapped, idem)
+	return s.accept(ctx, c, r, w, idem)
 }
 
 func methodNotAllowed(allow ...string) *answer {
@@ -66,16 +66,17 @@ func (c *call) ask(ctx context.Context, list ...policies.Policy) *answer {
 		if p == nil {
 			continue
 		}
-		if d := p.Check(ctx, c.req); !c.passed(p, d) {
+		d := p.Check(ctx, c.req)
+		c.header.add(d.Headers)
+		if !c.passed(p, d) {
 			return denied(d)
 		}
 	}
 	return nil
 }
 
-// passed notes what a decision brings and reports whether it allows.
+// passed notes what a decision says for the log and reports whether it allows.
 func (c *call) passed(p policies.Policy, d policies.Decision) bool {
-	c.header.add(d.Headers)
 	switch {
 	case d.Log != "":
 		c.note.reason = p.Name() + ": " + d.Log
@@ -86,21 +87,10 @@ func (c *call) passed(p policies.Policy, d policies.Decision) bool {
 }
 
 // judge decides, in an order that does not depend on which goroutine was faster, what
-// the wave came to. A known key is answered first: neither a full backlog nor a changed
-// mapping may refuse a replay.
-func (s *Server) judge(c *call, r *routes.Route, w *wave) *answer {
-	if errors.Is(w.lookupErr, tracking.ErrOutcomeUnknown) { // the key is known, but it is not certain that what it stands for stays
-		return s.acceptFailed(c, w.lookupErr, true)
-	}
-	if w.lookupErr != nil {
-		return s.failed(c, fmt.Errorf("look up the idempotency key: %w", w.lookupErr), "unavailable")
-	}
-	if w.known {
-		// Replays count against the limits, and so tell where they stand; they are never refused.
-		for _, d := range w.admitted {
-			c.header.add(d.Headers)
-		}
-		return s.replay(c, r, w.receipt)
+// the wave came to.
+func (c *call) judge(w *wave) *answer {
+	for _, d := range w.admitted {
+		c.header.add(d.Headers) // of all: replays are counted, too, and so tell where they stand
 	}
 	for i, p := range w.stages.admit {
 		if !c.passed(p, w.admitted[i]) {
@@ -115,6 +105,26 @@ func (s *Server) judge(c *call, r *routes.Route, w *wave) *answer {
 		return problem("bad-json", http.StatusBadRequest, "The body is not JSON.")
 	}
 	return c.mappingFailed(w.faults)
+}
+
+// unlessKnown gives the refusal a, or the first answer again when the idempotency key is
+// known: neither a limit, nor a full backlog, nor a changed mapping may refuse a replay. A
+// request that nothing refuses needs no such look: the store sees the key as it records.
+func (s *Server) unlessKnown(ctx context.Context, c *call, r *routes.Route, idem *dispatch.Idem, a *answer) *answer {
+	if idem == nil {
+		return a
+	}
+	receipt, known, err := s.o.Acceptor.Lookup(ctx, *idem)
+	switch {
+	case errors.Is(err, tracking.ErrOutcomeUnknown): // the key is known, but it is not certain that what it stands for stays
+		return s.acceptFailed(c, err, true)
+	case err != nil:
+		return s.failed(c, fmt.Errorf("look up the idempotency key: %w", err), "unavailable")
+	case !known:
+		return a
+	}
+	c.note.reason = ""
+	return s.replay(c, r, receipt)
 }
 
 func (c *call) mappingFailed(faults []*dispatch.MappingError) *answer {
@@ -155,7 +165,7 @@ func (s *Server) replay(c *call, r *routes.Route, receipt dispatch.Receipt) *ans
 }
 
 // accept records the request. From here on the client's going away changes nothing.
-func (s *Server) accept(ctx context.Context, c *call, r *routes.Route, m dispatch.Mapped, idem *dispatch.Idem) *answer {
+func (s *Server) accept(ctx context.Context, c *call, r *routes.Route, w *wave, idem *dispatch.Idem) *answer {
 	in := dispatch.Intake{
 		Tenant: c.note.tenant, TraceParent: c.trace(), Idem: idem, Retention: s.o.Retention,
 	}
@@ -165,16 +175,23 @@ func (s *Server) accept(ctx context.Context, c *call, r *routes.Route, m dispatc
 			break
 		}
 	}
-	receipt, err := s.o.Acceptor.Accept(ctx, r.Fanout, m, in)
+	receipt, err := s.o.Acceptor.Accept(ctx, r.Fanout, w.mapped, in)
 	switch {
+	case refused(err):
+		return s.settle(c, s.unlessKnown(ctx, c, r, idem, s.acceptFailed(c, err, idem != nil)))
 	case err != nil:
 		return s.acceptFailed(c, err, idem != nil)
 	case receipt.Replayed, receipt.Conflict:
-		// Another request with the key was faster than the look-up of this one.
 		return s.settle(c, s.replay(c, r, receipt))
 	}
 	c.note.trackingID = receipt.ID
 	return s.settle(c, s.accepted(c, r, receipt))
+}
+
+// refused reports whether err says that the request was looked at and nothing was tried.
+func refused(err error) bool {
+	var full *dispatch.FullError
+	return errors.As(err, &full) || errors.Is(err, tracking.ErrTooLarge)
 }
 
 func (s *Server) acceptFailed(c *call, err error, keyed bool) *answer {

@@ -49,10 +49,7 @@ func byStage(a, b policies.Policy) int { return int(a.Stage()) - int(b.Stage()) 
 type wave struct {
 	stages stages
 
-	known     bool // the idempotency key stands for receipt
-	receipt   dispatch.Receipt
-	lookupErr error
-	admitted  []policies.Decision // in the order of stages.admit
+	admitted []policies.Decision // in the order of stages.admit
 
 	content *answer // the first content policy's refusal
 	notJSON bool    // a target wants the body as it is, which is not JSON
@@ -60,10 +57,9 @@ type wave struct {
 	faults  []*dispatch.MappingError
 }
 
-// wave asks the limits and looks up the idempotency key, each in a goroutine and so in
-// one wave of round trips, while this goroutine checks and maps the body. All have
-// ended when it returns.
-func (s *Server) wave(ctx context.Context, c *call, r *routes.Route, st stages, idem *dispatch.Idem) *wave {
+// wave asks the limits, each in a goroutine and so in one wave of round trips, while this
+// goroutine checks and maps the body. All have ended when it returns.
+func (s *Server) wave(ctx context.Context, c *call, r *routes.Route, st stages) *wave {
 	w := &wave{stages: st, admitted: make([]policies.Decision, len(st.admit))}
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -75,12 +71,6 @@ func (s *Server) wave(ctx context.Context, c *call, r *routes.Route, st stages, 
 			w.admitted[i] = p.Check(ctx, &before)
 		})
 	}
-	if idem != nil {
-		group.Go(func() {
-			defer s.recovered(func() { w.lookupErr = errPanic })
-			w.receipt, w.known, w.lookupErr = s.o.Acceptor.Lookup(ctx, *idem)
-		})
-	}
 	if w.content = c.ask(ctx, st.content...); w.content != nil {
 		return w
 	}
@@ -88,10 +78,7 @@ func (s *Server) wave(ctx context.Context, c *call, r *routes.Route, st stages, 
 	return w
 }
 
-var (
-	errPanic      = fmt.Errorf("panic, see the log")
-	internalError = policies.Problem{Status: 500, Type: "internal", Detail: "The request could not be handled."}
-)
+var internalError = policies.Problem{Status: 500, Type: "internal", Detail: "The request could not be handled."}
 
 // recovered keeps a panic in a goroutine from ending the process.
 func (s *Server) recovered(then func()) {
