@@ -77,7 +77,7 @@ func (d *Dispatcher) Accept(ctx context.Context, f *Fanout, m Mapped, in Intake)
 	if err := d.savePlans(ctx, f); err != nil {
 		return Receipt{}, err
 	}
-	acceptance, tasks, err := record(f, m, in)
+	acceptance, first, tasks, err := record(f, m, in)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("make a tracking id: %w", err)
 	}
@@ -97,18 +97,19 @@ func (d *Dispatcher) Accept(ctx context.Context, f *Fanout, m Mapped, in Intake)
 		tasks[i].Lane = acceptance.Dispatch.Deliveries[tasks[i].Target].Lane
 	}
 	d.queue.Submit(tasks...)
-	return Receipt{ID: id, Targets: firstStates(acceptance.Dispatch)}, nil
+	return Receipt{ID: id, Targets: first}, nil
 }
 
-// record builds everything that accepting writes.
-func record(f *Fanout, m Mapped, in Intake) (*tracking.Acceptance, []Task, error) {
+// record builds everything that accepting writes. first is in what state each target is
+// then, for the answer and for the row of the idempotency key.
+func record(f *Fanout, m Mapped, in Intake) (_ *tracking.Acceptance, first map[string]tracking.State, tasks []Task, err error) {
 	idemHash := ""
 	if in.Idem != nil {
 		idemHash = in.Idem.Hash
 	}
 	id, err := tracking.NewID(idemHash)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	dispatch := &tracking.Dispatch{
 		ID: id, Route: f.Route, Tenant: in.Tenant, Rule: f.Rule, Params: in.Params,
@@ -116,9 +117,11 @@ func record(f *Fanout, m Mapped, in Intake) (*tracking.Acceptance, []Task, error
 		Targets:    make([]tracking.TargetRef, 0, len(f.Bindings)),
 		Deliveries: make(map[string]tracking.Delivery, len(f.Bindings)),
 	}
-	tasks := make([]Task, 0, len(f.Bindings))
+	tasks = make([]Task, 0, len(f.Bindings))
 	shares := make(map[string]int, len(f.Bindings))
-	for _, b := range f.Bindings {
+	first = make(map[string]tracking.State, len(f.Bindings))
+	for i := range f.Bindings {
+		b := &f.Bindings[i]
 		name := b.Plan.Name
 		dispatch.Targets = append(dispatch.Targets, tracking.TargetRef{Name: name, Optional: b.Optional})
 		delivery := tracking.Delivery{
@@ -130,22 +133,14 @@ func record(f *Fanout, m Mapped, in Intake) (*tracking.Acceptance, []Task, error
 			shares[name] = b.Plan.Limits.FairShare
 			tasks = append(tasks, Task{Ref: tracking.Ref{Tracking: id, Target: name}, Seq: firstSeq})
 		}
-		dispatch.Deliveries[name] = delivery
+		dispatch.Deliveries[name], first[name] = delivery, delivery.State
 	}
 	out := &tracking.Acceptance{Dispatch: dispatch, Payloads: m.Payloads, Retention: in.Retention, FairShare: shares}
 	if in.Idem != nil {
-		out.Idem = &tracking.IdemRow{Fingerprint: in.Idem.Fingerprint, ID: id, First: firstStates(dispatch)}
+		out.Idem = &tracking.IdemRow{Fingerprint: in.Idem.Fingerprint, ID: id, First: first}
 		out.IdemTTL = in.Idem.TTL
 	}
-	return out, tasks, nil
-}
-
-func firstStates(d *tracking.Dispatch) map[string]tracking.State {
-	out := make(map[string]tracking.State, len(d.Targets))
-	for name, delivery := range d.Deliveries {
-		out[name] = delivery.State
-	}
-	return out
+	return out, first, tasks, nil
 }
 
 // planRenewal is how often a plan in use is saved again; the store keeps it far longer.

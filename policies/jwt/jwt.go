@@ -76,7 +76,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *policies.Request) (
 	if now.IsZero() {
 		now = time.Now()
 	}
-	sum := sha256.Sum256([]byte(text))
+	var room [2 << 10]byte // a copy of nearly every token fits onto the stack
+	sum := sha256.Sum256(append(room[:0], text...))
 	if known, ok := a.cache.get(sum); ok {
 		if keys, err := a.source.current(ctx); err == nil && known.holds(keys, now) {
 			return known.principal, policies.AuthResult{Outcome: policies.Accepted}

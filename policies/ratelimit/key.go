@@ -3,8 +3,8 @@ package ratelimit
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"headgate/policies"
@@ -14,15 +14,18 @@ import (
 type rule struct {
 	Rule
 	name   string // how the rule is called in the RateLimit headers
+	quoted string // the same as a string of a structured field
 	header string // for by: header
+	window string // Per as text
 }
 
 func newRule(r Rule) rule {
-	out := rule{Rule: r}
+	out := rule{Rule: r, window: r.Per.String()}
 	if header, ok := strings.CutPrefix(string(r.By), headerPrefix); ok {
 		out.header = header
 	}
-	out.name = strings.ToLower(strings.ReplaceAll(string(r.By), ":", "-")) + "-" + r.Per.String()
+	out.name = strings.ToLower(strings.ReplaceAll(string(r.By), ":", "-")) + "-" + out.window
+	out.quoted = strconv.Quote(out.name)
 	return out
 }
 
@@ -31,8 +34,13 @@ func newRule(r Rule) rule {
 // window is part of it, so that a rule whose window has changed starts anew.
 func (r *rule) key(index int, q *policies.Request) string {
 	kind, value := r.value(q)
-	sum := sha256.Sum256([]byte(value))
-	return fmt.Sprintf("%s:%d:%s:%s:%s", q.Route, index, kind, r.Per, hex.EncodeToString(sum[:16]))
+	var room [512]byte // on the stack: first for what is hashed, then for the key
+	sum := sha256.Sum256(append(room[:0], value...))
+	out := append(append(room[:0], q.Route...), ':')
+	out = append(strconv.AppendInt(out, int64(index), 10), ':')
+	out = append(append(out, kind...), ':')
+	out = append(append(out, r.window...), ':')
+	return string(hex.AppendEncode(out, sum[:16]))
 }
 
 // value gives what is counted apart. Parts are separated by a NUL, which no header

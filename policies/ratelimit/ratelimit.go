@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -54,17 +55,19 @@ func (p *Policy) Check(ctx context.Context, r *policies.Request) policies.Decisi
 // ask counts the hit under all rules in one wave of round trips.
 func (p *Policy) ask(ctx context.Context, r *policies.Request) []answer {
 	out := make([]answer, len(p.rules))
-	one := func(i int) {
-		rule := &p.rules[i]
-		out[i].state, out[i].err = p.limit(ctx, rule.key(i, r), rule.Limit, rule.Per.D())
-	}
 	var wg sync.WaitGroup
 	for i := 1; i < len(p.rules); i++ {
-		wg.Go(func() { one(i) })
+		wg.Go(func() { out[i] = p.askOne(ctx, i, r) })
 	}
-	one(0)
+	out[0] = p.askOne(ctx, 0, r)
 	wg.Wait()
 	return out
+}
+
+func (p *Policy) askOne(ctx context.Context, i int, r *policies.Request) answer {
+	rule := &p.rules[i]
+	state, err := p.limit(ctx, rule.key(i, r), rule.Limit, rule.Per.D())
+	return answer{state, err}
 }
 
 func (p *Policy) decide(answers []answer) policies.Decision {
@@ -132,7 +135,7 @@ func tooMany(reset time.Duration, r *rule) policies.Problem {
 func (p *Policy) headers(r *rule, s policies.LimitState) map[string]string {
 	return map[string]string{
 		"RateLimit-Policy": p.declared,
-		"RateLimit":        fmt.Sprintf("%q;r=%d;t=%d", r.name, max(s.Remaining, 0), seconds(s.Reset)),
+		"RateLimit":        r.quoted + ";r=" + strconv.FormatInt(max(s.Remaining, 0), 10) + ";t=" + strconv.FormatInt(seconds(s.Reset), 10),
 	}
 }
 
