@@ -43,7 +43,7 @@ func (s *Server) accepted(c *call, r *routes.Route, receipt dispatch.Receipt) *a
 func (v AcceptedView) appendJSON(dst []byte) (_ []byte, err error) {
 	text := func(name, value string) {
 		if err == nil {
-			dst, err = encode.AppendJSON(append(dst, name...), value)
+			dst, err = encode.AppendString(append(dst, name...), value)
 		}
 	}
 	text(`{"tracking_id":`, v.TrackingID)

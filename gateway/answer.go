@@ -45,6 +45,9 @@ func (h *headers) set(name, value string) {
 		(*h)[i].value = value
 		return
 	}
+	if *h == nil {
+		*h = make(headers, 0, 4) // as many as a 202 has
+	}
 	*h = append(*h, header{name, value})
 }
 

@@ -36,6 +36,9 @@ func (jsonEncoder) Encode(v any) ([]byte, error) {
 // digits included: a backend may have signed or hashed it.
 func AppendJSON(dst []byte, v any) ([]byte, error) { return appendValue(dst, v, 0) }
 
+// AppendString is AppendJSON of a string.
+func AppendString(dst []byte, s string) ([]byte, error) { return appendString(dst, s) }
+
 func appendValue(dst []byte, v any, depth int) ([]byte, error) {
 	if depth > maxDepth {
 		return nil, errDeep
