@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -38,7 +39,9 @@ func newServe() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		log, err := logger(*path)
+		lines := obs.NewLines(os.Stderr)
+		defer func() { _ = lines.Flush() }() // there is nowhere to tell that the log cannot be written
+		log, err := logger(*path, lines)
 		if err != nil {
 			return err
 		}
@@ -61,10 +64,10 @@ func parseRole(s string) (app.Role, error) {
 
 // logger makes the logger the file asks for. Problems of the file are not told here:
 // the start that follows tells all of them.
-func logger(path string) (*slog.Logger, error) {
+func logger(path string, out io.Writer) (*slog.Logger, error) {
 	var report yamlsrc.Report
 	c := config.Load(path, &report)
-	log, _, err := obs.Logger(os.Stderr, c.Telemetry.Log.Format, c.Telemetry.Log.Level)
+	log, _, err := obs.Logger(out, c.Telemetry.Log.Format, c.Telemetry.Log.Level)
 	if err != nil && report.Len() == 0 {
 		return nil, err
 	}
