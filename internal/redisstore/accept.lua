@@ -55,7 +55,7 @@ if #rows > 0 then
   -- all is written.
   redis.call('HSET', KEYS[4], unpack(tenant_counts))
   redis.call('HSET', KEYS[3], unpack(open_counts))
-  for _, row in ipairs(rows) do redis.call('ZADD', row, now, ARGV[1]) end
+  for _, row in ipairs(rows) do redis.call('RPUSH', row, ARGV[1]) end
 end
 redis.call('HSET', KEYS[1], unpack(fields))
 if #payloads > 0 then redis.call('HSET', KEYS[2], unpack(payloads)) end

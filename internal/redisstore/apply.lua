@@ -12,8 +12,8 @@
 local field, is = 't:' .. ARGV[2], ARGV[6]
 local value, n, k, o, x, a, d = unpack(redis.call('HMGET', KEYS[1], field, 'n', 'k', 'o', 'x', 'a', 'd'))
 if not value then return 'gone' end
-if value == ARGV[5] then return 'ok' end
-local seq, was, token = string.match(value, '^(%d+) (%a) (%S+) ')
+if bare(value) == ARGV[5] then return 'ok' end
+local seq, was, token = string.match(bare(value), '^(%d+) (%a) (%S+) ')
 if seq ~= ARGV[3] or token ~= ARGV[4] or was == 'f' then return 'fenced' end
 local member, last = ARGV[1] .. ':' .. ARGV[2], is == 'f' and o == '1'
 local old_row = is_queued(was) and queued_row(KEYS[4], was)
@@ -29,7 +29,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- the first write is one that needs none. Where due is needed below it removes a row that
 -- is not there, for due must not be emptied.
 redis.call('ZREM', KEYS[3], (new_row or is == 'f') and member or '')
-local fields = {field, ARGV[5]}
+local fields = {field, new_row and queued_at(ARGV[5], now) or ARGV[5]}
 if is == 'f' then
   fields[3], fields[4] = 'o', o - 1
   if ARGV[10] == '1' then fields[5], fields[6] = 'd', '1' end
@@ -38,13 +38,17 @@ redis.call('HSET', KEYS[1], unpack(fields))
 moved(KEYS[7], n, ARGV[2], was, is)
 -- The new row comes before the old one goes.
 if new_row then
-  redis.call('ZADD', new_row, now, ARGV[1])
+  redis.call('RPUSH', new_row, ARGV[1])
 elseif is == 's' then
   redis.call('ZADD', KEYS[3], ARGV[7], member)
 elseif is == 'g' then
   redis.call('ZADD', KEYS[3], now + ARGV[7], member)
 end
-if old_row and old_row ~= new_row then redis.call('ZREM', old_row, ARGV[1]) end
+if old_row == new_row then
+  if old_row then redis.call('LREM', old_row, 1, ARGV[1]) end
+elseif old_row then
+  off_row(old_row, ARGV[1], value, a, now)
+end
 if KEYS[8] then redis.call('ZREM', KEYS[8], member) end
 if is ~= 'f' then return 'ok' end
 if redis.call('HINCRBY', KEYS[5], ARGV[8], -1) <= 0 then redis.call('HDEL', KEYS[5], ARGV[8]) end

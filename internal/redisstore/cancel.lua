@@ -1,5 +1,5 @@
 -- Cancels deliveries of one record: all those that have not moved since they were read.
--- KEYS  1 rec  2 pay  3 due  4 open  5 dead  6 tenants, then queued:<target> for each delivery
+-- KEYS  1 rec  2 pay  3 due  4 open  5 dead  6 tenants, then for each delivery the row it has if it is queued
 -- ARGV  1 id  2 how long a dead letter is kept, ms
 --       then for each delivery: target, expected seq, new value, open field
 -- Returns {'gone'} or {'ok', target, …} with those that have moved and stay as they are.
@@ -23,7 +23,7 @@ for i = 3, #ARGV, 4 do
     else
       -- The first write needs no memory, as in apply.lua.
       redis.call('ZREM', KEYS[3], '')
-      redis.call('ZREM', queued_row(KEYS[6 + (i + 1) / 4], phase), ARGV[1])
+      if is_queued(phase) then off_row(KEYS[6 + (i + 1) / 4], ARGV[1], value, a, now) end
       redis.call('HSET', KEYS[1], field, ARGV[i + 2])
       moved(KEYS[6], n, target, phase, 'f')
       if redis.call('HINCRBY', KEYS[4], ARGV[i + 3], -1) <= 0 then redis.call('HDEL', KEYS[4], ARGV[i + 3]) end

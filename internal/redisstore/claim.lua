@@ -22,7 +22,7 @@ local member, row = ARGV[1] .. ':' .. ARGV[2], queued_row(KEYS[4], phase)
 if row ~= KEYS[4] then here(row) end
 -- The first write is one that a full Redis lets pass, as in apply.lua: what is queued must
 -- get through, for only its end frees memory. What a run comes to can be recorded then.
-if is_queued(phase) then redis.call('ZREM', row, ARGV[1]) else redis.call('ZREM', KEYS[3], '') end
+if is_queued(phase) then off_row(row, ARGV[1], value, record[2], now) else redis.call('ZREM', KEYS[3], '') end
 if phase ~= 'r' then
   value = seq .. ' r ' .. ARGV[4] .. ' ' .. string.sub(value, head + 1)
   redis.call('HSET', KEYS[1], field, value)

@@ -4,6 +4,12 @@
 -- nobody has claimed since it was accepted or replayed: there it is the lane of its task,
 -- n (the target's own queue) or b (its bulk queue). So the letter alone says among which
 -- rows a delivery stands and what it counts as.
+--
+-- Rows of queued deliveries are lists of ids, one for each queue of the target, in the order
+-- in which they were queued: that is about the order in which queues give their tasks out,
+-- so a row that goes stands near an end, and a list takes a quarter of a sorted set. Since
+-- when a delivery is queued stands in its value, where others have a token: a time in ms,
+-- or -, since it was accepted.
 
 -- Only what KEYS names is known to be on this server when a script begins: while a slot
 -- is on its way to another, each of its keys is here or there, and one that does not exist
@@ -15,11 +21,25 @@ local function here(...) redis.call('EXISTS', ...) end
 -- queued_row gives the key of the rows among which a queued delivery stands.
 local function queued_row(queued, letter)
   if letter == 'b' then return queued .. '.bulk' end
+  if letter == 'q' then return queued .. '.resume' end
   return queued
 end
 
 -- is_queued tells the letters of deliveries that have a queued row.
 local function is_queued(letter) return letter == 'q' or letter == 'n' or letter == 'b' end
+
+-- bare gives a value without since when it is queued: as it was given to a script.
+local function bare(value) return (string.gsub(value, '^(%d+ [qnb]) %d+ ', '%1 - ', 1)) end
+
+-- queued_at puts since when it is queued into a bare value.
+local function queued_at(value, now) return (string.gsub(value, '^(%d+ %a) %- ', '%1 ' .. string.format('%d', now) .. ' ', 1)) end
+
+-- off_row takes the row of a delivery away. What is in the order of its queue stands first;
+-- what was queued a moment ago stands last, also behind others that are stuck.
+local function off_row(row, id, value, accepted, now)
+  local since = tonumber(string.match(value, '^%d+ %a (%d+) ') or accepted)
+  redis.call('LREM', row, now - since < 1000 and -1 or 1, id)
+end
 
 -- add changes one count and gives what it is now. One that has come to nothing is
 -- removed, so that the hash holds the tenants that have something under way and no other;

@@ -22,25 +22,25 @@ const planTTL = 90 * 24 * time.Hour
 
 // Overdue implements tracking.Store.
 func (s *Store) Overdue(ctx context.Context, grace time.Duration, limit int) ([]tracking.Row, error) {
-	return s.rows(ctx, dueKey, grace, limit, "")
+	return s.rows(ctx, overdueScript, dueKey, limit, millis(grace), limit)
 }
 
 // QueuedSince implements tracking.Store.
 func (s *Store) QueuedSince(ctx context.Context, target string, age time.Duration, limit int) ([]tracking.Row, error) {
 	// The lanes are looked at apart: a row that ought to have moved long ago must not stand
 	// behind a tenant's backlog. Which comes first changes, so that a limit that is
-	// reached hides neither each time.
-	lanes := []tracking.Lane{tracking.LaneNew, tracking.LaneBulk}
-	if rand.IntN(2) == 0 { //nolint:gosec // fairness, not secrecy
-		slices.Reverse(lanes)
-	}
+	// reached hides none each time.
+	lanes := []tracking.Lane{tracking.LaneNew, tracking.LaneBulk, tracking.LaneResume}
+	rand.Shuffle(len(lanes), func(i, j int) { lanes[i], lanes[j] = lanes[j], lanes[i] }) //nolint:gosec // fairness, not secrecy
 	var out []tracking.Row
 	var errs []error
 	for _, lane := range lanes {
-		if len(out) >= limit {
+		left := limit - len(out)
+		if left <= 0 {
 			break
 		}
-		rows, err := s.rows(ctx, func(shard string) string { return rowKey(shard, target, lane) }, age, limit-len(out), target)
+		key := func(shard string) string { return rowKey(shard, target, lane) }
+		rows, err := s.rows(ctx, waitingScript, key, left, millis(age), left, target, letter(tracking.Delivery{Phase: tracking.Queued, Lane: lane}))
 		out, errs = append(out, rows...), append(errs, err)
 	}
 	oldestFirst(out)
@@ -49,17 +49,22 @@ func (s *Store) QueuedSince(ctx context.Context, target string, age time.Duratio
 
 // rowKey is where the queued row of a delivery in this lane stands.
 func rowKey(shard, target string, lane tracking.Lane) string {
-	if lane == tracking.LaneBulk {
+	switch lane {
+	case tracking.LaneBulk:
 		return bulkKey(shard, target)
+	case tracking.LaneNew:
+		return queuedKey(shard, target)
+	default:
+		return resumeKey(shard, target)
 	}
-	return queuedKey(shard, target)
 }
 
 func oldestFirst(rows []tracking.Row) {
 	slices.SortFunc(rows, func(a, b tracking.Row) int { return cmp.Compare(b.Since, a.Since) })
 }
 
-func (s *Store) rows(ctx context.Context, key func(shard string) string, age time.Duration, limit int, target string) ([]tracking.Row, error) {
+// rows runs a script that lists rows, over a key of each shard.
+func (s *Store) rows(ctx context.Context, script *redis.Script, key func(shard string) string, limit int, args ...any) ([]tracking.Row, error) {
 	// Starting at another shard each time, a limit that is reached starves none of them.
 	keys := make([]string, 0, tracking.Shards)
 	first := rand.IntN(tracking.Shards) //nolint:gosec // fairness, not secrecy
@@ -68,7 +73,7 @@ func (s *Store) rows(ctx context.Context, key func(shard string) string, age tim
 	}
 	var out []tracking.Row
 	var errs []error
-	for _, cmd := range s.overdue(ctx, keys, millis(age), limit, target) {
+	for _, cmd := range s.list(ctx, script, keys, args...) {
 		// A shard that cannot be read must not keep the others from being looked at.
 		rows, err := s.rowsOf(cmd)
 		out, errs = append(out, rows...), append(errs, err)
@@ -78,20 +83,20 @@ func (s *Store) rows(ctx context.Context, key func(shard string) string, age tim
 	return out, errors.Join(errs...)
 }
 
-// overdue runs the script: once for all keys, in a cluster once for each, in one wave.
-func (s *Store) overdue(ctx context.Context, keys []string, args ...any) []*redis.Cmd {
+// list runs the script: once for all keys, in a cluster once for each, in one wave.
+func (s *Store) list(ctx context.Context, script *redis.Script, keys []string, args ...any) []*redis.Cmd {
 	if !s.cluster {
-		return []*redis.Cmd{overdueScript.Run(ctx, s.base, keys, args...)}
+		return []*redis.Cmd{script.Run(ctx, s.base, keys, args...)}
 	}
 	pipe := s.base.Pipeline()
 	out := make([]*redis.Cmd, len(keys))
 	for i, key := range keys {
-		out[i] = overdueScript.EvalSha(ctx, pipe, []string{key}, args...)
+		out[i] = script.EvalSha(ctx, pipe, []string{key}, args...)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, key := range keys {
 		if err := out[i].Err(); redis.HasErrorPrefix(err, "NOSCRIPT") || notNow(err) {
-			out[i] = overdueScript.Run(ctx, s.base, []string{key}, args...)
+			out[i] = script.Run(ctx, s.base, []string{key}, args...)
 		}
 	}
 	return out
@@ -125,7 +130,7 @@ func (s *Store) rowsOf(cmd *redis.Cmd) ([]tracking.Row, error) {
 
 // Abandoned implements tracking.Store.
 func (s *Store) Abandoned(ctx context.Context, owner string, limit int) ([]tracking.Row, error) {
-	return s.rows(ctx, func(shard string) string { return runKey(shard, owner) }, 0, limit, "")
+	return s.rows(ctx, overdueScript, func(shard string) string { return runKey(shard, owner) }, limit, 0, limit)
 }
 
 // Beat implements tracking.Store.

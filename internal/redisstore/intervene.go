@@ -81,7 +81,7 @@ func (s *Store) cancel(ctx context.Context, shard string, d *tracking.Dispatch, 
 		if err != nil {
 			return false, err
 		}
-		keys = append(keys, queuedKey(shard, t.Name))
+		keys = append(keys, rowKey(shard, t.Name, old.Lane))
 		args = append(args, t.Name, old.Seq, value, openField(t.Name, old.Plan))
 		d.Deliveries[t.Name] = next
 	}

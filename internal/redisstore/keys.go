@@ -28,8 +28,8 @@ import (
 //	hg:{07}:pay:<id>          hash    <target>: what the gateway mapped
 //	hg:{07}:due               zset    <id>:<target> by ms: claimed until (running) or next at (scheduled)
 //	hg:{07}:run:<owner>       zset    <id>:<target> by ms: claimed by a run of this process, since when
-//	hg:{07}:queued:<target>   zset    <id> by ms: since when its task should be in the queue;
-//	                                  those of the bulk lane in hg:{07}:queued:<target>.bulk
+//	hg:{07}:queued:<target>   list    <id>: its task should be in the queue, since when its value says;
+//	                                  those of the other lanes in queued:<target>.bulk and .resume
 //	hg:{07}:dead              zset    <id>:<target> by ms: a dead letter, since when
 //	hg:{07}:open              hash    <target>:<plan>: deliveries that are not final
 //	hg:{07}:gathering         hash    <target>:<plan>: the batch that is collecting
@@ -78,15 +78,19 @@ func openKey(shard string) string           { return shard + "open" }
 func queuedKey(shard, target string) string { return shard + "queued:" + target }
 func tenantsKey(shard string) string        { return shard + "tenants" }
 func bulkKey(shard, target string) string   { return queuedKey(shard, target) + bulkSuffix }
+func resumeKey(shard, target string) string { return queuedKey(shard, target) + resumeSuffix }
 func idemKey(shard, hash string) string     { return shard + "idem:" + hash }
 func gatheringKey(shard string) string      { return shard + "gathering" }
 func membersKey(shard, id string) string    { return shard + "members:" + id }
 func markKey(shard string) string           { return shard + "ack" }
 func doneChannel(shard, id string) string   { return shard + "done:" + id }
 
-// bulkSuffix ends the key of the rows of the bulk lane; count.lua has it, too. No
-// target's name has a dot.
-const bulkSuffix = ".bulk"
+// These end the keys of the rows of the other lanes; count.lua has them, too. No target's
+// name has a dot.
+const (
+	bulkSuffix   = ".bulk"
+	resumeSuffix = ".resume"
+)
 
 const ownersKey = prefix + "owners"
 

@@ -57,7 +57,7 @@ func TestKeysOfAScriptShareOneSlot(t *testing.T) {
 			want := slot(shard)
 			slots[want] = true
 			for _, key := range []string{
-				recordKey(shard, id), payloadKey(shard, id), dueKey(shard), openKey(shard), deadKey(shard), tenantsKey(shard), bulkKey(shard, target),
+				recordKey(shard, id), payloadKey(shard, id), dueKey(shard), openKey(shard), deadKey(shard), tenantsKey(shard), bulkKey(shard, target), resumeKey(shard, target),
 				queuedKey(shard, target), idemKey(shard, target), doneChannel(shard, id),
 			} {
 				if got := slot(key); got != want {
@@ -83,8 +83,10 @@ func TestKeysOfAScriptShareOneSlot(t *testing.T) {
 			t.Errorf("key %s and the script disagree about %s", key, name)
 		}
 	}
-	if !strings.Contains(countSource, "queued .. '"+bulkSuffix+"'") {
-		t.Error("count.lua has another name for the rows of the bulk lane")
+	for _, suffix := range []string{bulkSuffix, resumeSuffix} {
+		if !strings.Contains(countSource, "queued .. '"+suffix+"'") {
+			t.Errorf("count.lua has another name for the rows of the lane %s", suffix)
+		}
 	}
 	if dueKey(shardPrefix[7])[:8] != shardPrefix[7] {
 		t.Error("the prefix has another length")

@@ -1,6 +1,6 @@
 -- Lists rows whose time has passed, with their deliveries.
--- KEYS  due or queued:<target> of one or more shards (on a cluster: of one)
--- ARGV  1 grace, ms  2 limit  3 target for queued rows, '' for due ones
+-- KEYS  due, or run:<owner>, of one or more shards (on a cluster: of one)
+-- ARGV  1 grace, ms  2 limit
 -- Returns {now ms, member, score, value, member, score, value, …}; a row whose record is
 -- gone is removed here: nothing is left to be done for it.
 local time = redis.call('TIME')
@@ -12,11 +12,10 @@ for _, key in ipairs(KEYS) do
   local rows = redis.call('ZRANGEBYSCORE', key, '-inf', now - ARGV[1], 'WITHSCORES', 'LIMIT', 0, left)
   local shard = string.match(key, '^(.-})') .. ':'
   for i = 1, #rows, 2 do
-    local id, target = rows[i], ARGV[3]
-    if target == '' then id, target = string.match(rows[i], '^([^:]+):(.+)$') end
+    local id, target = string.match(rows[i], '^([^:]+):(.+)$')
     local value = id and redis.call('HGET', shard .. 'rec:' .. id, 't:' .. target)
     if value then
-      out[#out + 1] = id .. ':' .. target
+      out[#out + 1] = rows[i]
       out[#out + 1] = rows[i + 1]
       out[#out + 1] = value
       left = left - 1

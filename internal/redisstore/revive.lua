@@ -9,7 +9,7 @@
 local field = 't:' .. ARGV[2]
 local value, n, k = unpack(redis.call('HMGET', KEYS[1], field, 'n', 'k'))
 if not value then return 'gone' end
-if value == ARGV[4] then return 'ok' end
+if bare(value) == ARGV[4] then return 'ok' end
 local seq, phase = string.match(value, '^(%d+) (%a) ')
 if seq ~= ARGV[3] or phase ~= 'f' then return 'fenced' end
 if ARGV[6] == '' and redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then return 'no payload' end
@@ -20,9 +20,9 @@ local row = idem and redis.call('GET', idem)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- The first write is one that a full Redis refuses: then nothing at all is written.
-redis.call('HSET', KEYS[1], field, ARGV[4])
+redis.call('HSET', KEYS[1], field, queued_at(ARGV[4], now))
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[2], ARGV[2], ARGV[6]) end
-redis.call('ZADD', queued_row(KEYS[4], letter), now, ARGV[1])
+redis.call('RPUSH', queued_row(KEYS[4], letter), ARGV[1])
 moved(KEYS[6], n, ARGV[2], 'f', letter)
 redis.call('HINCRBY', KEYS[5], ARGV[5], 1)
 redis.call('HINCRBY', KEYS[1], 'o', 1)

@@ -25,6 +25,10 @@ var (
 	applySource string
 	//go:embed overdue.lua
 	overdueSource string
+	//go:embed waiting.lua
+	waitingSource string
+	//go:embed touch.lua
+	touchSource string
 	//go:embed beat.lua
 	beatSource string
 
@@ -32,6 +36,8 @@ var (
 	claimScript   = redis.NewScript(countSource + claimSource)
 	applyScript   = redis.NewScript(countSource + finishSource + applySource)
 	overdueScript = redis.NewScript(overdueSource)
+	waitingScript = redis.NewScript(waitingSource)
+	touchScript   = redis.NewScript(countSource + touchSource)
 	beatScript    = redis.NewScript(beatSource)
 )
 
@@ -347,25 +353,25 @@ func (s *Store) Touch(ctx context.Context, row tracking.Row) error {
 	if err != nil {
 		return err
 	}
+	if d := row.Delivery; d.Phase == tracking.Queued {
+		keys := []string{recordKey(shard, row.Tracking), rowKey(shard, row.Target, d.Lane)}
+		err := s.run(ctx, touchScript, keys, row.Tracking, row.Target, d.Seq, letter(d), row.Now.UnixMilli()).Err()
+		return unavailable("touch queued row", err)
+	}
 	until := row.Now
 	if tracking.IsBatch(row.Delivery.Token) {
 		until = until.Add(tracking.BatchLook)
 	}
-	z := redis.Z{Score: float64(until.UnixMilli()), Member: member(row.Ref)}
-	key := dueKey(shard)
-	if row.Delivery.Phase == tracking.Queued {
-		key, z.Member = rowKey(shard, row.Target, row.Delivery.Lane), row.Tracking
-	}
 	// Never lowered: a claim made since the row was read must keep its time.
-	args := redis.ZAddArgs{XX: true, GT: true, Members: []redis.Z{z}}
-	return unavailable("touch due row", s.rdb.ZAddArgs(ctx, key, args).Err())
+	args := redis.ZAddArgs{XX: true, GT: true, Members: []redis.Z{{Score: float64(until.UnixMilli()), Member: member(row.Ref)}}}
+	return unavailable("touch due row", s.rdb.ZAddArgs(ctx, dueKey(shard), args).Err())
 }
 
 // Prepare loads the scripts, so that the first request does not pay for it.
 func (s *Store) Prepare(ctx context.Context) error {
 	return unavailable("load scripts", eachMaster(ctx, s.base, func(ctx context.Context, _ string, rdb redis.UniversalClient) error {
 		for _, script := range []*redis.Script{
-			acceptScript, claimScript, applyScript, overdueScript, cancelScript, reviveScript, dropScript, expireScript,
+			acceptScript, claimScript, applyScript, overdueScript, waitingScript, touchScript, cancelScript, reviveScript, dropScript, expireScript,
 			beatScript, joinScript, sealScript, boardScript,
 		} {
 			if err := script.Load(ctx, rdb).Err(); err != nil {
