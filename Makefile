@@ -34,9 +34,9 @@ lint: tools ## Run every static check: code, modules, chart, generated files
 tools: ## Build the pinned tools of lint into .tools/bin
 	@scripts/tools.sh
 
-bench: ## Measure real processes, and the benchmarks beside the code (QUICK=1: shorter rounds)
-	go run ./bench $(if $(QUICK),-quick)
-	go test -run='^$$' -bench=. -benchmem ./...
+bench: ## Measure real processes against baselines: 12 minutes (QUICK=1: 100 s; LONG=1: more; JSON=file)
+	@scripts/redis.sh
+	go run ./bench $(if $(QUICK),-quick) $(if $(LONG),-long) $(if $(JSON),-json '$(JSON)')
 
 generate: ## Write the JSON Schemas and the reference pages from the code
 	scripts/generate.sh
