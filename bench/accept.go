@@ -11,7 +11,7 @@ import (
 // accept measures how many requests are accepted a second while nothing is delivered,
 // and how long one takes at a rate that naive can keep up with.
 func accept(ctx context.Context, o options, binaries world.Binaries) ([]Figure, error) {
-	span := o.span(700*time.Millisecond, 3*time.Second)
+	span := o.span(700*time.Millisecond, 2*time.Second)
 	s, err := newStage(ctx, o, binaries)
 	if err != nil {
 		return nil, err

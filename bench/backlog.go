@@ -30,13 +30,13 @@ func backlog(ctx context.Context, o options, binaries world.Binaries) ([]Figure,
 		return nil, err
 	}
 	_, before := r.back.count(down)
-	lazy, err := r.lazy(12 * time.Second)
+	lazy, err := r.lazy(10 * time.Second)
 	if err != nil {
 		return nil, err
 	}
 	say("backlog: %d rounds", o.rounds())
 	nothing := func() error { return nil }
-	f, err := r.compare(fmt.Sprintf("healthy targets' p99 with %d queued before one that is down ÷ quiet", backlogSize), o.rounds(), 3*time.Second, nothing, nothing)
+	f, err := r.compare(fmt.Sprintf("healthy targets' p99 with %d queued before one that is down ÷ quiet", backlogSize), o.rounds(), 2*time.Second, nothing, nothing)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 // deliveries measures everything at once: requests come as fast as they are taken while
 // workers deliver, until the last has arrived.
 func deliveries(ctx context.Context, o options, binaries world.Binaries) ([]Figure, error) {
-	span := o.span(700*time.Millisecond, 3*time.Second)
+	span := o.span(700*time.Millisecond, 2*time.Second)
 	s, err := newStage(ctx, o, binaries)
 	if err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ func far(ctx context.Context, o options, binaries world.Binaries) ([]Figure, err
 	}
 	say("far: %d rounds", o.rounds())
 	got, err := measure(o.rounds(), all, func(c *contender) (values, error) {
-		got, err := s.flood(c, flooding{For: 2 * time.Second, Rate: 500})
+		got, err := s.flood(c, flooding{For: 1500 * time.Millisecond, Rate: 500})
 		if err != nil {
 			return nil, err
 		}

@@ -18,7 +18,7 @@ func hangingNeighbour(ctx context.Context, o options, binaries world.Binaries) (
 		return nil, err
 	}
 	say("hanging: one target hangs, %d rounds", o.rounds())
-	f, err := r.compare("healthy targets' p99 while one hangs for 30 s ÷ quiet", o.rounds(), o.span(1500*time.Millisecond, 4*time.Second), r.hang, r.letGo)
+	f, err := r.compare("healthy targets' p99 while one hangs for 30 s ÷ quiet", o.rounds(), o.span(1500*time.Millisecond, 3*time.Second), r.hang, r.letGo)
 	return []Figure{f, r.quiet}, err
 }
 

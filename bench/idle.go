@@ -35,7 +35,7 @@ func (s *stage) idleLatency(o options, back *backends, c *contender, where strin
 	var sent, accepted [][]time.Duration
 	client := s.client(c, c.name)
 	for round := range o.rounds() + 1 {
-		got, err := s.flights(back, client, "/profiles/", idleRate, o.span(1500*time.Millisecond, 4*time.Second), threeTargets[:]...)
+		got, err := s.flights(back, client, "/profiles/", idleRate, o.span(1500*time.Millisecond, 3*time.Second), threeTargets[:]...)
 		if err != nil {
 			return nil, err
 		}

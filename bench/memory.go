@@ -10,7 +10,8 @@ import (
 	"headgate/chaos/world"
 )
 
-// memoryDispatches are as many as are pending while their memory is measured.
+// memoryDispatches are as many as are pending while their memory is measured. Half as many
+// fill the tables of Redis to the same degree: enough for what has no bound.
 const memoryDispatches = 20_000
 
 // redisMemory measures what a delivery that is pending takes of Redis: record, task and
@@ -33,9 +34,9 @@ func redisMemory(ctx context.Context, o options, binaries world.Binaries) ([]Fig
 	say("memory: %d rounds of %d dispatches", rounds, memoryDispatches)
 	var without, with, theirs []float64
 	err = takeTurns(rounds, []func() error{
-		func() error { return s.bytesPending(ours, true, &without) },
-		func() error { return s.bytesPending(ours, false, &with) },
-		func() error { return s.bytesPending(naive, true, &theirs) },
+		func() error { return s.bytesPending(ours, memoryDispatches, true, &without) },
+		func() error { return s.bytesPending(ours, memoryDispatches/2, false, &with) },
+		func() error { return s.bytesPending(naive, memoryDispatches/2, true, &theirs) },
 	}, func(_ int, one func() error) error { return one() })
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func minus(list []float64, n float64) []float64 {
 }
 
 // bytesPending gives how many bytes one pending delivery takes, payload and all.
-func (s *stage) bytesPending(c *contender, keyless bool, to *[]float64) error {
+func (s *stage) bytesPending(c *contender, dispatches int64, keyless bool, to *[]float64) error {
 	if err := s.empty(c); err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (s *stage) bytesPending(c *contender, keyless bool, to *[]float64) error {
 	if err != nil {
 		return err
 	}
-	got, err := s.flood(c, flooding{Count: memoryDispatches, For: 2 * time.Minute, Keyless: keyless})
+	got, err := s.flood(c, flooding{Count: dispatches, For: 2 * time.Minute, Keyless: keyless})
 	if err != nil {
 		return err
 	}

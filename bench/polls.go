@@ -79,6 +79,9 @@ func (s *stage) pollRounds(c *contender, jobs int64, every time.Duration) ([]Fig
 		worker, server = append(worker, got.worker), append(server, got.redis)
 		perSecond, commands = append(perSecond, float64(after-before)/span.Seconds()), append(commands, got.commands)
 	}
+	if want := float64(jobs) / every.Seconds(); median(perSecond) < 0.8*want {
+		return nil, fmt.Errorf("%.0f polls a second instead of %.0f", median(perSecond), want)
+	}
 	return []Figure{
 		figureOf(fmt.Sprintf("worker's processor with %d jobs polled every %v", jobs, every), "cores", worker...).atMost(0.25),
 		figureOf("Redis' processor meanwhile", "cores", server...),

@@ -33,7 +33,7 @@ func trackings(ctx context.Context, o options, binaries world.Binaries) ([]Figur
 	}
 	say("tracking: %d rounds", o.rounds())
 	got, err := measure(o.rounds(), []*contender{ours, nothing}, func(c *contender) (values, error) {
-		got, err := s.flood(c, flooding{Ask: ask, For: 2 * time.Second, Want: http.StatusOK})
+		got, err := s.flood(c, flooding{Ask: ask, For: 1500 * time.Millisecond, Want: http.StatusOK})
 		if err != nil {
 			return nil, err
 		}
