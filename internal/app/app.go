@@ -180,7 +180,7 @@ func (a *App) build() error {
 		a.living = living
 		a.onStop("signs of life", func(context.Context) error { die(); a.lifetime.Wait(); return nil })
 		a.worker = queue.NewWorker(queue.Options{
-			Redis: a.conn.Base, Handler: runner.Run, Valve: a.valve, Log: a.log, Grace: a.config.Limits.Shutdown.D(),
+			Redis: a.conn.Base, Shared: a.conn.Shared, Handler: runner.Run, Valve: a.valve, Log: a.log, Grace: a.config.Limits.Shutdown.D(),
 		})
 		a.onStop("worker", func(context.Context) error { a.worker.Stop(); return nil })
 	}

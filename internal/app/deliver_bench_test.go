@@ -83,7 +83,7 @@ func benchmarkDeliver(b *testing.B, slots int) {
 	living.Go(func() { valves.Run(ctx) })
 	b.Cleanup(func() { cancel(); living.Wait() })
 	w := queue.NewWorker(queue.Options{
-		Redis: conn.Base, Handler: runner.Run, Log: log, Grace: 3 * time.Second,
+		Redis: conn.Base, Shared: conn.Shared, Handler: runner.Run, Log: log, Grace: 3 * time.Second,
 		Valve: func(name string) queue.Valve { return valves.Valve(name) },
 	})
 	b.Cleanup(w.Stop)

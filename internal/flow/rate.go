@@ -47,6 +47,17 @@ func (t *tokens) missing(now time.Time, room int) (want int, until time.Time) {
 	return min(t.in(lotSpan), room), time.Time{}
 }
 
+// most gives how many of the wanted tokens are there.
+func (t *tokens) most(now time.Time, want int) int {
+	switch {
+	case t.rate.Events == 0:
+		return want
+	case now.Before(t.until):
+		return min(want, t.have)
+	}
+	return 0
+}
+
 func (t *tokens) use() { t.have = max(t.have-1, 0) }
 
 // lease asks the store for tokens. While it does not answer there are none: without it

@@ -177,6 +177,21 @@ func (v *Valve) room(now time.Time) int {
 	return max(limit-v.inflight(now), 1)
 }
 
+// Room tells how many of the wanted tasks may be taken out at once, given that Enter has
+// just let one through: what is more needs room among the runs under way, and tokens.
+func (v *Valve) Room(begun bool, want int) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := time.Now()
+	if limit, _ := v.ramp.limit(now, v.limits.Concurrency); limit > 0 || !v.breaker.IsClosed() {
+		want = min(want, v.room(now))
+	}
+	if v.calls(begun) {
+		want = v.tokens.most(now, want)
+	}
+	return max(want, 1)
+}
+
 // takenFor is how long a task that was taken out counts without its run having begun:
 // asynq drops one that it cannot read.
 const takenFor = 5 * time.Second

@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,15 +12,16 @@ import (
 
 // gate holds an asynq server's look at its queues. asynq polls: with a short interval an
 // empty queue costs hundreds of commands a second, with a long one a task waits half a
-// second. The gate sits in the Redis client given to the server; it recognises the
-// dequeue script by its first two keys and, once every lane was found empty, holds the
-// next look until a task was queued or idleLook has passed. It also holds every look for
+// second. The gate sits in the Redis client given to the server (gated.go) and, once every
+// lane was found empty, holds the next look until a task was queued or idleLook has passed. It also holds every look for
 // as long as the target's valve is shut.
 //
 // It sits before the dequeue, so that nothing is taken out and no slot is held.
 type gate struct {
 	lanes  int
+	slots  int
 	valve  Valve
+	stock  stock
 	signal chan struct{}      // capacity 1: a signal that comes during a look is kept
 	over   context.Context    // ends for good when the server is to stop
 	end    context.CancelFunc // ends over
@@ -33,9 +33,11 @@ type gate struct {
 
 	// asynq looks from one goroutine, but nothing says that it always will.
 	mu    sync.Mutex
-	round int // lanes that asynq has been through in this round
-	empty int // lanes found empty in a row
-	stale int // lanes of this round that are passed over
+	round int                  // lanes that asynq has been through in this round
+	empty int                  // lanes found empty in a row
+	stale int                  // lanes of this round that are passed over
+	rests map[string]time.Time // lanes found empty, and when they are looked at again
+	out   int                  // tasks that asynq was given and that have not ended
 }
 
 // idleLook is how long an empty queue is left alone without a signal: what bounds the
@@ -50,8 +52,11 @@ const errorPause = 200 * time.Millisecond
 // for longer would be taken for one of a dead worker.
 const staleLook = 10 * time.Second
 
-func newGate(lanes int, valve Valve) *gate {
-	g := &gate{lanes: lanes, valve: valve, signal: make(chan struct{}, 1), staleAfter: staleLook}
+func newGate(lanes, slots int, valve Valve) *gate {
+	g := &gate{
+		lanes: lanes, slots: slots, valve: valve, signal: make(chan struct{}, 1),
+		staleAfter: staleLook, rests: map[string]time.Time{},
+	}
 	g.over, g.end = context.WithCancel(context.Background())
 	return g
 }
@@ -68,55 +73,62 @@ func (g *gate) wake() {
 // queues look empty: what is shut stays shut.
 func (g *gate) release() { g.end() }
 
-// gated is a client whose looks at queues go through a gate; everything else passes. It
-// is the same for every kind of client: asynq asks for no more than the interface.
-type gated struct {
-	redis.UniversalClient
-	gate *gate
-}
-
-// EvalSha runs a script that the server has.
-func (c gated) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	return c.gate.pass(ctx, keys, func() *redis.Cmd { return c.UniversalClient.EvalSha(ctx, sha, keys, args...) })
-}
-
-// Eval runs a script that the server has lost.
-func (c gated) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
-	return c.gate.pass(ctx, keys, func() *redis.Cmd { return c.UniversalClient.Eval(ctx, script, keys, args...) })
-}
-
-// isDequeue recognises asynq's dequeue script by its keys: pending, paused, ….
-func isDequeue(keys []string) bool {
-	return len(keys) >= 2 && strings.HasSuffix(keys[0], ":pending") && strings.HasSuffix(keys[1], ":paused")
-}
-
-// holdsBegun tells whether a dequeue is for the lane of deliveries that have begun.
-func holdsBegun(keys []string) bool { return strings.HasSuffix(keys[0], resumeSuffix+"}:pending") }
-
-// pass runs a script, and a look only when the gate lets it.
-func (g *gate) pass(ctx context.Context, keys []string, run func() *redis.Cmd) *redis.Cmd {
-	if !isDequeue(keys) {
-		return run()
+// pass gives a task of a lane: one that was taken out before, or the first of a new lot,
+// which take has taken out and put into stock. redis.Nil is an empty lane; asynq goes on to
+// the next one.
+func (g *gate) pass(lane string, take func(n int) ([]taken, error)) (string, error) {
+	if message, ok, some := g.stock.give(lane); ok {
+		g.given()
+		return message, nil
+	} else if some {
+		return "", redis.Nil
 	}
-	if v := g.enter(holdsBegun(keys)); v != look {
+	begun := holdsBegun(lane)
+	if v := g.enter(lane, begun); v != look {
 		g.passedOver(v)
-		cmd := redis.NewCmd(ctx)
-		cmd.SetErr(redis.Nil) // asynq goes on to the next lane
-		return cmd
+		return "", redis.Nil
 	}
-	cmd := run()
-	err := cmd.Err()
-	g.looked(err)
-	switch {
-	case err == nil:
-		g.valve.Took(holdsBegun(keys))
-	case !errors.Is(err, redis.Nil) && !isNoScript(err):
+	lot, err := take(g.valve.Room(begun, g.free()))
+	if errors.Is(err, redis.Nil) { // stopping
+		return "", redis.Nil
+	}
+	g.looked(lane, len(lot), err)
+	if err != nil {
 		g.pause(errorPause)
+		return "", err
 	}
-	return cmd
+	for range lot {
+		g.valve.Took(begun)
+	}
+	message, ok, _ := g.stock.give(lane)
+	if !ok {
+		return "", redis.Nil
+	}
+	g.given()
+	return message, nil
 }
 
-func isNoScript(err error) bool { return redis.HasErrorPrefix(err, "NOSCRIPT") }
+// given counts a task that was given to asynq and has not ended.
+func (g *gate) given() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.out++
+}
+
+// ended says that a run is over.
+func (g *gate) ended() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.out--
+}
+
+// free is how many tasks may be taken out at once. One slot always is: asynq has kept it
+// for what it asks for.
+func (g *gate) free() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return max(min(g.slots-g.out, maxLot), 1)
+}
 
 // verdict is what the gate makes of a look.
 type verdict int
@@ -128,7 +140,7 @@ const (
 )
 
 // enter waits until a lane may be looked at.
-func (g *gate) enter(begun bool) verdict {
+func (g *gate) enter(lane string, begun bool) verdict {
 	g.mu.Lock()
 	idle, passOver := g.empty >= g.lanes, g.stale > 0
 	g.mu.Unlock()
@@ -141,9 +153,13 @@ func (g *gate) enter(begun bool) verdict {
 		g.pause(idleLook)
 		g.mu.Lock()
 		g.empty = 0
+		clear(g.rests)
 		g.mu.Unlock()
 	}
 	since := time.Now()
+	if g.resting(lane, since) {
+		return barred
+	}
 	switch {
 	case !g.valve.Enter(g.over, begun) || g.over.Err() != nil:
 		return barred
@@ -158,6 +174,18 @@ func (g *gate) enter(begun bool) verdict {
 	return stale
 }
 
+// emptyRest is how long a lane that was found empty is passed over. Most tasks of a target
+// are in one lane, and without this each of them would cost looks at the others, too. It
+// counts as empty meanwhile: a signal that came since then is still there, and ends the
+// hold at once as well as all rests.
+const emptyRest = 5 * time.Millisecond
+
+func (g *gate) resting(lane string, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return now.Before(g.rests[lane])
+}
+
 func (g *gate) passedOver(v verdict) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -170,18 +198,17 @@ func (g *gate) passedOver(v verdict) {
 	g.next()
 }
 
-// looked counts a look and what it came to: redis.Nil is an empty lane.
-func (g *gate) looked(err error) {
+// looked counts a look and what it came to.
+func (g *gate) looked(lane string, found int, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case isNoScript(err): // asynq sends the same look again, with the script
-	case errors.Is(err, redis.Nil):
+	if err == nil && found == 0 {
+		g.rests[lane] = time.Now().Add(emptyRest)
 		g.empty++
 		g.next()
-	default: // a task, or an error: asynq begins anew with the lane it likes best
-		g.round, g.empty = 0, 0
+		return
 	}
+	g.round, g.empty = 0, 0 // asynq begins anew with the lane it likes best
 }
 
 // next is called with mu held.

@@ -30,6 +30,8 @@ var bodies = map[string]func(t *testing.T, rdb redis.UniversalClient){
 	"NewDeliveriesAreHeldAlone": testNewDeliveriesAreHeldAlone,
 	"Ensure":                    testEnsure,
 	"EnsureGoesByTheRecord":     testEnsureGoesByTheRecord,
+	"LotIsTakenAsAsynqTakes":    testLotIsTakenAsAsynqTakes,
+	"LotGoesBack":               testLotGoesBack,
 }
 
 func TestOnOneServer(t *testing.T) {
@@ -81,9 +83,9 @@ func serve(t *testing.T, rdb redis.UniversalClient, handler Handler) *Worker {
 func testGateRecognisesDequeue(t *testing.T, rdb redis.UniversalClient) {
 	valve := shutValve()
 	valve.open()
-	g := newGate(len(lanes("crm")), valve)
+	g := newGate(len(lanes("crm")), 4, valve)
 	defer g.release()
-	server := asynq.NewServerFromRedisClient(gated{rdb, g}, asynq.Config{Queues: lanes("crm"), LogLevel: asynq.FatalLevel, TaskCheckInterval: time.Millisecond})
+	server := asynq.NewServerFromRedisClient(gated{rdb, rdb, g}, asynq.Config{Queues: lanes("crm"), LogLevel: asynq.FatalLevel, TaskCheckInterval: time.Millisecond})
 	if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { return nil })); err != nil {
 		t.Fatal(err)
 	}

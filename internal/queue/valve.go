@@ -10,6 +10,9 @@ type Valve interface {
 	// false when this queue is to be passed over for now: deliveries that have begun may go
 	// on while new ones wait (begun tells which the queue holds), or ctx has ended.
 	Enter(ctx context.Context, begun bool) bool
+	// Room tells how many of the wanted tasks may be taken out at once, at least one. It is
+	// asked right after Enter has let somebody in.
+	Room(begun bool, want int) int
 	// Took says that a task was taken out; its run begins soon.
 	Took(begun bool)
 	// Begin says that a run has begun. The returned function says that it is over.
@@ -22,6 +25,7 @@ type Valve interface {
 type open struct{}
 
 func (open) Enter(context.Context, bool) bool { return true }
+func (open) Room(_ bool, want int) int        { return want }
 func (open) Took(bool)                        {}
 func (open) Begin() func()                    { return func() {} }
 func (open) Empty(context.Context)            {}

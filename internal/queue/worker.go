@@ -20,7 +20,10 @@ type Handler func(ctx context.Context, t dispatch.Task) error
 
 // Options of a Worker.
 type Options struct {
-	Redis   redis.UniversalClient // plain, or what is held would hold the commands of others
+	Redis redis.UniversalClient // plain: looks at queues must not stand behind the commands of others
+	// Shared is for what concurrent runs do to the queue, and may be an auto-pipelining
+	// client; nil takes Redis.
+	Shared  redis.UniversalClient
 	Handler Handler
 	Log     *slog.Logger
 	// Valve gives what holds a target back; nil: nothing holds any.
@@ -64,6 +67,9 @@ func ShutdownFor(call time.Duration) time.Duration { return call + handBack }
 
 // NewWorker makes a worker that serves nothing yet. Stop ends it.
 func NewWorker(o Options) *Worker {
+	if o.Shared == nil {
+		o.Shared = o.Redis
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &Worker{o: o, ctx: ctx, cancel: cancel, room: new(room), servers: map[string]*server{}}
 	w.sub = o.Redis.Subscribe(ctx, wakeChannel)
@@ -104,7 +110,7 @@ func (w *Worker) Serve(target string, concurrency int) error {
 	}
 	w.servers[target] = s
 	if old != nil {
-		w.done.Go(old.stop)
+		w.done.Go(func() { old.stop(w.o.Redis, w.o.Log) })
 	}
 	return nil
 }
@@ -115,8 +121,8 @@ func (w *Worker) newServer(target string, concurrency int) *server {
 	if w.o.Valve != nil {
 		valve = w.o.Valve(target)
 	}
-	g := newGate(len(queues), valve)
-	client := gated{roomy{w.o.Redis, w.room}, g}
+	g := newGate(len(queues), concurrency, valve)
+	client := gated{roomy{w.o.Redis, w.room}, roomy{w.o.Shared, w.room}, g}
 	log := w.o.Log.With("target", target)
 	return &server{gate: g, concurrency: concurrency, asynq: asynq.NewServerFromRedisClient(client, asynq.Config{
 		Concurrency: concurrency,
@@ -139,6 +145,7 @@ func (w *Worker) newServer(target string, concurrency int) *server {
 // handle lets the target's valve count the run.
 func (s *server) handle(w *Worker) asynq.HandlerFunc {
 	return func(ctx context.Context, task *asynq.Task) error {
+		defer s.gate.ended()
 		defer s.gate.valve.Begin()()
 		return w.handle(ctx, task)
 	}
@@ -206,7 +213,7 @@ func (w *Worker) Stop() {
 	defer timer.Stop()
 	var stopping sync.WaitGroup
 	for _, s := range servers {
-		stopping.Go(s.stop)
+		stopping.Go(func() { s.stop(w.o.Redis, w.o.Log) })
 	}
 	stopping.Wait()
 	w.cancel()
@@ -215,8 +222,13 @@ func (w *Worker) Stop() {
 	w.done.Wait()
 }
 
-func (s *server) stop() {
+// stop ends a server. What it has taken out and not begun goes back first: others can
+// have it while runs under way are waited for.
+func (s *server) stop(rdb redis.UniversalClient, log *slog.Logger) {
 	s.gate.release()
+	if err := putBack(context.Background(), rdb, s.gate.stock.close()); err != nil {
+		log.Warn("tasks could not be put back; the reconciler will find them", "error", err)
+	}
 	s.asynq.Shutdown()
 }
 
