@@ -28,7 +28,7 @@ func lookedAt(t *testing.T, c gated, lane string) (*redis.Cmd, bool) {
 // testLotIsTakenAsAsynqTakes: what is taken out in a lot looks as if asynq's own script
 // had taken it out. An upgrade of asynq that changes that fails here.
 func testLotIsTakenAsAsynqTakes(t *testing.T, rdb redis.UniversalClient) {
-	c := NewClient(rdb, rdb)
+	c := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
 	enqueue(t, c, dispatch.Task{Ref: ref("plain"), Seq: 1})
 	began, finish := make(chan struct{}), make(chan struct{})
 	server := asynq.NewServerFromRedisClient(rdb, asynq.Config{Queues: map[string]int{"plain": 1}, LogLevel: asynq.FatalLevel, TaskCheckInterval: time.Millisecond})
@@ -81,7 +81,7 @@ func stateOf(t *testing.T, rdb redis.UniversalClient, task dispatch.Task) stateI
 // testLotGoesBack: a server that stops puts back what it has taken out and not begun, in
 // the order in which it was queued.
 func testLotGoesBack(t *testing.T, rdb redis.UniversalClient) {
-	c := NewClient(rdb, rdb)
+	c := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
 	for seq := 1; seq <= 4; seq++ {
 		enqueue(t, c, task(seq))
 	}
@@ -141,7 +141,7 @@ func TestLotIsNoLargerThanWhatIsFree(t *testing.T) {
 // TestEmptyLanesRest: what is found in one lane costs few looks at the others.
 func TestEmptyLanesRest(t *testing.T) {
 	rdb := testenv.Redis(t).Client(t)
-	c := NewClient(rdb, rdb)
+	c := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
 	var tasks []dispatch.Task
 	for i := range 500 {
 		next := task(2 + i)
