@@ -52,7 +52,7 @@ func benchmarkDeliver(b *testing.B, slots int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	tasks := queue.NewClient(conn.Shared, conn.Base)
+	tasks := queue.NewClient(conn.Shared, conn.Base, slog.New(slog.DiscardHandler))
 	queueMany(b, dispatch.NewDispatcher(store, tasks, log), plan)
 
 	engine := target.NewEngine(target.Outgoing{}, log)
