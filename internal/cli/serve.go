@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -79,6 +80,8 @@ func logger(path string, out io.Writer) (*slog.Logger, error) {
 
 // serve runs the process until ctx ends.
 func serve(ctx context.Context, o app.Options) error {
+	ballast := newBallast()
+	defer runtime.KeepAlive(ballast)
 	a, err := app.New(ctx, o)
 	if err != nil {
 		return err
