@@ -1,12 +1,12 @@
 -- Replaces a delivery, provided that nobody changed it since it was read.
 -- KEYS  1 rec  2 pay  3 due  4 queued:<target>  5 open  6 dead  7 tenants
---       [8 run:<owner of the expected token>]
+--       8 running
 -- ARGV  1 id  2 target  3 expected seq  4 expected token or '-'  5 new value
 --       6 new letter: q, n, b, g, s or f  7 due at, ms (s), or in how many ms (g)  8 open field
 --       9 '1' when the payload is no longer needed  10 '1' when it is a dead letter from now on
 --       11 how long a dead letter is kept, ms
 -- Returns 'ok' | 'fenced' | 'gone'. Repeated with the same new value it is 'ok' again.
--- Invariant: a delivery that is not final has exactly one row, in due or in queued; one
+-- Invariant: a delivery that is not final has exactly one row, in due, running or queued; one
 -- that is final has none and is no longer counted as open. The tenant's counts move with it.
 -- Needs count.lua and finish.lua.
 local field, is = 't:' .. ARGV[2], ARGV[6]
@@ -26,9 +26,14 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- A full Redis refuses a script's first write when it may need memory. What has been
 -- done must be recorded all the same, and the end of a delivery is what frees memory: so
--- the first write is one that needs none. Where due is needed below it removes a row that
--- is not there, for due must not be emptied.
-redis.call('ZREM', KEYS[3], (new_row or is == 'f') and member or '')
+-- the first write is one that needs none. It takes the row of a run away; from due, where
+-- that of any other is, only what does not come back to it, for due must not be emptied
+-- then.
+if was == 'r' and string.sub(token, 1, 4) ~= 'bat_' then
+  redis.call('ZREM', KEYS[8], member)
+else
+  redis.call('ZREM', KEYS[3], (new_row or is == 'f') and member or '')
+end
 local fields = {field, new_row and queued_at(ARGV[5], now) or ARGV[5]}
 if is == 'f' then
   fields[3], fields[4] = 'o', o - 1
@@ -49,7 +54,6 @@ if old_row == new_row then
 elseif old_row then
   off_row(old_row, ARGV[1], value, a, now)
 end
-if KEYS[8] then redis.call('ZREM', KEYS[8], member) end
 if is ~= 'f' then return 'ok' end
 if redis.call('HINCRBY', KEYS[5], ARGV[8], -1) <= 0 then redis.call('HDEL', KEYS[5], ARGV[8]) end
 if ARGV[9] == '1' then redis.call('HDEL', KEYS[2], ARGV[2]) end

@@ -22,7 +22,15 @@ const planTTL = 90 * 24 * time.Hour
 
 // Overdue implements tracking.Store.
 func (s *Store) Overdue(ctx context.Context, grace time.Duration, limit int) ([]tracking.Row, error) {
-	return s.rows(ctx, overdueScript, dueKey, limit, millis(grace), limit)
+	// Which come first changes, so that a limit that is reached hides none each time.
+	runsFirst := rand.IntN(2) == 0 //nolint:gosec // fairness, not secrecy
+	keys := func(shard string) []string {
+		if runsFirst {
+			return []string{runningKey(shard), dueKey(shard)}
+		}
+		return []string{dueKey(shard), runningKey(shard)}
+	}
+	return s.rows(ctx, overdueScript, keys, limit, millis(grace), limit)
 }
 
 // QueuedSince implements tracking.Store.
@@ -39,8 +47,8 @@ func (s *Store) QueuedSince(ctx context.Context, target string, age time.Duratio
 		if left <= 0 {
 			break
 		}
-		key := func(shard string) string { return rowKey(shard, target, lane) }
-		rows, err := s.rows(ctx, waitingScript, key, left, millis(age), left, target, letter(tracking.Delivery{Phase: tracking.Queued, Lane: lane}))
+		keys := func(shard string) []string { return []string{rowKey(shard, target, lane)} }
+		rows, err := s.rows(ctx, waitingScript, keys, left, millis(age), left, target, letter(tracking.Delivery{Phase: tracking.Queued, Lane: lane}))
 		out, errs = append(out, rows...), append(errs, err)
 	}
 	oldestFirst(out)
@@ -63,13 +71,13 @@ func oldestFirst(rows []tracking.Row) {
 	slices.SortFunc(rows, func(a, b tracking.Row) int { return cmp.Compare(b.Since, a.Since) })
 }
 
-// rows runs a script that lists rows, over a key of each shard.
-func (s *Store) rows(ctx context.Context, script *redis.Script, key func(shard string) string, limit int, args ...any) ([]tracking.Row, error) {
+// rows runs a script that lists rows, over keys of each shard.
+func (s *Store) rows(ctx context.Context, script *redis.Script, keysOf func(shard string) []string, limit int, args ...any) ([]tracking.Row, error) {
 	// Starting at another shard each time, a limit that is reached starves none of them.
-	keys := make([]string, 0, tracking.Shards)
+	keys := make([][]string, 0, tracking.Shards)
 	first := rand.IntN(tracking.Shards) //nolint:gosec // fairness, not secrecy
 	for i := range tracking.Shards {
-		keys = append(keys, key(shardPrefix[(first+i)%tracking.Shards]))
+		keys = append(keys, keysOf(shardPrefix[(first+i)%tracking.Shards]))
 	}
 	var out []tracking.Row
 	var errs []error
@@ -83,20 +91,20 @@ func (s *Store) rows(ctx context.Context, script *redis.Script, key func(shard s
 	return out, errors.Join(errs...)
 }
 
-// list runs the script: once for all keys, in a cluster once for each, in one wave.
-func (s *Store) list(ctx context.Context, script *redis.Script, keys []string, args ...any) []*redis.Cmd {
+// list runs the script: once for all keys, in a cluster once for each shard, in one wave.
+func (s *Store) list(ctx context.Context, script *redis.Script, keys [][]string, args ...any) []*redis.Cmd {
 	if !s.cluster {
-		return []*redis.Cmd{script.Run(ctx, s.base, keys, args...)}
+		return []*redis.Cmd{script.Run(ctx, s.base, slices.Concat(keys...), args...)}
 	}
 	pipe := s.base.Pipeline()
 	out := make([]*redis.Cmd, len(keys))
-	for i, key := range keys {
-		out[i] = script.EvalSha(ctx, pipe, []string{key}, args...)
+	for i, shard := range keys {
+		out[i] = script.EvalSha(ctx, pipe, shard, args...)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	for i, key := range keys {
+	for i, shard := range keys {
 		if err := out[i].Err(); redis.HasErrorPrefix(err, "NOSCRIPT") || notNow(err) {
-			out[i] = script.Run(ctx, s.base, []string{key}, args...)
+			out[i] = script.Run(ctx, s.base, shard, args...)
 		}
 	}
 	return out
@@ -130,7 +138,8 @@ func (s *Store) rowsOf(cmd *redis.Cmd) ([]tracking.Row, error) {
 
 // Abandoned implements tracking.Store.
 func (s *Store) Abandoned(ctx context.Context, owner string, limit int) ([]tracking.Row, error) {
-	return s.rows(ctx, overdueScript, func(shard string) string { return runKey(shard, owner) }, limit, 0, limit)
+	keys := func(shard string) []string { return []string{runningKey(shard)} }
+	return s.rows(ctx, abandonedScript, keys, limit, owner, limit)
 }
 
 // Beat implements tracking.Store.

@@ -26,8 +26,8 @@ import (
 //	                                  t:<target>: the delivery as in codec.go; its letter is the phase, or n
 //	                                  or b for one that is queued and has not begun
 //	hg:{07}:pay:<id>          hash    <target>: what the gateway mapped
-//	hg:{07}:due               zset    <id>:<target> by ms: claimed until (running) or next at (scheduled)
-//	hg:{07}:run:<owner>       zset    <id>:<target> by ms: claimed by a run of this process, since when
+//	hg:{07}:due               zset    <id>:<target> by ms: next at, or held by a batch until
+//	hg:{07}:running           zset    <id>:<target> by ms: claimed by a run until
 //	hg:{07}:queued:<target>   list    <id>: its task should be in the queue, since when its value says;
 //	                                  those of the other lanes in queued:<target>.bulk and .resume
 //	hg:{07}:dead              zset    <id>:<target> by ms: a dead letter, since when
@@ -72,7 +72,7 @@ const recordGlob = prefix + "{*}:rec:*"
 func recordKey(shard, id string) string     { return shard + "rec:" + id }
 func payloadKey(shard, id string) string    { return shard + "pay:" + id }
 func dueKey(shard string) string            { return shard + "due" }
-func runKey(shard, owner string) string     { return shard + "run:" + owner }
+func runningKey(shard string) string        { return shard + "running" }
 func deadKey(shard string) string           { return shard + "dead" }
 func openKey(shard string) string           { return shard + "open" }
 func queuedKey(shard, target string) string { return shard + "queued:" + target }

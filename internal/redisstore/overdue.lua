@@ -1,5 +1,5 @@
 -- Lists rows whose time has passed, with their deliveries.
--- KEYS  due, or run:<owner>, of one or more shards (on a cluster: of one)
+-- KEYS  due and running of one or more shards (on a cluster: of one)
 -- ARGV  1 grace, ms  2 limit
 -- Returns {now ms, member, score, value, member, score, value, …}; a row whose record is
 -- gone is removed here: nothing is left to be done for it.

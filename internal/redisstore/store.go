@@ -25,6 +25,8 @@ var (
 	applySource string
 	//go:embed overdue.lua
 	overdueSource string
+	//go:embed abandoned.lua
+	abandonedSource string
 	//go:embed waiting.lua
 	waitingSource string
 	//go:embed touch.lua
@@ -32,13 +34,14 @@ var (
 	//go:embed beat.lua
 	beatSource string
 
-	acceptScript  = redis.NewScript(countSource + acceptSource)
-	claimScript   = redis.NewScript(countSource + claimSource)
-	applyScript   = redis.NewScript(countSource + finishSource + applySource)
-	overdueScript = redis.NewScript(overdueSource)
-	waitingScript = redis.NewScript(waitingSource)
-	touchScript   = redis.NewScript(countSource + touchSource)
-	beatScript    = redis.NewScript(beatSource)
+	acceptScript    = redis.NewScript(countSource + acceptSource)
+	claimScript     = redis.NewScript(countSource + claimSource)
+	applyScript     = redis.NewScript(countSource + finishSource + applySource)
+	overdueScript   = redis.NewScript(overdueSource)
+	abandonedScript = redis.NewScript(abandonedSource)
+	waitingScript   = redis.NewScript(waitingSource)
+	touchScript     = redis.NewScript(countSource + touchSource)
+	beatScript      = redis.NewScript(beatSource)
 )
 
 // maxRecord bounds one record with its payloads; beyond it a request is refused. Redis
@@ -260,7 +263,7 @@ func (s *Store) Claim(ctx context.Context, ref tracking.Ref, seq int, run string
 		return nil, err
 	}
 	id := ref.Tracking
-	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), tenantsKey(shard), runKey(shard, tracking.OwnerOf(run))}
+	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), tenantsKey(shard), runningKey(shard)}
 	answer, err := s.run(ctx, claimScript, keys, id, ref.Target, seq, run, millis(hold)).StringSlice()
 	if err != nil {
 		return nil, unavailable("claim delivery", err)
@@ -317,10 +320,7 @@ func (s *Store) Apply(ctx context.Context, ref tracking.Ref, expect tracking.Fen
 		due = tracking.BatchLook.Milliseconds()
 	}
 	id := ref.Tracking
-	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard), deadKey(shard), tenantsKey(shard)}
-	if owner := tracking.OwnerOf(expect.Token); owner != "" {
-		keys = append(keys, runKey(shard, owner))
-	}
+	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard), deadKey(shard), tenantsKey(shard), runningKey(shard)}
 	answer, err := s.run(ctx, applyScript, keys, id, ref.Target, expect.Seq, orDash(expect.Token), value,
 		letter(next), due, openField(ref.Target, next.Plan), drop, dead, millis(s.deadFor)).Text()
 	switch {
@@ -371,7 +371,7 @@ func (s *Store) Touch(ctx context.Context, row tracking.Row) error {
 func (s *Store) Prepare(ctx context.Context) error {
 	return unavailable("load scripts", eachMaster(ctx, s.base, func(ctx context.Context, _ string, rdb redis.UniversalClient) error {
 		for _, script := range []*redis.Script{
-			acceptScript, claimScript, applyScript, overdueScript, waitingScript, touchScript, cancelScript, reviveScript, dropScript, expireScript,
+			acceptScript, claimScript, applyScript, overdueScript, abandonedScript, waitingScript, touchScript, cancelScript, reviveScript, dropScript, expireScript,
 			beatScript, joinScript, sealScript, boardScript,
 		} {
 			if err := script.Load(ctx, rdb).Err(); err != nil {
