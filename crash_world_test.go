@@ -185,7 +185,7 @@ func (w *crashWorld) backend(name, method, path, body string, to any) {
 // nothingOpen fails when a row of a delivery that is not final is left.
 func (w *crashWorld) nothingOpen() {
 	w.t.Helper()
-	for _, glob := range []string{"hg:{*}:due", "hg:{*}:queued:*", "hg:{*}:open", "hg:{*}:tenants"} {
+	for _, glob := range []string{"hg:{*}:due", "hg:{*}:running", "hg:{*}:queued:*", "hg:{*}:open", "hg:{*}:tenants"} {
 		rows, err := w.dump(w.t.Context(), glob)
 		if err != nil {
 			w.t.Fatal(err)

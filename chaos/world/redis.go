@@ -85,7 +85,7 @@ func (w *World) LeftOver(ctx context.Context) (int, error) {
 	}
 	left := 0
 	for _, r := range servers {
-		for _, glob := range []string{"hg:{*}:due", "hg:{*}:queued:*", "hg:{*}:open"} {
+		for _, glob := range []string{"hg:{*}:due", "hg:{*}:running", "hg:{*}:queued:*", "hg:{*}:open"} {
 			keys := r.Client.Scan(ctx, 0, glob, 1000).Iterator()
 			for keys.Next(ctx) {
 				left++

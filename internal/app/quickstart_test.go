@@ -234,7 +234,7 @@ func manyRequestsAtOnce(t *testing.T, r *rig) {
 // nothingLeft checks that no index and no queue of ours holds anything.
 func (r *rig) nothingLeft(t *testing.T) {
 	t.Helper()
-	for _, pattern := range []string{"hg:*:due", "hg:*:queued:*", "hg:*:open", "hg:*:tenants", "asynq:{*}:pending", "asynq:{*}:scheduled", "asynq:{*}:retry", "asynq:{*}:archived"} {
+	for _, pattern := range []string{"hg:*:due", "hg:*:running", "hg:*:queued:*", "hg:*:open", "hg:*:tenants", "asynq:{*}:pending", "asynq:{*}:scheduled", "asynq:{*}:retry", "asynq:{*}:archived"} {
 		// A run applies its outcome before asynq puts its task away.
 		testenv.Eventually(t, 10*time.Second, func() bool { return len(r.keys(t, pattern)) == 0 }, "keys are left: "+pattern)
 	}
