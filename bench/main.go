@@ -14,6 +14,8 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
+
 	"headgate/chaos/world"
 )
 
@@ -78,6 +80,7 @@ func run(args []string) int {
 		fmt.Fprintln(os.Stderr, "bench: no benchmark of this set has such a name; -list prints them all")
 		return 2
 	}
+	logging.Disable() // a server that does not answer yet is waited for
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	figures, ok := o.measureAll(ctx, chosen)
