@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"headgate/dispatch"
 	"headgate/dispatch/target"
@@ -126,14 +125,9 @@ func queueMany(b *testing.B, d *dispatch.Dispatcher, plan *target.Plan) {
 
 func benchBackend(b *testing.B) (url string) {
 	b.Helper()
-	ln, err := (&net.ListenConfig{}).Listen(b.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	backend := &fasthttp.Server{Handler: func(*fasthttp.RequestCtx) {}}
-	go func() { _ = backend.Serve(ln) }()
-	b.Cleanup(func() { _ = backend.Shutdown() })
-	return "http://" + ln.Addr().String()
+	backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	b.Cleanup(backend.Close)
+	return backend.URL
 }
 
 func processorTime(b *testing.B) time.Duration {

@@ -74,7 +74,7 @@ func (s *stock) close() []taken {
 var takeScript = redis.NewScript(`
 if redis.call('EXISTS', KEYS[2]) == 1 then return {} end
 local lot = {}
-for _ = 1, ARGV[3] do
+for _ = 1, tonumber(ARGV[3]) do
   local id = redis.call('RPOPLPUSH', KEYS[1], KEYS[3])
   if not id then break end
   local key = ARGV[2] .. id
