@@ -276,8 +276,13 @@ func (r *Runner) report(ctx context.Context, t Task, claimed *tracking.Claimed, 
 	case tracking.NotYet:
 		level = slog.LevelDebug
 	}
-	r.Log.Log(ctx, level, "delivery", "tracking_id", t.Tracking, "target", t.Target, "route", claimed.Dispatch.Route,
-		"step", a.Step, "seq", t.Seq, "attempt", next.Attempts, "polls", next.Polls, "state", next.State,
-		"reason", next.Reason, "message", next.Message, "status", next.HTTPStatus, "job_id", next.JobID,
-		"duration_ms", a.Duration.Milliseconds(), "waited_ms", a.Waited.Milliseconds(), "cause", cause)
+	if !r.Log.Enabled(ctx, level) {
+		return
+	}
+	r.Log.LogAttrs(ctx, level, "delivery", slog.String("tracking_id", t.Tracking), slog.String("target", t.Target),
+		slog.String("route", claimed.Dispatch.Route), slog.String("step", a.Step), slog.Int("seq", t.Seq),
+		slog.Int("attempt", next.Attempts), slog.Int("polls", next.Polls), slog.String("state", string(next.State)),
+		slog.String("reason", string(next.Reason)), slog.String("message", next.Message), slog.Int("status", next.HTTPStatus),
+		slog.String("job_id", next.JobID), slog.Int64("duration_ms", a.Duration.Milliseconds()),
+		slog.Int64("waited_ms", a.Waited.Milliseconds()), slog.Any("cause", cause))
 }

@@ -158,6 +158,9 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 }
 
 func (r *run) trace(req *request, status int, began time.Time) {
-	r.engine.log.Debug("call", "tracking_id", r.in.Tracking, "target", r.plan.Name, "step", r.step.name,
+	if !r.engine.log.Enabled(r.outer, slog.LevelDebug) {
+		return
+	}
+	r.engine.log.DebugContext(r.outer, "call", "tracking_id", r.in.Tracking, "target", r.plan.Name, "step", r.step.name,
 		"method", req.method, "status", status, "duration_ms", time.Since(began).Milliseconds())
 }
