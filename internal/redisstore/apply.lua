@@ -55,7 +55,7 @@ elseif old_row then
   off_row(old_row, ARGV[1], value, a, now)
 end
 if is ~= 'f' then return 'ok' end
-if redis.call('HINCRBY', KEYS[5], ARGV[8], -1) <= 0 then redis.call('HDEL', KEYS[5], ARGV[8]) end
+add(KEYS[5], ARGV[8], -1)
 if ARGV[9] == '1' then redis.call('HDEL', KEYS[2], ARGV[2]) end
 if ARGV[10] == '1' then
   redis.call('ZADD', KEYS[6], now, member)

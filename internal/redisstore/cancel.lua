@@ -26,7 +26,7 @@ for i = 3, #ARGV, 4 do
       if is_queued(phase) then off_row(KEYS[6 + (i + 1) / 4], ARGV[1], value, a, now) end
       redis.call('HSET', KEYS[1], field, ARGV[i + 2])
       moved(KEYS[6], n, target, phase, 'f')
-      if redis.call('HINCRBY', KEYS[4], ARGV[i + 3], -1) <= 0 then redis.call('HDEL', KEYS[4], ARGV[i + 3]) end
+      add(KEYS[4], ARGV[i + 3], -1)
       canceled[#canceled + 1], rows[#rows + 1] = target, ARGV[1] .. ':' .. target
     end
   end

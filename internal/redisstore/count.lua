@@ -41,13 +41,12 @@ local function off_row(row, id, value, accepted, now)
   redis.call('LREM', row, now - since < 1000 and -1 or 1, id)
 end
 
--- add changes one count and gives what it is now. One that has come to nothing is
--- removed, so that the hash holds the tenants that have something under way and no other;
--- none is ever negative.
-local function add(tenants, field, by)
-  local n = redis.call('HINCRBY', tenants, field, by)
-  if n <= 0 then redis.call('HDEL', tenants, field) end
-  return n
+-- add changes one count by one. One that has come to nothing is removed, so that a hash
+-- holds the tenants, or the plans, that have something under way and no other; none is ever
+-- negative.
+local function add(key, field, by)
+  local n = redis.call('HINCRBY', key, field, by > 0 and '1' or '-1') -- Redis takes long over a number
+  if n <= 0 then redis.call('HDEL', key, field) end
 end
 
 -- counted gives counts as they are with one more in each field, as field, count, …, and by
