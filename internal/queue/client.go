@@ -14,8 +14,10 @@ import (
 	"headgate/dispatch"
 )
 
-// taskType is the asynq type of all our tasks.
-const taskType = "delivery"
+// taskType is the asynq type of all our tasks: each asks for one run of a delivery. It is short, and
+// so is all that asynq keeps of a task: with a message of more than 64 bytes Redis takes
+// more than twice the memory (hash-max-listpack-value).
+const taskType = "run"
 
 // wakeChannel carries the names of targets, separated by spaces, for which tasks were
 // just queued: workers whose queues were empty look at once.
