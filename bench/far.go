@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"headgate/chaos/world"
 )
 
@@ -28,6 +30,10 @@ func far(ctx context.Context, o options, binaries world.Binaries) ([]Figure, err
 	if err := all[0].world.Gateways[0].Redis.Slow(farAway); err != nil {
 		return nil, err
 	}
+	trip, err := s.roundTrips(all[0].world.Gateways[0].Redis.Addr())
+	if err != nil {
+		return nil, err
+	}
 	say("far: %d rounds", o.rounds())
 	got, err := measure(o.rounds(), all, func(c *contender) (values, error) {
 		got, err := s.flood(c, flooding{For: 1500 * time.Millisecond, Rate: 500})
@@ -42,7 +48,23 @@ func far(ctx context.Context, o options, binaries world.Binaries) ([]Figure, err
 	return []Figure{
 		got.figure("accept at 500/s with Redis 2 ms away, p99", "ms", "p99", "far").atMost(15),
 		got.figure("accept at 500/s with Redis 2 ms away, median", "ms", "p50", "far"),
+		figureOf("a PING to that Redis", "ms", trip...),
 		got.figure("accept at 500/s through the same link with Redis next door, p99", "ms", "p99", "near"),
 		got.figure("accept at 500/s through the same link with Redis next door, median", "ms", "p50", "near"),
 	}, nil
+}
+
+// roundTrips gives how many ms commands take to a Redis.
+func (s *stage) roundTrips(addr string) ([]float64, error) {
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer func() { _ = client.Close() }() // nothing was written
+	out := make([]float64, 0, 100)
+	for range cap(out) {
+		began := time.Now()
+		if err := client.Ping(s.ctx).Err(); err != nil {
+			return nil, err
+		}
+		out = append(out, float64(time.Since(began).Microseconds())/1000)
+	}
+	return out[1:], nil // the first makes the connection
 }
