@@ -24,12 +24,12 @@ func encode(d tracking.Delivery) (string, error) {
 	if strings.ContainsRune(d.Plan, ' ') {
 		return "", fmt.Errorf("encode delivery: %w: plan %q", tracking.ErrInvalid, d.Plan)
 	}
-	body, err := json.Marshal(restOf(d))
-	if err != nil {
-		return "", fmt.Errorf("encode delivery: %w", err)
-	}
-	if string(body) == "{}" {
-		body = nil
+	var body []byte
+	if r := restOf(d); !r.empty() {
+		var err error
+		if body, err = json.Marshal(&r); err != nil {
+			return "", fmt.Errorf("encode delivery: %w", err)
+		}
 	}
 	return strconv.Itoa(d.Seq) + " " + letter(d) + " " + orDash(d.Token) + " " + orDash(d.Plan) + " " + mark + string(body), nil
 }
@@ -75,8 +75,16 @@ type rest struct {
 	Saved        map[string]json.RawMessage `json:"w,omitempty"`
 }
 
-func restOf(d tracking.Delivery) *rest {
-	return &rest{
+// empty reports whether there is nothing to be held: the delivery has not been run.
+func (r *rest) empty() bool {
+	return r.Attempts == 0 && r.Batch == "" && r.PastAttempts == 0 && r.StepSince == 0 && r.EndedAt == 0 && r.PollFaults == 0 &&
+		r.HTTPStatus == 0 && r.JobID == "" && r.JobState == "" && r.KeySuffix == "" && !r.KeepPayload && r.Message == "" &&
+		r.NextAt == 0 && r.Polls == 0 && r.Replays == 0 && r.ReplayedAt == 0 && r.Reason == "" && r.Step == "" &&
+		r.StepAttempts == 0 && len(r.Result) == 0 && r.Verdict == "" && len(r.Saved) == 0
+}
+
+func restOf(d tracking.Delivery) rest {
+	return rest{
 		Attempts: d.Attempts, Batch: d.Batch, PastAttempts: d.PastAttempts, StepSince: inMillis(d.StepSince),
 		EndedAt: inMillis(d.EndedAt), PollFaults: d.PollFaults, HTTPStatus: d.HTTPStatus, JobID: d.JobID, JobState: d.JobState,
 		KeySuffix: d.KeySuffix, KeepPayload: d.KeepPayload, Message: d.Message, NextAt: inMillis(d.NextAt), Polls: d.Polls,

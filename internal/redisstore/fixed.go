@@ -3,6 +3,7 @@ package redisstore
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,31 +41,33 @@ func fixedOf(d *tracking.Dispatch) (out []string, err error) {
 
 // targetFields lists targets under l0, l1, …, each with a sign that says whether it counts.
 func targetFields(targets []tracking.TargetRef) (out []string) {
-	list := ""
+	list := make([]byte, 0, shortValue)
 	flush := func() {
-		out, list = append(out, fmt.Sprint("l", len(out)/2), list), ""
+		out, list = append(out, listField(len(out)/2), string(list)), list[:0]
 	}
 	for _, t := range targets {
-		sign := "+"
+		sign := byte('+')
 		if t.Optional {
-			sign = "?"
+			sign = '?'
 		}
-		if list != "" && len(list)+len(sign+t.Name)+1 > shortValue {
+		if len(list) > 0 && len(list)+len(t.Name)+2 > shortValue {
 			flush()
 		}
-		if list != "" {
-			list += "\n"
+		if len(list) > 0 {
+			list = append(list, '\n')
 		}
-		list += sign + t.Name
+		list = append(append(list, sign), t.Name...)
 	}
 	flush()
 	return out
 }
 
+func listField(i int) string { return "l" + strconv.Itoa(i) }
+
 // targetsOf reads what targetFields wrote.
 func targetsOf(fields map[string]string) (out []tracking.TargetRef) {
 	for i := 0; ; i++ {
-		list, ok := fields[fmt.Sprint("l", i)]
+		list, ok := fields[listField(i)]
 		if !ok {
 			return out
 		}
