@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/redis/go-redis/v9"
 
@@ -64,7 +65,8 @@ func acceptCall(shard string, a *tracking.Acceptance) (keys []string, args []any
 	if err != nil {
 		return nil, nil, err
 	}
-	keys = []string{recordKey(shard, d.ID), payloadKey(shard, d.ID), openKey(shard), tenantsKey(shard)}
+	keys = make([]string, 0, 5+len(d.Targets))
+	keys = append(keys, recordKey(shard, d.ID), payloadKey(shard, d.ID), openKey(shard), tenantsKey(shard))
 	row := ""
 	if a.Idem != nil {
 		raw, err := json.Marshal(a.Idem)
@@ -74,11 +76,11 @@ func acceptCall(shard string, a *tracking.Acceptance) (keys []string, args []any
 		row, fixed = string(raw), append(fixed, "k", d.IdemHash)
 		keys = append(keys, idemKey(shard, d.IdemHash))
 	}
-	args = make([]any, 0, 7+len(fixed)+5*len(d.Targets))
-	args = append(args, d.ID, d.Tenant, millis(a.Retention), row, millis(a.IdemTTL), 0, len(fixed))
+	texts := make([]string, 0, 7+len(fixed)+5*len(d.Targets))
+	texts = append(texts, d.ID, d.Tenant, millis(a.Retention), row, millis(a.IdemTTL), "", strconv.Itoa(len(fixed)))
+	texts = append(texts, fixed...)
 	size, open := 0, 0
 	for _, text := range fixed {
-		args = append(args, text)
 		size += len(text)
 	}
 	for _, t := range d.Targets {
@@ -98,13 +100,22 @@ func acceptCall(shard string, a *tracking.Acceptance) (keys []string, args []any
 			keys = append(keys, queuedKey(shard, t.Name))
 		}
 		size += len(value) + len(a.Payloads[t.Name])
-		args = append(args, t.Name, value, string(a.Payloads[t.Name]), field, shareOfShard(a.FairShare[t.Name]))
+		texts = append(texts, t.Name, value, string(a.Payloads[t.Name]), field, strconv.Itoa(shareOfShard(a.FairShare[t.Name])))
 	}
 	if size > maxRecord {
 		return nil, nil, tracking.ErrTooLarge
 	}
-	args[5] = open
-	return keys, args, nil
+	texts[5] = strconv.Itoa(open)
+	return keys, argsOf(texts), nil
+}
+
+// argsOf makes arguments of texts without a copy of each.
+func argsOf(texts []string) []any {
+	out := make([]any, len(texts))
+	for i := range texts {
+		out[i] = &texts[i]
+	}
+	return out
 }
 
 // recorded runs the accept script until it is known what came of it: a lost answer is
