@@ -5,7 +5,7 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local out, left = {string.format('%d', now)}, tonumber(ARGV[2])
-for _, key in ipairs(KEYS) do
+for _, key in ipairs(present()) do
   if left <= 0 then break end
   local rows = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
   local shard = string.match(key, '^(.-})') .. ':'

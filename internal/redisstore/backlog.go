@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -9,28 +10,33 @@ import (
 	"headgate/dispatch/tracking"
 )
 
-// Backlog implements tracking.Store: one pipeline with one or two commands for each shard.
+// Backlog implements tracking.Store: one pipeline with one or two commands for each shard
+// that has something to count.
 func (s *Store) Backlog(ctx context.Context, tenants []tracking.TenantRef) (tracking.Backlog, error) {
 	out := tracking.Backlog{Targets: map[string]int{}, Tenants: make(map[tracking.TenantRef]int, len(tenants))}
 	fields := make([]string, len(tenants))
 	for i, who := range tenants {
 		fields[i] = openTenantField(who)
 	}
+	shards, err := s.openShards(ctx)
+	if err != nil {
+		return out, unavailable("count the backlog", err)
+	}
 	pipe := s.base.Pipeline()
 	var memory *redis.StringCmd
 	if !s.cluster {
 		memory = pipe.Info(ctx, "memory")
 	}
-	var targets [tracking.Shards]*redis.MapStringStringCmd
-	var counts [tracking.Shards]*redis.SliceCmd
-	for i, shard := range shardPrefix {
+	targets := make([]*redis.MapStringStringCmd, len(shards))
+	counts := make([]*redis.SliceCmd, len(shards))
+	for i, shard := range shards {
 		targets[i] = pipe.HGetAll(ctx, openKey(shard))
 		if len(fields) > 0 {
 			counts[i] = pipe.HMGet(ctx, tenantsKey(shard), fields...)
 		}
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	for i := range shardPrefix {
+	for i := range shards {
 		if err := targets[i].Err(); err != nil {
 			return out, unavailable("count the backlog", err)
 		}
@@ -59,6 +65,27 @@ func (s *Store) Backlog(ctx context.Context, tenants []tracking.TenantRef) (trac
 		out.Memory = s.fullest(ctx)
 	}
 	return out, nil
+}
+
+// openShards gives the shards that have deliveries which are not final: on a system with
+// little to do hardly any has, and one command tells. In a cluster, where it would take one
+// for each, it gives all.
+func (s *Store) openShards(ctx context.Context) ([]string, error) {
+	if s.cluster {
+		return shardPrefix[:], nil
+	}
+	keys := make([]string, len(shardPrefix))
+	for i, shard := range shardPrefix {
+		keys[i] = openKey(shard)
+	}
+	open, err := presentScript.Run(ctx, s.base, keys).StringSlice()
+	if err != nil {
+		return nil, err
+	}
+	for i, key := range open {
+		open[i] = strings.TrimSuffix(key, openKey(""))
+	}
+	return open, nil
 }
 
 func memoryOf(info *redis.StringCmd) tracking.Memory {

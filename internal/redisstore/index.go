@@ -181,9 +181,13 @@ func (s *Store) PlanSource(ctx context.Context, hash string) ([]byte, error) {
 
 // OpenPlans implements tracking.Store.
 func (s *Store) OpenPlans(ctx context.Context) (map[tracking.PlanRef]int, error) {
+	shards, err := s.openShards(ctx)
+	if err != nil {
+		return nil, unavailable("count open deliveries", err)
+	}
 	pipe := s.base.Pipeline()
-	var counts [tracking.Shards]*redis.MapStringStringCmd
-	for i, shard := range shardPrefix {
+	counts := make([]*redis.MapStringStringCmd, len(shards))
+	for i, shard := range shards {
 		counts[i] = pipe.HGetAll(ctx, openKey(shard))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {

@@ -7,7 +7,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local out = {string.format('%d', now)}
 local left = tonumber(ARGV[2])
-for _, key in ipairs(KEYS) do
+for _, key in ipairs(present()) do
   if left <= 0 then break end
   local rows = redis.call('ZRANGEBYSCORE', key, '-inf', now - ARGV[1], 'WITHSCORES', 'LIMIT', 0, left)
   local shard = string.match(key, '^(.-})') .. ':'

@@ -23,6 +23,8 @@ var (
 	claimSource string
 	//go:embed apply.lua
 	applySource string
+	//go:embed present.lua
+	presentSource string
 	//go:embed overdue.lua
 	overdueSource string
 	//go:embed abandoned.lua
@@ -37,9 +39,10 @@ var (
 	acceptScript    = redis.NewScript(countSource + acceptSource)
 	claimScript     = redis.NewScript(countSource + claimSource)
 	applyScript     = redis.NewScript(countSource + finishSource + applySource)
-	overdueScript   = redis.NewScript(overdueSource)
-	abandonedScript = redis.NewScript(abandonedSource)
-	waitingScript   = redis.NewScript(waitingSource)
+	overdueScript   = redis.NewScript(presentSource + overdueSource)
+	abandonedScript = redis.NewScript(presentSource + abandonedSource)
+	waitingScript   = redis.NewScript(presentSource + waitingSource)
+	presentScript   = redis.NewScript(presentSource + "return present()")
 	touchScript     = redis.NewScript(countSource + touchSource)
 	beatScript      = redis.NewScript(beatSource)
 )

@@ -25,7 +25,7 @@ local function look(key, id)
   return true, left > 0
 end
 
-for _, key in ipairs(KEYS) do
+for _, key in ipairs(present()) do
   local from, more = 0, left > 0
   while more do
     local ids = redis.call('LRANGE', key, from, from + 31)
