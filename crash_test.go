@@ -83,6 +83,7 @@ func TestTaskHandedToASecondWorker(t *testing.T) {
 	tx.LRem(ctx, queue+"active", 0, tasks[0])
 	tx.HSet(ctx, queue+"t:"+tasks[0], "state", "pending")
 	tx.LPush(ctx, queue+"pending", tasks[0])
+	tx.Publish(ctx, "hg:wake", "target") // as for whatever is queued
 	if _, err := tx.Exec(ctx); err != nil {
 		t.Fatal(err)
 	}

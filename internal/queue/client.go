@@ -32,6 +32,9 @@ const taskTimeout = 30 * time.Minute
 // gives up is found by the reconciler.
 const infraRetries = 50
 
+// maxRetryDelay is the longest time between two of them.
+const maxRetryDelay = 10 * time.Second
+
 // Client queues tasks.
 type Client struct {
 	rdb, base redis.UniversalClient

@@ -178,7 +178,7 @@ func (f *feed) write(ctx context.Context, lots []lot, errs []error) {
 			wave.Go(func() { errs[i] = enqueueScript.Run(ctx, f.rdb, keys, args...).Err() })
 		}
 		wave.Wait()
-		_ = f.wake(ctx, targets) // a worker that is not woken looks within a second
+		_ = f.wake(ctx, targets) // a worker that is not woken looks within idleLook
 		return
 	}
 	pipe := f.rdb.Pipeline()

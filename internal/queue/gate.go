@@ -13,8 +13,8 @@ import (
 // gate holds an asynq server's look at its queues. asynq polls: with a short interval an
 // empty queue costs hundreds of commands a second, with a long one a task waits half a
 // second. The gate sits in the Redis client given to the server (gated.go) and, once every
-// lane was found empty, holds the next look until a task was queued or idleLook has passed. It also holds every look for
-// as long as the target's valve is shut.
+// lane was found empty, holds the next look until a task was queued or idleLook has passed.
+// It also holds every look for as long as the target's valve is shut.
 //
 // It sits before the dequeue, so that nothing is taken out and no slot is held.
 type gate struct {
@@ -28,6 +28,8 @@ type gate struct {
 
 	staleAfter time.Duration // staleLook; tests wait for less
 
+	forwards forwards // looks for tasks whose time has come
+
 	holds   atomic.Int64 // empty looks held so far
 	signals atomic.Int64 // holds ended by a signal
 
@@ -40,22 +42,24 @@ type gate struct {
 	out   int                  // tasks that asynq was given and that have not ended
 }
 
-// idleLook is how long an empty queue is left alone without a signal: what bounds the
-// delay of scheduled tasks that became due, and of a signal that was lost.
-const idleLook = time.Second
+// idleLook is how long an empty queue is left alone without a signal. Whatever is queued
+// comes with one; this bounds the delay of a task whose signal was lost, or that somebody
+// has put there by hand.
+const idleLook = 5 * time.Second
 
 // errorPause keeps asynq from spinning while Redis is away.
 const errorPause = 200 * time.Millisecond
 
 // staleLook is how long a look may be held and still be made. asynq fixes the lease of
 // what it will find before it looks (30 s), so that a task found by a look that was held
-// for longer would be taken for one of a dead worker.
+// for longer would be taken for one of a dead worker (leaseLeft).
 const staleLook = 10 * time.Second
 
 func newGate(lanes, slots int, valve Valve) *gate {
 	g := &gate{
 		lanes: lanes, slots: slots, valve: valve, signal: make(chan struct{}, 1),
 		staleAfter: staleLook, rests: map[string]time.Time{},
+		forwards: forwards{next: map[string]time.Time{}},
 	}
 	g.over, g.end = context.WithCancel(context.Background())
 	return g
@@ -141,6 +145,7 @@ const (
 
 // enter waits until a lane may be looked at.
 func (g *gate) enter(lane string, begun bool) verdict {
+	since := time.Now()
 	g.mu.Lock()
 	idle, passOver := g.empty >= g.lanes, g.stale > 0
 	g.mu.Unlock()
@@ -156,8 +161,7 @@ func (g *gate) enter(lane string, begun bool) verdict {
 		clear(g.rests)
 		g.mu.Unlock()
 	}
-	since := time.Now()
-	if g.resting(lane, since) {
+	if g.resting(lane, time.Now()) {
 		return barred
 	}
 	switch {

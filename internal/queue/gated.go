@@ -10,7 +10,7 @@ import (
 
 // gated is the client of an asynq server. Its looks at queues go through the gate, and by
 // the plain client: a look is waited for by all slots, and must not stand behind others'
-// commands. Its other scripts share pipelines with those of concurrent runs.
+// commands. Its looks for tasks whose time has come are thinned out (forward.go). Its other scripts share pipelines with those of concurrent runs.
 type gated struct {
 	redis.UniversalClient
 	scripts redis.UniversalClient
@@ -19,16 +19,22 @@ type gated struct {
 
 // EvalSha runs a script that the server has.
 func (c gated) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	if isDequeue(keys) {
+	switch {
+	case isDequeue(keys):
 		return c.dequeue(ctx, keys, args)
+	case isForward(keys):
+		return c.forward(ctx, keys, func() *redis.Cmd { return c.scripts.EvalSha(ctx, sha, keys, args...) })
 	}
 	return c.scripts.EvalSha(ctx, sha, keys, args...)
 }
 
 // Eval runs a script that the server has lost.
 func (c gated) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
-	if isDequeue(keys) {
+	switch {
+	case isDequeue(keys):
 		return c.dequeue(ctx, keys, args)
+	case isForward(keys):
+		return c.forward(ctx, keys, func() *redis.Cmd { return c.scripts.Eval(ctx, script, keys, args...) })
 	}
 	return c.scripts.Eval(ctx, script, keys, args...)
 }
@@ -58,7 +64,7 @@ func isDequeue(keys []string) bool {
 
 const pendingSuffix = "}:pending"
 
-// laneOf gives the queue that a dequeue is for.
+// laneOf gives the queue whose pending list is the first key.
 func laneOf(keys []string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(keys[0], "asynq:{"), pendingSuffix)
 }

@@ -20,6 +20,8 @@ func TestMain(m *testing.M) { testenv.Leaks(m) }
 var bodies = map[string]func(t *testing.T, rdb redis.UniversalClient){
 	"GateRecognisesDequeue":     testGateRecognisesDequeue,
 	"GateHoldsEmptyLooks":       testGateHoldsEmptyLooks,
+	"ForwardIsRecognised":       testForwardIsRecognised,
+	"DueTaskIsASignal":          testDueTaskIsASignal,
 	"TaskReachesHandler":        testTaskReachesHandler,
 	"EnqueueTwiceRunsOnce":      testEnqueueTwiceRunsOnce,
 	"OldestPending":             testOldestPending,

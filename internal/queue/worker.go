@@ -73,10 +73,15 @@ func NewWorker(o Options) *Worker {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &Worker{o: o, ctx: ctx, cancel: cancel, room: new(room), servers: map[string]*server{}}
 	w.sub = o.Redis.Subscribe(ctx, wakeChannel)
-	messages := w.sub.Channel()
+	messages := w.sub.ChannelWithSubscriptions()
 	w.done.Go(func() {
 		for m := range messages {
-			w.wake(strings.Fields(m.Payload))
+			switch m := m.(type) {
+			case *redis.Message:
+				w.wake(strings.Fields(m.Payload))
+			case *redis.Subscription: // after a lost connection; signals were lost with it
+				w.wake(w.Targets())
+			}
 		}
 	})
 	return w
@@ -131,9 +136,13 @@ func (w *Worker) newServer(target string, concurrency int) *server {
 		// The gate paces empty looks; asynq's own pause only has to be short.
 		TaskCheckInterval:        time.Millisecond,
 		DelayedTaskCheckInterval: time.Second,
+		JanitorInterval:          time.Minute, // none of our tasks is kept once it is completed
 		ShutdownTimeout:          w.o.Grace,
-		RetryDelayFunc:           func(n int, _ error, _ *asynq.Task) time.Duration { return time.Duration(min(n+1, 10)) * time.Second },
+		RetryDelayFunc: func(n int, _ error, _ *asynq.Task) time.Duration {
+			return min(time.Duration(n+1)*time.Second, maxRetryDelay)
+		},
 		ErrorHandler: asynq.ErrorHandlerFunc(func(ctx context.Context, _ *asynq.Task, err error) {
+			g.forwards.failed(time.Now())
 			id, _ := asynq.GetTaskID(ctx)
 			log.WarnContext(ctx, "task will be run again", "task", id, "error", err)
 		}),
