@@ -15,6 +15,9 @@ import (
 // idleTargets is how many targets the idle system has.
 const idleTargets = 20
 
+// idleSpan is how long commands are counted: some come every five seconds only.
+const idleSpan = 5 * time.Second
+
 // twentyTargets adds to the usual targets a route with all that are missing.
 func twentyTargets() string {
 	targets, route := benchTargets, "- name: others\n  match: POST /others/:id\n  auth: {any: [bench]}\n  targets:\n"
@@ -44,7 +47,7 @@ func commands(ctx context.Context, o options, binaries world.Binaries) ([]Figure
 	say("commands: %d rounds with nothing to do", o.rounds())
 	var perSecond, processor, server []float64
 	for round := range o.rounds() + 1 {
-		got, err := loadOver(ctx, c.pid, c.world.Redis.PID(), c.world.Redis.Client, 2*time.Second)
+		got, err := loadOver(ctx, c.pid, c.world.Redis.PID(), c.world.Redis.Client, idleSpan)
 		if err != nil {
 			return nil, err
 		}
@@ -52,7 +55,7 @@ func commands(ctx context.Context, o options, binaries world.Binaries) ([]Figure
 			perSecond, processor, server = append(perSecond, got.commands), append(processor, got.worker), append(server, got.redis)
 		}
 	}
-	top, err := s.topLevel(c, 5*time.Second)
+	top, err := s.topLevel(c, idleSpan)
 	if err != nil {
 		return nil, err
 	}
