@@ -12,39 +12,14 @@ import (
 )
 
 var (
-	//go:embed join.lua
-	joinSource string
 	//go:embed seal.lua
 	sealSource string
 	//go:embed board.lua
 	boardSource string
 
-	joinScript  = redis.NewScript(joinSource)
 	sealScript  = redis.NewScript(sealSource)
 	boardScript = redis.NewScript(boardSource)
 )
-
-// Join implements tracking.Store.
-func (s *Store) Join(ctx context.Context, ref tracking.Ref, g tracking.Gathering) (joined tracking.Joined, err error) {
-	shard, err := keysOf(g.Candidate)
-	if err != nil {
-		return joined, err
-	}
-	value, err := encode(g.Batch())
-	if err != nil {
-		return joined, err
-	}
-	keys := []string{recordKey(shard, g.Candidate), gatheringKey(shard), dueKey(shard), openKey(shard)}
-	answer, err := s.run(ctx, joinScript, keys, ref.Tracking, ref.Target, g.Candidate, openField(ref.Target, g.Plan),
-		targetFields([]tracking.TargetRef{{Name: ref.Target}})[1], millis(g.Retention)+" 0", value, g.Until.UnixMilli(), g.MaxRecords, g.Size, g.MaxBytes).StringSlice()
-	if err != nil {
-		return joined, unavailable("join a batch", err)
-	}
-	return tracking.Joined{
-		Batch: tracking.Ref{Tracking: answer[0], Target: ref.Target}, Seq: int(atoi64(answer[1])),
-		Began: answer[2] == "1", Full: answer[3] == "1",
-	}, nil
-}
 
 // Seal implements tracking.Store.
 func (s *Store) Seal(ctx context.Context, batch tracking.Ref) ([]string, error) {

@@ -59,6 +59,7 @@ type Store struct {
 	base    redis.UniversalClient
 	cluster bool
 	waiters *waiters
+	joins   joins
 	acks    *acks         // nil: the master alone is enough
 	deadFor time.Duration // how long a dead letter is kept
 }
@@ -66,7 +67,7 @@ type Store struct {
 // New makes a store. rdb may be an auto-pipelining client over base, or base itself.
 func New(rdb, base redis.UniversalClient) *Store {
 	_, cluster := base.(*redis.ClusterClient)
-	return &Store{rdb: rdb, base: base, cluster: cluster, waiters: newWaiters(base), deadFor: tracking.DeadLetterRetention}
+	return &Store{rdb: rdb, base: base, cluster: cluster, waiters: newWaiters(base), joins: joins{waiting: map[joinKind][]*joining{}}, deadFor: tracking.DeadLetterRetention}
 }
 
 // Close ends the store's subscription. The clients stay the caller's.
