@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"headgate/dispatch/fault"
@@ -186,37 +185,27 @@ func (r *Runner) settle(ctx context.Context, t Task, claimed *tracking.Claimed, 
 // settleHold is the claim on a batch for settling one page.
 const settleHold = 30 * time.Second
 
-// settledAtOnce is how many members are written down at a time: they share round trips.
-const settledAtOnce = 64
-
 func (r *Runner) settlePage(ctx context.Context, members []tracking.Member, batch tracking.Delivery, now time.Time) error {
-	var wave sync.WaitGroup
-	slots := make(chan struct{}, settledAtOnce)
-	errs := make([]error, len(members))
-	for i, m := range members {
+	ends := make([]tracking.Change, 0, len(members))
+	for _, m := range members {
 		if m.Stands != tracking.Aboard {
 			continue
 		}
-		slots <- struct{}{}
-		wave.Go(func() {
-			defer func() { <-slots }()
-			var err error
-			if m.Delivery.Phase == tracking.Gathered {
-				err = r.release(ctx, m) // it was not sent
-			} else {
-				err = r.Store.Apply(ctx, m.Ref, m.Delivery.Fence, tracking.MemberEnd(m.Delivery, batch, now))
+		if m.Delivery.Phase == tracking.Gathered { // it was not sent
+			if err := r.release(ctx, m); err != nil && !moved(err) {
+				return err
 			}
-			if !moved(err) {
-				errs[i] = err
-			}
+			continue
+		}
+		ends = append(ends, tracking.Change{
+			Tracking: m.Tracking, Expect: m.Delivery.Fence, Next: tracking.MemberEnd(m.Delivery, batch, now),
 		})
 	}
-	wave.Wait()
-	return errors.Join(errs...)
+	return r.Store.ApplyAll(ctx, members[0].Target, ends)
 }
 
 // pageOfMembers bounds what is held of a batch at a time besides its records.
-const pageOfMembers = 500
+const pageOfMembers = 1000
 
 // pages gives the IDs in pages.
 func pages(ids []string) func(yield func([]string) bool) {

@@ -62,6 +62,13 @@ type Member struct {
 	Stands   Standing
 }
 
+// Change replaces one delivery, provided that its fence is still the expected one.
+type Change struct {
+	Tracking string
+	Expect   Fence
+	Next     Delivery
+}
+
 // BatchLook is how often a delivery that a batch holds is looked at: what moves it is the
 // batch, and only that its record was lost must be found out some time.
 const BatchLook = 10 * time.Minute
@@ -87,6 +94,9 @@ type Batches interface {
 	// Board reads members, in the order of ids. With send, those that still only collect
 	// are held by the batch from now on, as by a run, and payloads are read too.
 	Board(ctx context.Context, batch Ref, ids []string, send bool) ([]Member, error)
+	// ApplyAll does what Apply does, for deliveries of one target. One whose fence is not
+	// the expected one stays as it is, and is no error.
+	ApplyAll(ctx context.Context, target string, changes []Change) error
 	// Settled takes members off the list.
 	Settled(ctx context.Context, batch Ref, ids []string) error
 }

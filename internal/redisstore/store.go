@@ -21,8 +21,6 @@ var (
 	acceptSource string
 	//go:embed claim.lua
 	claimSource string
-	//go:embed apply.lua
-	applySource string
 	//go:embed present.lua
 	presentSource string
 	//go:embed overdue.lua
@@ -38,7 +36,6 @@ var (
 
 	acceptScript    = redis.NewScript(countSource + acceptSource)
 	claimScript     = redis.NewScript(countSource + claimSource)
-	applyScript     = redis.NewScript(countSource + finishSource + applySource)
 	overdueScript   = redis.NewScript(presentSource + overdueSource)
 	abandonedScript = redis.NewScript(presentSource + abandonedSource)
 	waitingScript   = redis.NewScript(presentSource + waitingSource)
@@ -155,50 +152,6 @@ func (s *Store) Claim(ctx context.Context, ref tracking.Ref, seq int, run string
 		return nil, err
 	}
 	return out, nil
-}
-
-// Apply implements tracking.Store.
-func (s *Store) Apply(ctx context.Context, ref tracking.Ref, expect tracking.Fence, next tracking.Delivery) error {
-	shard, err := keysOf(ref.Tracking)
-	if err != nil {
-		return err
-	}
-	if err := tracking.CheckNext(expect, next); err != nil {
-		return err
-	}
-	value, err := encode(next)
-	if err != nil {
-		return err
-	}
-	drop, dead := 0, 0
-	switch next.State {
-	case tracking.Succeeded, tracking.Warned:
-		if !next.KeepPayload {
-			drop = 1
-		}
-	case tracking.Failed:
-		if !tracking.IsBatch(ref.Tracking) { // its members are the dead letters
-			dead = 1
-		}
-	default:
-	}
-	due := next.NextAt.UnixMilli()
-	if next.Phase == tracking.Gathered {
-		due = tracking.BatchLook.Milliseconds()
-	}
-	id := ref.Tracking
-	keys := []string{recordKey(shard, id), payloadKey(shard, id), dueKey(shard), queuedKey(shard, ref.Target), openKey(shard), deadKey(shard), tenantsKey(shard), runningKey(shard)}
-	answer, err := s.run(ctx, applyScript, keys, id, ref.Target, expect.Seq, orDash(expect.Token), value,
-		letter(next), due, openField(ref.Target, next.Plan), drop, dead, millis(s.deadFor)).Text()
-	switch {
-	case err != nil:
-		return unavailable("apply event", err)
-	case answer == "fenced":
-		return tracking.ErrFenced
-	case answer == "gone":
-		return tracking.ErrNotFound
-	}
-	return nil
 }
 
 // Load implements tracking.Store.

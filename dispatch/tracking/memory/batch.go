@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -89,6 +90,17 @@ func (s *Store) Board(_ context.Context, batch tracking.Ref, ids []string, send 
 		}
 	}
 	return out, nil
+}
+
+// ApplyAll implements tracking.Store.
+func (s *Store) ApplyAll(ctx context.Context, target string, changes []tracking.Change) error {
+	for _, c := range changes {
+		err := s.Apply(ctx, tracking.Ref{Tracking: c.Tracking, Target: target}, c.Expect, c.Next)
+		if err != nil && !errors.Is(err, tracking.ErrFenced) && !errors.Is(err, tracking.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Settled implements tracking.Store.

@@ -19,6 +19,7 @@ var batchRules = map[string]func(*testing.T, tracking.Store){
 	"a run that is joining is seen":                batchJoining,
 	"a member that was taken over has left":        batchLeft,
 	"members that are settled leave the list":      batchSettled,
+	"members end together, each by its own fence":  batchEnds,
 	"a batch that failed is no dead letter":        batchFails,
 	"a delivery held by a batch cannot be claimed": batchHolds,
 	"touch puts a member off for long":             batchTouch,
@@ -288,6 +289,32 @@ func batchSettled(t *testing.T, s tracking.Store) {
 	must(t, s.Apply(t.Context(), batch.Batch, c.Delivery.Fence, tracking.SettledBatch(c.Delivery, c.Now)))
 	if d := load(t, s, batch.Batch.Tracking).Deliveries[target]; d.State != tracking.Succeeded || where(t, s, batch.Batch) != "" {
 		t.Errorf("the batch ended as %+v in %q", d, where(t, s, batch.Batch))
+	}
+}
+
+func batchEnds(t *testing.T, s tracking.Store) {
+	target := unique("mail")
+	g := gathering(t, target, 1000)
+	var batch tracking.Ref
+	for range 150 {
+		_, j := joined(t, s, target, again(t, target, g))
+		batch = j.Batch
+	}
+	members := board(t, s, batch, true)
+	must(t, s.Apply(t.Context(), members[7].Ref, members[7].Delivery.Fence, tracking.TakeOver(members[7].Delivery)))
+	end := tracking.Delivery{Verdict: tracking.Failed, Message: "no"}
+	changes := make([]tracking.Change, len(members))
+	for i, m := range members {
+		changes[i] = tracking.Change{Tracking: m.Tracking, Expect: m.Delivery.Fence, Next: tracking.MemberEnd(m.Delivery, end, time.Now())}
+	}
+	for range 2 { // repeated, it changes nothing
+		must(t, s.ApplyAll(t.Context(), target, changes))
+	}
+	for i, m := range members {
+		d := load(t, s, m.Tracking).Deliveries[target]
+		if want := i != 7; d.State.Final() != want || (d.Message == "no") != want || (where(t, s, m.Ref) == "") != want {
+			t.Errorf("member %d is %+v in %q", i, d, where(t, s, m.Ref))
+		}
 	}
 }
 
