@@ -125,7 +125,7 @@ type Limits struct {
 
 // Telemetry is what the process tells about itself.
 type Telemetry struct {
-	Log Log `yaml:"log" json:"log" jsonschema_description:"The log on standard error."`
+	Log Log `yaml:"log" json:"log" jsonschema_description:"The log on standard error. Lines below a warning that follow others closely are written together, 0.1 s later at most."`
 }
 
 // Log configures the log.
