@@ -15,6 +15,7 @@ type gated struct {
 	redis.UniversalClient
 	scripts redis.UniversalClient
 	gate    *gate
+	done    *dones
 }
 
 // EvalSha runs a script that the server has.
@@ -24,6 +25,9 @@ func (c gated) EvalSha(ctx context.Context, sha string, keys []string, args ...a
 		return c.dequeue(ctx, keys, args)
 	case isForward(keys):
 		return c.forward(ctx, keys, func() *redis.Cmd { return c.scripts.EvalSha(ctx, sha, keys, args...) })
+	}
+	if isDone(keys) {
+		return c.done.take(ctx, c.scripts, keys, args)
 	}
 	return c.scripts.EvalSha(ctx, sha, keys, args...)
 }
@@ -35,6 +39,9 @@ func (c gated) Eval(ctx context.Context, script string, keys []string, args ...a
 		return c.dequeue(ctx, keys, args)
 	case isForward(keys):
 		return c.forward(ctx, keys, func() *redis.Cmd { return c.scripts.Eval(ctx, script, keys, args...) })
+	}
+	if isDone(keys) {
+		return c.done.take(ctx, c.scripts, keys, args)
 	}
 	return c.scripts.Eval(ctx, script, keys, args...)
 }

@@ -44,7 +44,7 @@ func testLotIsTakenAsAsynqTakes(t *testing.T, rdb redis.UniversalClient) {
 		enqueue(t, c, m)
 	}
 	g := newGate(3, 4, open{})
-	if _, ok := lookedAt(t, gated{rdb, rdb, g}, "lots"); !ok || g.stock.len() != 1 {
+	if _, ok := lookedAt(t, gated{rdb, rdb, g, newDones()}, "lots"); !ok || g.stock.len() != 1 {
 		t.Fatalf("%d in stock, want one to be given and one kept", g.stock.len())
 	}
 	want := stateOf(t, rdb, dispatch.Task{Ref: ref("plain"), Seq: 1})
@@ -86,7 +86,7 @@ func testLotGoesBack(t *testing.T, rdb redis.UniversalClient) {
 		enqueue(t, c, task(seq))
 	}
 	g := newGate(3, 3, open{})
-	client := gated{rdb, rdb, g}
+	client := gated{rdb, rdb, g, newDones()}
 	if _, ok := lookedAt(t, client, "crm.resume"); !ok { // seq 2 to 4
 		t.Fatal("nothing was taken out")
 	}

@@ -34,6 +34,8 @@ var bodies = map[string]func(t *testing.T, rdb redis.UniversalClient){
 	"EnsureGoesByTheRecord":     testEnsureGoesByTheRecord,
 	"LotIsTakenAsAsynqTakes":    testLotIsTakenAsAsynqTakes,
 	"LotGoesBack":               testLotGoesBack,
+	"DoneIsRecognised":          testDoneIsRecognised,
+	"DoneByItself":              testDoneByItself,
 }
 
 func TestOnOneServer(t *testing.T) {
@@ -87,7 +89,7 @@ func testGateRecognisesDequeue(t *testing.T, rdb redis.UniversalClient) {
 	valve.open()
 	g := newGate(len(lanes("crm")), 4, valve)
 	defer g.release()
-	server := asynq.NewServerFromRedisClient(gated{rdb, rdb, g}, asynq.Config{Queues: lanes("crm"), LogLevel: asynq.FatalLevel, TaskCheckInterval: time.Millisecond})
+	server := asynq.NewServerFromRedisClient(gated{rdb, rdb, g, newDones()}, asynq.Config{Queues: lanes("crm"), LogLevel: asynq.FatalLevel, TaskCheckInterval: time.Millisecond})
 	if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { return nil })); err != nil {
 		t.Fatal(err)
 	}

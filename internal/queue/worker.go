@@ -127,7 +127,7 @@ func (w *Worker) newServer(target string, concurrency int) *server {
 		valve = w.o.Valve(target)
 	}
 	g := newGate(len(queues), concurrency, valve)
-	client := gated{roomy{w.o.Redis, w.room}, roomy{w.o.Shared, w.room}, g}
+	client := gated{roomy{w.o.Redis, w.room}, roomy{w.o.Shared, w.room}, g, newDones()}
 	log := w.o.Log.With("target", target)
 	return &server{gate: g, concurrency: concurrency, asynq: asynq.NewServerFromRedisClient(client, asynq.Config{
 		Concurrency: concurrency,
