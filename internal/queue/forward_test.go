@@ -21,7 +21,7 @@ import (
 func testForwardIsRecognised(t *testing.T, rdb redis.UniversalClient) {
 	g := newGate(len(lanes("crm")), 4, open{})
 	defer g.release()
-	server := asynq.NewServerFromRedisClient(gated{rdb, rdb, g}, asynq.Config{
+	server := asynq.NewServerFromRedisClient(gated{rdb, rdb, g, newDones()}, asynq.Config{
 		Queues: lanes("crm"), LogLevel: asynq.FatalLevel, TaskCheckInterval: time.Millisecond, DelayedTaskCheckInterval: 10 * time.Millisecond,
 	})
 	if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { return nil })); err != nil {
@@ -101,7 +101,7 @@ func TestForwardsArePaced(t *testing.T) {
 		"not answered":                        {"asynq:{crm}:retry", 0, errors.New("away"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client := gated{rdb, rdb, newGate(3, 4, open{})}
+			client := gated{rdb, rdb, newGate(3, 4, open{}), newDones()}
 			looks := 0
 			for range 2 {
 				cmd := client.forward(t.Context(), []string{c.set, "asynq:{crm}:pending"}, func() *redis.Cmd {
