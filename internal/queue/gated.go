@@ -25,8 +25,7 @@ func (c gated) EvalSha(ctx context.Context, sha string, keys []string, args ...a
 		return c.dequeue(ctx, keys, args)
 	case isForward(keys):
 		return c.forward(ctx, keys, func() *redis.Cmd { return c.scripts.EvalSha(ctx, sha, keys, args...) })
-	}
-	if isDone(keys) {
+	case isDone(keys):
 		return c.done.take(ctx, c.scripts, keys, args)
 	}
 	return c.scripts.EvalSha(ctx, sha, keys, args...)
@@ -39,8 +38,7 @@ func (c gated) Eval(ctx context.Context, script string, keys []string, args ...a
 		return c.dequeue(ctx, keys, args)
 	case isForward(keys):
 		return c.forward(ctx, keys, func() *redis.Cmd { return c.scripts.Eval(ctx, script, keys, args...) })
-	}
-	if isDone(keys) {
+	case isDone(keys):
 		return c.done.take(ctx, c.scripts, keys, args)
 	}
 	return c.scripts.Eval(ctx, script, keys, args...)
