@@ -146,7 +146,7 @@ func (a *App) make(ctx context.Context) (err error) {
 
 func (a *App) build() error {
 	client := queue.NewClient(a.conn.Shared, a.conn.Base, a.log)
-	a.onStop("queueing", func(context.Context) error { client.Close(); return nil })
+	a.onStop("queueing", client.Close)
 	a.plans = dispatch.NewPlans(func() map[string]*target.Plan { return a.table.Load().Plans() }, a.store)
 	a.operator = &dispatch.Operator{Store: a.store, Queue: client, Plans: a.plans, Log: a.log}
 	// First, so that it answers until everything else has stopped.

@@ -61,8 +61,9 @@ var _ dispatch.Queue = (*Client)(nil)
 // Submit implements dispatch.Queue.
 func (c *Client) Submit(tasks ...dispatch.Task) { c.feed.add(tasks, nil) }
 
-// Close returns when everything that was submitted has been queued, or could not be.
-func (c *Client) Close() { c.feed.drained() }
+// Close returns when everything that was submitted has been queued, or could not be, and
+// soon after ctx has ended: then with its error, and what is left is for the due rows.
+func (c *Client) Close(ctx context.Context) error { return c.feed.drained(ctx) }
 
 // Enqueue implements dispatch.Queue.
 func (c *Client) Enqueue(ctx context.Context, tasks ...dispatch.Task) error {

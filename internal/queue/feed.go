@@ -106,13 +106,39 @@ func (f *feed) run() {
 	}
 }
 
-// drained waits until nothing is waiting or on its way.
-func (f *feed) drained() {
+// drained waits until nothing is waiting or on its way. When ctx ends before, what still
+// waits is given up: the due rows have it.
+func (f *feed) drained(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for f.running {
+			f.room.Wait()
+		}
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	f.giveUp(ctx.Err())
+	<-ended // one round trip more at most
+	return ctx.Err()
+}
+
+func (f *feed) giveUp(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.running {
-		f.room.Wait()
+	for _, items := range f.waiting {
+		for _, it := range items {
+			if it.done != nil {
+				it.done.end(err)
+			}
+		}
 	}
+	f.waiting, f.count = map[string][]item{}, 0
 }
 
 // lot is some tasks of one queue.

@@ -1,9 +1,11 @@
 package queue
 
 import (
+	"context"
 	"log/slog"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
@@ -24,7 +26,7 @@ func TestFeedWritesWhatAsynqWrites(t *testing.T) {
 	}
 	c := NewClient(ours, ours, slog.New(slog.DiscardHandler))
 	c.Submit(tasks...)
-	c.Close()
+	closed(t, c)
 	asynqs := asynq.NewClientFromRedisClient(theirs)
 	for _, task := range tasks {
 		if _, err := asynqs.Enqueue(asynq.NewTask(taskType, nil), asynq.TaskID(taskID(task)), asynq.Queue(lane(task)),
@@ -103,7 +105,7 @@ func TestFeedQueuesAllOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.Close()
+	closed(t, c)
 	n := int64(0)
 	for _, list := range rdb.Keys(t.Context(), "asynq:*:pending").Val() {
 		n += rdb.LLen(t.Context(), list).Val()
@@ -126,5 +128,34 @@ func TestFeedWithoutRedis(t *testing.T) {
 		t.Error("a task counts as queued without a Redis")
 	}
 	c.Submit(task(2))
-	c.Close()
+	closed(t, c)
+}
+
+func closed(t *testing.T, c *Client) {
+	t.Helper()
+	if err := c.Close(t.Context()); err != nil {
+		t.Errorf("what was submitted is not queued: %v", err)
+	}
+}
+
+// Stopping does not wait for a Redis that says nothing.
+func TestFeedGivesUpWhenStopped(t *testing.T) {
+	server := testenv.Redis(t)
+	c := NewClient(server.Client(t), server.Client(t), slog.New(slog.DiscardHandler))
+	c.Submit(task(1))
+	closed(t, c)
+	server.Pause()
+	defer server.Resume()
+	for seq := range 3 * feedLot {
+		c.Submit(task(seq))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := c.Close(ctx); err == nil {
+		t.Error("all is queued, says Close")
+	}
+	if took := time.Since(began); took > 2*feedPatience {
+		t.Errorf("stopping took %v", took)
+	}
 }
