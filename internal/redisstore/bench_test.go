@@ -1,9 +1,12 @@
 package redisstore
 
 import (
+	"context"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"headgate/dispatch/tracking"
 	"headgate/internal/testenv"
@@ -20,6 +23,26 @@ func benchStore(b *testing.B, auto bool) *Store {
 	return s
 }
 
+// reportProcessor reports how much of its processor Redis has used for each operation.
+func reportProcessor(b *testing.B, s *Store) func() {
+	b.Helper()
+	used := func() (sum float64) {
+		info := s.base.(*redis.Client).InfoMap(context.Background(), "cpu").Item("CPU", "used_cpu_user")
+		user, err := strconv.ParseFloat(info, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		info = s.base.(*redis.Client).InfoMap(context.Background(), "cpu").Item("CPU", "used_cpu_sys")
+		system, err := strconv.ParseFloat(info, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return user + system
+	}
+	before := used()
+	return func() { b.ReportMetric((used()-before)*1e6/float64(b.N), "redis-µs/op") }
+}
+
 func BenchmarkAccept(b *testing.B) {
 	for name, auto := range faces {
 		b.Run("sequential/"+name, func(b *testing.B) {
@@ -30,6 +53,7 @@ func BenchmarkAccept(b *testing.B) {
 		})
 		b.Run("parallel-64/"+name, func(b *testing.B) {
 			s := benchStore(b, auto)
+			defer reportProcessor(b, s)()
 			b.SetParallelism(32)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
