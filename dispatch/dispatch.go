@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -19,14 +18,13 @@ import (
 type Dispatcher struct {
 	store tracking.Store
 	queue Queue
-	log   *slog.Logger
 	saved sync.Map // plan hash -> time.Time when it was last saved
 	room  *Admission
 }
 
 // NewDispatcher makes a dispatcher.
-func NewDispatcher(store tracking.Store, queue Queue, log *slog.Logger) *Dispatcher {
-	return &Dispatcher{store: store, queue: queue, log: log}
+func NewDispatcher(store tracking.Store, queue Queue) *Dispatcher {
+	return &Dispatcher{store: store, queue: queue}
 }
 
 // Admit has a ask for room before anything of a request is written; without it there

@@ -124,7 +124,7 @@ func newWorld(t *testing.T, events ...tracking.Event) *world {
 // rewire makes the parts anew, on the world's store.
 func (w *world) rewire() {
 	log := slog.New(slog.DiscardHandler)
-	w.dispatcher = dispatch.NewDispatcher(w.store, w.queue, log)
+	w.dispatcher = dispatch.NewDispatcher(w.store, w.queue)
 	w.runner = &dispatch.Runner{
 		Store: w.store, Queue: w.queue, Engine: w.steps, Log: log, Owner: dispatch.NewOwner(w.store, log),
 		Plans: dispatch.NewPlans(func() map[string]*target.Plan { return w.live }, w.store),

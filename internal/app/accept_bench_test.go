@@ -111,7 +111,7 @@ func serveNothing(b *testing.B) (addr, token string) {
 	}
 	s := gateway.New(gateway.Options{
 		Table:    func() gateway.Table { return table },
-		Acceptor: dispatch.NewDispatcher(nothingStore{}, nothingQueue{}, log).Admit(&dispatch.Admission{Log: log}),
+		Acceptor: dispatch.NewDispatcher(nothingStore{}, nothingQueue{}).Admit(&dispatch.Admission{Log: log}),
 		Log:      log, Retention: time.Hour, Observe: obs.New().Request,
 	})
 	if err := s.Start(b.Context(), "127.0.0.1:0"); err != nil {

@@ -161,7 +161,7 @@ func (a *App) build() error {
 			return err
 		}
 		a.buildAdmission()
-		a.gateway = gateway.New(a.gatewayOptions(dispatch.NewDispatcher(a.store, client, a.log).Admit(a.room), limit))
+		a.gateway = gateway.New(a.gatewayOptions(dispatch.NewDispatcher(a.store, client).Admit(a.room), limit))
 	}
 	if a.o.Role != RoleGateway {
 		a.buildFlow()

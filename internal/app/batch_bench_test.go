@@ -52,7 +52,7 @@ func benchmarkBatch(b *testing.B, records int) {
 		b.Fatal(err)
 	}
 	tasks := queue.NewClient(conn.Shared, conn.Base, slog.New(slog.DiscardHandler))
-	queueMany(b, dispatch.NewDispatcher(store, tasks, log), plan)
+	queueMany(b, dispatch.NewDispatcher(store, tasks), plan)
 	engine := target.NewEngine(target.Outgoing{}, log)
 	b.Cleanup(engine.Close)
 	valves := flow.New(flow.Options{Store: redisstore.NewFlow(conn.Base), Worker: "bench", Log: log})

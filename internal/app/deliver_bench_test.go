@@ -53,7 +53,7 @@ func benchmarkDeliver(b *testing.B, slots int) {
 		b.Fatal(err)
 	}
 	tasks := queue.NewClient(conn.Shared, conn.Base, slog.New(slog.DiscardHandler))
-	queueMany(b, dispatch.NewDispatcher(store, tasks, log), plan)
+	queueMany(b, dispatch.NewDispatcher(store, tasks), plan)
 
 	engine := target.NewEngine(target.Outgoing{}, log)
 	b.Cleanup(engine.Close)

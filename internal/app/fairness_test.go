@@ -90,7 +90,7 @@ func newLine(t *testing.T, limits string) *line {
 		fanout: &dispatch.Fanout{Route: "contacts", Rule: tracking.DoneAll, Bindings: []dispatch.Binding{{Plan: plan}}},
 	}
 	tasks := queue.NewClient(conn.Shared, conn.Base, slog.New(slog.DiscardHandler))
-	l.dispatcher = dispatch.NewDispatcher(store, tasks, log)
+	l.dispatcher = dispatch.NewDispatcher(store, tasks)
 	runner := &dispatch.Runner{
 		Store: store, Queue: tasks, Engine: l.backend, Log: log, Owner: dispatch.NewOwner(store, log),
 		Plans: dispatch.NewPlans(func() map[string]*target.Plan { return map[string]*target.Plan{fairTarget: plan} }, store),

@@ -14,9 +14,9 @@ import (
 	"headgate/dispatch"
 )
 
-// taskType is the asynq type of all our tasks: each asks for one run of a delivery. It is short, and
-// so is all that asynq keeps of a task: with a message of more than 64 bytes Redis takes
-// more than twice the memory (hash-max-listpack-value).
+// taskType is the asynq type of all our tasks: each asks for one run of a delivery. It is
+// short, and so is all that asynq keeps of a task: with a message of more than 64 bytes
+// Redis takes more than twice the memory (hash-max-listpack-value).
 const taskType = "run"
 
 // wakeChannel carries the names of targets, separated by spaces, for which tasks were
