@@ -90,9 +90,7 @@ func cancelInEveryState(t *testing.T, r *rig) {
 	if keys, _ := r.keysSeen("crm", ids[1]); len(keys) != 0 {
 		t.Errorf("the backend saw what was canceled before it began: %v", keys)
 	}
-	for _, pattern := range []string{"hg:*:due", "hg:*:running", "hg:*:queued:*", "hg:*:open", "hg:*:tenants", "asynq:{*}:pending", "asynq:{*}:archived"} {
-		testenv.Eventually(t, 10*time.Second, func() bool { return len(r.keys(t, pattern)) == 0 }, "keys are left: "+pattern)
-	}
+	r.empty(t, "hg:*:due", "hg:*:running", "hg:*:queued:*", "hg:*:open", "hg:*:tenants", "asynq:{*}:pending", "asynq:{*}:archived")
 }
 
 func TestCancelForeign(t *testing.T) {

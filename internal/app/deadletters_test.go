@@ -298,7 +298,7 @@ func manyDeadLettersReplayed(t *testing.T, r *rig) {
 	if stats := crm.Stats(); stats.Requests != letters || stats.Duplicates != 0 {
 		t.Errorf("%d requests for %d letters, %d duplicates", stats.Requests, letters, stats.Duplicates)
 	}
-	if keys := r.keys(t, "hg:*:dead"); len(keys) != 0 {
-		t.Errorf("dead letters are left: %v", keys)
+	if keys, err := keysOf(t.Context(), r.rdb(t), "hg:*:dead"); err != nil || len(keys) != 0 {
+		t.Errorf("dead letters are left: %v, %v", keys, err)
 	}
 }

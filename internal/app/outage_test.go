@@ -80,8 +80,11 @@ func throughOutage(t *testing.T, r *rig, outage func(post func() error)) int {
 	})
 	// A request that did get a 202 is the same one when it is repeated.
 	each(16, requests, func(i int) {
-		if err := post(i); err != nil {
-			t.Errorf("repeat %d: %v", i, err)
+		for err := post(i); err != nil; err = post(i) {
+			if ctx.Err() != nil {
+				t.Errorf("repeat %d: %v", i, err)
+				return
+			}
 		}
 	})
 	t.Logf("%d of %d requests had to be repeated", repeated, requests)
