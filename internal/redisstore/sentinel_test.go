@@ -19,7 +19,7 @@ func TestSentinelFailOver(t *testing.T) {
 	addr := master.Sentinel(t)
 	watch := redis.NewSentinelClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = watch.Close() })
-	testenv.Eventually(t, 20*time.Second, func() bool {
+	testenv.Eventually(t, time.Minute, func() bool { // it asks every ten seconds
 		found, err := watch.Replicas(t.Context(), "main").Result()
 		return err == nil && len(found) == 1 && found[0]["master-link-status"] == "ok"
 	}, "the sentinel does not see the replica")
@@ -38,7 +38,7 @@ func TestSentinelFailOver(t *testing.T) {
 		t.Fatalf("%d replicas have the record: %v", n, err)
 	}
 	master.Kill()
-	testenv.Eventually(t, 30*time.Second, func() bool {
+	testenv.Eventually(t, time.Minute, func() bool {
 		_, err := store.Accept(t.Context(), request(t, "", "crm"))
 		return err == nil
 	}, "nothing was accepted after the fail-over")
