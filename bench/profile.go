@@ -14,7 +14,7 @@ import (
 
 // profile floods Headgate once more and meanwhile writes its processor profile, and what
 // Redis' commands cost, to the folder for profiles. The figures do not have that round.
-func (s *stage) profile(c *contender, name string, span time.Duration) error {
+func (s *stage) profile(c *contender, name string, load flooding) error {
 	if s.profiles == "" {
 		return nil
 	}
@@ -25,12 +25,12 @@ func (s *stage) profile(c *contender, name string, span time.Duration) error {
 		return err
 	}
 	done := make(chan error, 1)
-	go func() { done <- s.fetchProfile(c, filepath.Join(s.profiles, name+".pprof"), span) }()
+	go func() { done <- s.fetchProfile(c, filepath.Join(s.profiles, name+".pprof"), load.For) }()
 	used, err := c.usageApart()
 	if err != nil {
 		return err
 	}
-	got, err := s.flood(c, flooding{For: span})
+	got, err := s.flood(c, load)
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,9 @@ func trackings(ctx context.Context, o options, binaries world.Binaries) ([]Figur
 	if err != nil {
 		return nil, err
 	}
+	if err := s.profile(ours, "tracking", flooding{Ask: ask, For: 5 * time.Second, Want: http.StatusOK}); err != nil {
+		return nil, err
+	}
 	return []Figure{
 		got.ratio("GET /tracking/<id> per second ÷ no-op", "asked", "headgate", "no-op").atLeast(0.25),
 		got.figure("GET /tracking/<id>", "1/s", "asked", "headgate"),

@@ -9,7 +9,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"headgate/dispatch"
-	"headgate/dispatch/encode"
 	"headgate/dispatch/tracking"
 	"headgate/gateway/wire"
 	"headgate/routes"
@@ -39,26 +38,14 @@ func (s *Server) accepted(c *call, r *routes.Route, receipt dispatch.Receipt) *a
 	return a.set("Location", url).retryAfter(pollAfter)
 }
 
-// appendJSON is what encoding/json gives, for the one answer that is on the hot path.
-func (v AcceptedView) appendJSON(dst []byte) (_ []byte, err error) {
-	text := func(name, value string) {
-		if err == nil {
-			dst, err = encode.AppendString(append(dst, name...), value)
-		}
-	}
-	text(`{"tracking_id":`, v.TrackingID)
-	text(`,"status":`, string(v.Status))
-	text(`,"status_url":`, v.StatusURL)
-	lead := `,"targets":{`
-	if len(v.Targets) == 0 {
-		dst = append(dst, lead...)
-	}
-	for _, t := range v.Targets {
-		text(lead, t.Name)
-		text(":", string(t.Value))
-		lead = ","
-	}
-	return append(dst, "}}"...), err
+// appendJSON is what encoding/json gives, on the hot path.
+func (v AcceptedView) appendJSON(dst []byte) ([]byte, error) {
+	d := document{text: dst}
+	d.string(`{"tracking_id":`, v.TrackingID)
+	d.string(`,"status":`, string(v.Status))
+	d.string(`,"status_url":`, v.StatusURL)
+	members(&d, `,"targets":{`, v.Targets, func(state tracking.State) { d.string("", string(state)) })
+	return d.end()
 }
 
 // targetStates puts the receipt into the route's order. After a reload a replay may
@@ -99,7 +86,7 @@ func (s *Server) settle(c *call, a *answer) *answer {
 		d, err := s.o.Acceptor.Track(s.waiting, c.note.trackingID, c.note.tenant, p.wait)
 		// Whatever went wrong, the request is accepted and the 202 is true.
 		if err == nil && d.Status() != tracking.InProgress {
-			if final, err := jsonAnswer(http.StatusOK, trackingView(d)); err == nil {
+			if final, err := trackingAnswer(d); err == nil {
 				final.header = a.header
 				final.header.remove("Retry-After")
 				return final.applied(p.applied(true, false))

@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"testing"
+	"time"
 
 	"headgate/dispatch/tracking"
 	"headgate/gateway/wire"
@@ -48,6 +51,55 @@ func TestAcceptedView(t *testing.T) {
 		}
 		if got, err := v.appendJSON(nil); err != nil || string(got) != string(want) {
 			t.Errorf("got %s, %v, want %s", got, err, want)
+		}
+	}
+}
+
+// TestTrackingView: so is this one, with each of its fields set or not.
+func TestTrackingView(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		v := TrackingView{Counts: Ordered[int]{}, Targets: Ordered[DeliveryView]{}}
+		fill(random, reflect.ValueOf(&v).Elem())
+		for i := range random.IntN(4) {
+			var d DeliveryView
+			fill(random, reflect.ValueOf(&d).Elem())
+			v.Targets = append(v.Targets, Member[DeliveryView]{fmt.Sprint("<", i, ">"), d})
+			v.Counts = append(v.Counts, Member[int]{string(d.State), i})
+		}
+		want, err := wire.Encode(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := v.appendJSON(nil); err != nil || string(got) != string(want) {
+			t.Fatalf("got %s, %v\nwant %s", got, err, want)
+		}
+	}
+}
+
+// fill sets about half of the fields of a struct.
+func fill(random *rand.Rand, v reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Field(i)
+		if random.IntN(2) == 0 {
+			continue
+		}
+		switch f.Interface().(type) {
+		case time.Time:
+			f.Set(reflect.ValueOf(time.UnixMilli(random.Int64N(2_000_000_000_000)).UTC()))
+			continue
+		case map[string]json.RawMessage:
+			f.Set(reflect.ValueOf(map[string]json.RawMessage{"id": json.RawMessage(`"7"`), "<": json.RawMessage(`{"a":"<"}`)}))
+			continue
+		}
+		switch f.Kind() {
+		case reflect.String:
+			f.SetString([]string{"text", `q"<é>\`, "\u2028"}[random.IntN(3)])
+		case reflect.Int:
+			f.SetInt(random.Int64N(1000))
+		case reflect.Bool:
+			f.SetBool(true)
+		default: // lists are the caller's
 		}
 	}
 }

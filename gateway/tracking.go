@@ -71,7 +71,7 @@ func (s *Server) show(ctx context.Context, c *call, id, tenant string) *answer {
 		return s.failed(c, fmt.Errorf("read %s: %w", id, err), "unavailable")
 	}
 	c.note.trackingID = id
-	a, err := jsonAnswer(http.StatusOK, trackingView(d))
+	a, err := trackingAnswer(d)
 	if err != nil {
 		return s.failed(c, fmt.Errorf("write %s: %w", id, err), "internal")
 	}

@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"encoding/json"
+	"net/http"
 	"time"
+
+	"github.com/gofiber/fiber/v2"
 
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
@@ -95,6 +98,51 @@ func deliveryView(t tracking.TargetRef, d tracking.Delivery) DeliveryView {
 		v.Step = ""
 	}
 	return v
+}
+
+// trackingAnswer is the document of a dispatch.
+func trackingAnswer(d *tracking.Dispatch) (*answer, error) {
+	body, err := trackingView(d).appendJSON(make([]byte, 0, 1024))
+	if err != nil {
+		return nil, err
+	}
+	return &answer{status: http.StatusOK, kind: fiber.MIMEApplicationJSON, body: body}, nil
+}
+
+// appendJSON is what encoding/json gives, for what is asked for again and again.
+func (v TrackingView) appendJSON(dst []byte) ([]byte, error) {
+	d := document{text: dst}
+	d.string(`{"tracking_id":`, v.TrackingID)
+	d.string(`,"route":`, v.Route)
+	d.string(`,"status":`, string(v.Status))
+	d.time(`,"accepted_at":`, v.AcceptedAt)
+	d.timeIfAny(`,"ended_at":`, v.EndedAt)
+	members(&d, `,"counts":{`, v.Counts, func(n int) { d.int("", n) })
+	members(&d, `,"targets":{`, v.Targets, func(t DeliveryView) { t.appendTo(&d) })
+	return d.end()
+}
+
+func (v *DeliveryView) appendTo(d *document) {
+	d.string(`{"state":`, string(v.State))
+	if v.Optional {
+		d.text = append(d.text, `,"optional":true`...)
+	}
+	d.int(`,"attempts":`, v.Attempts)
+	d.intIfAny(`,"polls":`, v.Polls)
+	d.intIfAny(`,"replays":`, v.Replays)
+	d.stringIfAny(`,"step":`, v.Step)
+	d.stringIfAny(`,"reason":`, string(v.Reason))
+	d.stringIfAny(`,"message":`, v.Message)
+	d.intIfAny(`,"http_status":`, v.HTTPStatus)
+	d.timeIfAny(`,"next_at":`, v.NextAt)
+	d.stringIfAny(`,"batch":`, v.Batch)
+	d.stringIfAny(`,"job_id":`, v.JobID)
+	d.stringIfAny(`,"job_state":`, v.JobState)
+	if len(v.Result) > 0 {
+		d.other(`,"result":`, v.Result)
+	}
+	d.timeIfAny(`,"ended_at":`, v.EndedAt)
+	d.text = append(d.text, '}')
 }
 
 // shown is a time as clients see it; the zero time stays zero and is left out.

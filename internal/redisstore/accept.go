@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -69,7 +68,7 @@ func acceptCall(shard string, a *tracking.Acceptance) (keys []string, args []any
 	keys = append(keys, recordKey(shard, d.ID), payloadKey(shard, d.ID), openKey(shard), tenantsKey(shard))
 	row := ""
 	if a.Idem != nil {
-		raw, err := json.Marshal(a.Idem)
+		raw, err := appendIdemRow(make([]byte, 0, 256), a.Idem)
 		if err != nil {
 			return nil, nil, fmt.Errorf("encode idempotency row: %w", err)
 		}
@@ -89,7 +88,7 @@ func acceptCall(shard string, a *tracking.Acceptance) (keys []string, args []any
 		if !delivery.State.Final() {
 			delivery.Lane = tracking.LaneNew
 		}
-		value, err := encode(delivery)
+		value, err := encodeDelivery(delivery)
 		if err != nil {
 			return nil, nil, err
 		}

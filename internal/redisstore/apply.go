@@ -105,7 +105,7 @@ func changeArgs(target string, c tracking.Change) ([]any, error) {
 	if err := tracking.CheckNext(c.Expect, c.Next); err != nil {
 		return nil, err
 	}
-	value, err := encode(c.Next)
+	value, err := encodeDelivery(c.Next)
 	if err != nil {
 		return nil, err
 	}

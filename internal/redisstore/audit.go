@@ -90,7 +90,7 @@ func (s *Store) countRecords(ctx context.Context, keys []string, found counts) e
 			if !ok {
 				continue
 			}
-			d, err := decode(value)
+			d, err := decodeDelivery(value)
 			if err != nil {
 				return fmt.Errorf("record %s: %w", key, err)
 			}

@@ -96,7 +96,7 @@ func (s *Store) board(ctx context.Context, shard string, batch tracking.Ref, out
 			m.Stands = tracking.Joining
 		}
 		if value := answer[3*n+1]; value != "" {
-			if m.Delivery, err = decode(value); err != nil {
+			if m.Delivery, err = decodeDelivery(value); err != nil {
 				return err
 			}
 		}

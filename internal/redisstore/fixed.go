@@ -24,7 +24,7 @@ const shortValue = 64
 func fixedOf(d *tracking.Dispatch) (out []string, err error) {
 	out = append(out, "r", d.Route)
 	if len(d.Params) > 0 {
-		params, err := json.Marshal(d.Params)
+		params, err := appendStrings(make([]byte, 0, shortValue), d.Params)
 		if err != nil {
 			return nil, fmt.Errorf("encode record: %w", err)
 		}
@@ -86,8 +86,11 @@ func dispatchOf(id string, values ...string) (*tracking.Dispatch, error) {
 		TraceParent: values[4], Rule: tracking.DoneAll,
 	}
 	if values[3] != "" {
-		if err := json.Unmarshal([]byte(values[3]), &d.Params); err != nil {
-			return nil, fmt.Errorf("decode record: %w", err)
+		var ok bool
+		if d.Params, ok = parseStrings(values[3]); !ok {
+			if err := json.Unmarshal([]byte(values[3]), &d.Params); err != nil {
+				return nil, fmt.Errorf("decode record: %w", err)
+			}
 		}
 	}
 	if values[5] != "" {
@@ -114,7 +117,7 @@ func recordOf(id string, fields map[string]string) (*tracking.Dispatch, error) {
 	d.Deliveries = make(map[string]tracking.Delivery, len(d.Targets))
 	for field, value := range fields {
 		if target, ok := strings.CutPrefix(field, "t:"); ok {
-			if d.Deliveries[target], err = decode(value); err != nil {
+			if d.Deliveries[target], err = decodeDelivery(value); err != nil {
 				return nil, err
 			}
 		}

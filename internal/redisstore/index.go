@@ -123,7 +123,7 @@ func (s *Store) rowsOf(cmd *redis.Cmd) ([]tracking.Row, error) {
 	for i := 1; i+2 < len(answer); i += 3 {
 		ref, ok := splitMember(answer[i])
 		score, scoreErr := strconv.ParseFloat(answer[i+1], 64)
-		delivery, err := decode(answer[i+2])
+		delivery, err := decodeDelivery(answer[i+2])
 		if !ok || scoreErr != nil || err != nil {
 			errs = append(errs, fmt.Errorf("due row %q: %w", answer[i], errors.Join(scoreErr, err)))
 			continue

@@ -77,7 +77,7 @@ func (s *Store) cancel(ctx context.Context, shard string, d *tracking.Dispatch, 
 		if !ok {
 			continue
 		}
-		value, err := encode(next)
+		value, err := encodeDelivery(next)
 		if err != nil {
 			return false, err
 		}
@@ -110,7 +110,7 @@ func (s *Store) Revive(ctx context.Context, ref tracking.Ref, expect tracking.Fe
 	if len(payload) > maxRecord {
 		return tracking.ErrTooLarge
 	}
-	value, err := encode(next)
+	value, err := encodeDelivery(next)
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func letterOf(ref tracking.Ref, fields []any) (*tracking.Letter, error) {
 	if err != nil {
 		return nil, err
 	}
-	delivery, err := decode(text[0])
+	delivery, err := decodeDelivery(text[0])
 	if err != nil {
 		return nil, err
 	}

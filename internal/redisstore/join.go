@@ -93,7 +93,7 @@ func (s *Store) join(ctx context.Context, kind joinKind, lot []*joining) error {
 	if err != nil {
 		return err
 	}
-	value, err := encode(first.Batch())
+	value, err := encodeDelivery(first.Batch())
 	if err != nil {
 		return err
 	}

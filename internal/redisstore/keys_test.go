@@ -119,7 +119,7 @@ func TestMembersAndFields(t *testing.T) {
 
 func TestDecodeRefusesForeignValues(t *testing.T) {
 	for _, value := range []string{"", "1", "1 q", "1 q -", "1 q - -", "1 q - - ", "1 qq - - p", "x q - - p", "1 q - - p{", `1 q - - p"s"`, "1  - - p", "1 q - - x"} {
-		if d, err := decode(value); err == nil {
+		if d, err := decodeDelivery(value); err == nil {
 			t.Errorf("%q was read as %+v", value, d)
 		}
 	}
@@ -146,8 +146,8 @@ func TestDeliveriesComeBack(t *testing.T) {
 	running.Phase, running.Token = tracking.Running, tracking.NewToken(tracking.NewOwner())
 	ended := tracking.Apply(running, tracking.Concluded{State: tracking.Succeeded, Answer: tracking.Answer{HTTPStatus: 200}}, at(9))
 	for _, want := range []tracking.Delivery{all, few, running, ended} {
-		value, err := encode(want)
-		if got, decodeErr := decode(value); err != nil || decodeErr != nil || !reflect.DeepEqual(got, want) {
+		value, err := encodeDelivery(want)
+		if got, decodeErr := decodeDelivery(value); err != nil || decodeErr != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s (%v, %v) comes back as\n%+v, want\n%+v", value, err, decodeErr, got, want)
 		}
 		if want.JobID == "" && len(value) > shortValue {

@@ -138,14 +138,14 @@ func (s *Store) Claim(ctx context.Context, ref tracking.Ref, seq int, run string
 	case "held":
 		return nil, tracking.ErrHeld
 	case "stale":
-		d, err := decode(answer[1])
+		d, err := decodeDelivery(answer[1])
 		if err != nil {
 			return nil, err
 		}
 		return &tracking.Claimed{Delivery: d}, tracking.ErrStale
 	}
 	out := &tracking.Claimed{Now: time.UnixMilli(atoi64(answer[1])).UTC(), Payload: json.RawMessage(answer[3])}
-	if out.Delivery, err = decode(answer[2]); err != nil {
+	if out.Delivery, err = decodeDelivery(answer[2]); err != nil {
 		return nil, err
 	}
 	if out.Dispatch, err = dispatchOf(id, answer[4:]...); err != nil {
