@@ -40,6 +40,8 @@ type Runner struct {
 	Ripening *Ripening
 	// Observe is told of every run; may be nil.
 	Observe func(Attempt)
+
+	seats seats
 }
 
 // applyGrace is how much longer than its step a claim is held: the time to write down
@@ -55,9 +57,16 @@ const unknownPlanHold = 30 * time.Second
 // Run runs one task. The error, if any, is one of the infrastructure and means that the
 // same task should be run again; whatever the backend did is in the record.
 func (r *Runner) Run(ctx context.Context, t Task) error {
-	hold := unknownPlanHold
+	hold, batch := unknownPlanHold, tracking.IsBatch(t.Tracking)
 	if plan := r.Plans.Live(t.Target); plan != nil {
 		hold = plan.Hold("") + applyGrace
+		if batch {
+			leave, err := r.seats.take(ctx, t.Target, plan.Limits.Concurrency)
+			if err != nil {
+				return err
+			}
+			defer leave()
+		}
 	}
 	if err := r.Owner.await(ctx); err != nil {
 		return err
@@ -86,7 +95,6 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	event := tracking.Event(tracking.AttemptFailed{
 		Final: true, Fault: &fault.Fault{Reason: fault.TargetGone, Message: "the target's plan is no longer known", Err: err},
 	})
-	batch := tracking.IsBatch(t.Tracking)
 	switch {
 	case batch && claimed.Delivery.Verdict != "":
 		return r.settle(ctx, t, claimed, clock)

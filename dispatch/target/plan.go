@@ -143,6 +143,19 @@ func (p *Plan) SendsRecords(name string) bool {
 	return s != nil && (s.uses["records"] || s.uses["keys"] || (s.body != nil && s.body.payload))
 }
 
+// gatherSlots is how many deliveries a worker puts into batches at a time, besides those
+// that it sends: joining is a few round trips to the store and calls nobody.
+const gatherSlots = 128
+
+// Slots is how many runs of the target a worker makes at a time. No more than
+// Limits.Concurrency of them call the backend.
+func (p *Plan) Slots() int {
+	if p.Batch != nil {
+		return p.Limits.Concurrency + gatherSlots
+	}
+	return p.Limits.Concurrency
+}
+
 // Hold is how long a run of one step may take at most, connection, answer and its
 // pages included: the claim is held a little longer.
 func (p *Plan) Hold(name string) time.Duration {

@@ -40,7 +40,7 @@ func (a *App) observe(at dispatch.Attempt) {
 // serve serves a target as its plan says.
 func (a *App) serve(p *target.Plan) error {
 	a.flow.Configure(p)
-	return a.worker.Serve(p.Name, p.Limits.Concurrency)
+	return a.worker.Serve(p.Name, p.Slots())
 }
 
 // targetChecks warns of targets that nothing is delivered to. The process stays in

@@ -34,7 +34,7 @@ const (
 func connsNeeded(plans map[string]*target.Plan) int {
 	need := connsOfProcess
 	for _, p := range plans {
-		need += p.Limits.Concurrency + connsOfTarget
+		need += p.Slots() + connsOfTarget
 	}
 	return need
 }
