@@ -54,19 +54,78 @@ func (r *Runner) gather(ctx context.Context, t Task, claimed *tracking.Claimed, 
 // nothingLeft is the end of a batch whose members were all canceled or taken elsewhere.
 const nothingLeft = "no record was left to send"
 
-// payloadOf gives what the step of a batch sends, as one JSON array; ok is false when
-// there is nothing to send at all. For a step that needs no record, such as a poll, it
-// gives nothing. keys name the records.
-func (r *Runner) payloadOf(ctx context.Context, t Task, plan *target.Plan, d tracking.Delivery, now time.Time) (payload json.RawMessage, keys []string, ok bool, err error) {
+// manifest is what a batch holds, in the order in which it was or is sent.
+type manifest struct {
+	ids     []string // tracking IDs
+	records [][]byte
+	keys    []string // what names the deliveries to the backend
+}
+
+func (m *manifest) add(id, name, suffix string, record []byte) {
+	m.ids = append(m.ids, id)
+	m.records = append(m.records, record)
+	m.keys = append(m.keys, target.DeliveryKey(id, name)+suffix)
+}
+
+// payload gives the records as one JSON array.
+func (m *manifest) payload() json.RawMessage {
+	return slices.Concat([]byte("["), bytes.Join(m.records, []byte(",")), []byte("]"))
+}
+
+// manifestOf reads what the step of a batch sends; nil for a step that needs no record,
+// such as a poll, and one without any when there is nothing to send at all.
+func (r *Runner) manifestOf(ctx context.Context, t Task, plan *target.Plan, d tracking.Delivery, now time.Time) (*manifest, error) {
 	first := d.Attempts == 0 && d.Polls == 0
-	if !first && !plan.SendsRecords(d.Step) {
-		return nil, nil, true, nil
+	switch {
+	case !first && !plan.SendsRecords(d.Step):
+		return nil, nil
+	case !first && plan.Polls(d.Step):
+		return r.sent(ctx, t.Ref)
 	}
-	records, keys, err := r.board(ctx, t.Ref, plan, now)
-	if err != nil || len(records) == 0 {
-		return nil, nil, false, err
+	return r.board(ctx, t.Ref, plan, now)
+}
+
+// sent reads what a batch has sent. A member that has left since keeps its place, without a
+// record: places are what the backend's answer may go by.
+func (r *Runner) sent(ctx context.Context, batch tracking.Ref) (*manifest, error) {
+	ids, err := r.Store.Seal(ctx, batch)
+	if err != nil {
+		return nil, err
 	}
-	return slices.Concat([]byte("["), bytes.Join(records, []byte(",")), []byte("]")), keys, true, nil
+	out := new(manifest)
+	for page := range pages(ids) {
+		members, err := r.Store.Board(ctx, batch, page, true)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range members {
+			if m.Stands != tracking.Aboard {
+				m.Payload = nil
+			}
+			out.add(m.Tracking, m.Target, m.Delivery.KeySuffix, m.Payload)
+		}
+	}
+	return out, nil
+}
+
+// judge notes how members end that do not end as their batch.
+func (r *Runner) judge(ctx context.Context, t Task, e tracking.Event, sent *manifest) error {
+	end, ok := e.(tracking.Concluded)
+	if !ok || len(end.Records) == 0 {
+		return nil
+	}
+	return r.write(ctx, t.Ref, func(ctx context.Context) (err error) {
+		if sent == nil {
+			if sent, err = r.sent(ctx, t.Ref); err != nil {
+				return err
+			}
+		}
+		ends := make(map[string]tracking.End, len(end.Records))
+		for place, one := range end.Records {
+			ends[sent.ids[place]] = one
+		}
+		return r.Store.Judge(ctx, t.Ref, ends, batchRetention)
+	})
 }
 
 // joinWait is how long a batch waits at a time for members that are about to join: their
@@ -76,41 +135,44 @@ const joinWait = 20 * time.Millisecond
 // board gives the records that a batch sends, in the order in which they joined, with the
 // keys of their deliveries. What does not fit into the batch's bytes leaves it, and a
 // record that never will is rejected. The same records come each time from the first
-// sending on.
-func (r *Runner) board(ctx context.Context, batch tracking.Ref, plan *target.Plan, now time.Time) (records [][]byte, keys []string, err error) {
+// sending on; who is not sent leaves the list, so that it is in the order of the upload.
+func (r *Runner) board(ctx context.Context, batch tracking.Ref, plan *target.Plan, now time.Time) (*manifest, error) {
 	ids, err := r.Store.Seal(ctx, batch)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	out, ashore := new(manifest), []string(nil)
 	most := int64(plan.Batch.MaxBytes) - int64(len("[]"))
 	room := most
 	for page := range pages(ids) {
 		members, err := r.boardPage(ctx, batch, page)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for _, m := range members {
 			if m.Stands != tracking.Aboard {
+				ashore = append(ashore, m.Tracking)
 				continue
 			}
 			size := int64(len(m.Payload) + len(","))
 			switch {
 			case size > most:
-				err = r.Store.Apply(ctx, m.Ref, m.Delivery.Fence, tracking.MemberEnd(m.Delivery, tooLarge(m, plan), now))
+				ashore = append(ashore, m.Tracking)
+				err = r.Store.Apply(ctx, m.Ref, m.Delivery.Fence, tracking.MemberEnd(m.Delivery, tracking.Delivery{}, tooLarge(m, plan), now))
 			case size > room:
 				room = 0 // those behind it leave as well: order stays
+				ashore = append(ashore, m.Tracking)
 				err = r.release(ctx, m)
 			default:
 				room -= size
-				records = append(records, m.Payload)
-				keys = append(keys, target.DeliveryKey(m.Tracking, m.Target)+m.Delivery.KeySuffix)
+				out.add(m.Tracking, m.Target, m.Delivery.KeySuffix, m.Payload)
 			}
 			if err != nil && !moved(err) {
-				return nil, nil, err
+				return nil, err
 			}
 		}
 	}
-	return records, keys, nil
+	return out, r.Store.Settled(ctx, batch, ashore)
 }
 
 // boardPage reads a part of the members and waits for those who are joining. A run that
@@ -136,8 +198,8 @@ func (r *Runner) boardPage(ctx context.Context, batch tracking.Ref, ids []string
 	}
 }
 
-func tooLarge(m tracking.Member, plan *target.Plan) tracking.Delivery {
-	return tracking.Delivery{Verdict: tracking.Rejected, Reason: fault.TooLarge, Message: fmt.Sprintf(
+func tooLarge(m tracking.Member, plan *target.Plan) tracking.End {
+	return tracking.End{State: tracking.Rejected, Reason: fault.TooLarge, Message: fmt.Sprintf(
 		"the record has %d bytes, more than a batch of %s takes (batch.max_bytes: %s)", len(m.Payload), plan.Name, plan.Batch.MaxBytes)}
 }
 
@@ -165,8 +227,12 @@ func (r *Runner) settle(ctx context.Context, t Task, claimed *tracking.Claimed, 
 	}
 	for page := range pages(ids) {
 		members, err := r.Store.Board(ctx, t.Ref, page, false)
+		var own map[string]tracking.End
 		if err == nil {
-			err = r.settlePage(ctx, members, claimed.Delivery, now())
+			own, err = r.Store.Ends(ctx, t.Ref, page)
+		}
+		if err == nil {
+			err = r.settlePage(ctx, members, claimed.Delivery, own, now())
 		}
 		if err == nil {
 			err = r.Store.Settled(ctx, t.Ref, page)
@@ -185,7 +251,7 @@ func (r *Runner) settle(ctx context.Context, t Task, claimed *tracking.Claimed, 
 // settleHold is the claim on a batch for settling one page.
 const settleHold = 30 * time.Second
 
-func (r *Runner) settlePage(ctx context.Context, members []tracking.Member, batch tracking.Delivery, now time.Time) error {
+func (r *Runner) settlePage(ctx context.Context, members []tracking.Member, batch tracking.Delivery, own map[string]tracking.End, now time.Time) error {
 	ends := make([]tracking.Change, 0, len(members))
 	for _, m := range members {
 		if m.Stands != tracking.Aboard {
@@ -198,7 +264,7 @@ func (r *Runner) settlePage(ctx context.Context, members []tracking.Member, batc
 			continue
 		}
 		ends = append(ends, tracking.Change{
-			Tracking: m.Tracking, Expect: m.Delivery.Fence, Next: tracking.MemberEnd(m.Delivery, batch, now),
+			Tracking: m.Tracking, Expect: m.Delivery.Fence, Next: tracking.MemberEnd(m.Delivery, batch, own[m.Tracking], now),
 		})
 	}
 	return r.Store.ApplyAll(ctx, members[0].Target, ends)

@@ -284,7 +284,7 @@ func TestKilledWhileBatching(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		end := tracking.MemberEnd(members[0].Delivery, claimed.Delivery, claimed.Now)
+		end := tracking.MemberEnd(members[0].Delivery, claimed.Delivery, tracking.End{}, claimed.Now)
 		if err := w.store.Apply(t.Context(), one, members[0].Delivery.Fence, end); err != nil {
 			t.Fatal(err)
 		}
@@ -330,4 +330,52 @@ func TestLostBatchFreesItsMembers(t *testing.T) {
 	w.look(t)
 	w.finish(t, w.queue.take()...)
 	w.sentOnce(t, ref, `[1]`)
+}
+
+// Each record has its own outcome, by its place in the upload: also after one of them has
+// left, and after the run that noted the outcomes has died.
+func TestRecordsOfBatchEndByThemselves(t *testing.T) {
+	rejected := tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: "E1 bad"}
+	w := newBatchWorld(t, `{max_records: 5}`,
+		tracking.Advanced{Answer: tracking.Answer{JobID: "j1"}, Next: "poll"},
+		tracking.Concluded{State: tracking.Succeeded, Result: map[string]json.RawMessage{"x": []byte("1")}, Poll: true,
+			Records: map[int]tracking.End{0: rejected, 2: rejected, 3: {State: tracking.Unknown}}},
+	)
+	var refs []tracking.Ref
+	var queued []dispatch.Task
+	for i := range 5 {
+		ref, more := w.member(t, fmt.Sprintf(`{"n":%d}`, i))
+		refs, queued = append(refs, ref), append(queued, more...)
+		if i == 1 { // this one never is sent: the places are those of the others
+			if _, err := w.store.Cancel(t.Context(), ref.Tracking, "t"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.run(t, queued[len(queued)-1]) // the upload
+	queued = w.queue.take()
+	if got := string(w.steps.ran[0].Payload); got != `[{"n":0},{"n":2},{"n":3},{"n":4}]` {
+		t.Fatalf("sent %s", got)
+	}
+	// One leaves after the upload: the others keep their places.
+	left := w.track(t, refs[4])
+	if err := w.store.Apply(t.Context(), refs[4], left.Fence, tracking.TakeOver(left)); err != nil {
+		t.Fatal(err)
+	}
+	w.finish(t, queued...)
+	if in := w.steps.ran[1]; in.Payload != nil {
+		t.Errorf("a poll was given %s", in.Payload)
+	}
+	for i, want := range []tracking.State{tracking.Rejected, tracking.Canceled, tracking.Succeeded, tracking.Rejected, tracking.Pending} {
+		d := w.track(t, refs[i])
+		if d.State != want {
+			t.Errorf("record %d ended %s, want %s", i, d.State, want)
+		}
+		if want == tracking.Rejected && (d.Message != rejected.Message || d.Reason != fault.Rejected || d.Result != nil || d.JobID != "j1") {
+			t.Errorf("record %d is %+v", i, d)
+		}
+		if want == tracking.Succeeded && string(d.Result["x"]) != "1" {
+			t.Errorf("record %d has the result %v", i, d.Result)
+		}
+	}
 }

@@ -95,6 +95,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	event := tracking.Event(tracking.AttemptFailed{
 		Final: true, Fault: &fault.Fault{Reason: fault.TargetGone, Message: "the target's plan is no longer known", Err: err},
 	})
+	var sent *manifest
 	switch {
 	case batch && claimed.Delivery.Verdict != "":
 		return r.settle(ctx, t, claimed, clock)
@@ -105,7 +106,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 		}
 		return nil
 	default:
-		if event, err = r.attempt(ctx, t, plan, claimed, hold, clock); err != nil {
+		if event, sent, err = r.attempt(ctx, t, plan, claimed, hold, clock); err != nil {
 			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 		}
 	}
@@ -118,6 +119,9 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	next := tracking.Apply(claimed.Delivery, event, clock())
 	r.report(ctx, t, claimed, event, next, clock())
 	if batch {
+		if err := r.judge(ctx, t, event, sent); err != nil {
+			return nil //nolint:nilerr // told in write; the due row brings the batch back
+		}
 		next = tracking.Settling(next)
 	}
 	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
@@ -132,26 +136,37 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 
 // attempt runs the step that the delivery stands at, holding the claim for as long as
 // that may take. An error means that nothing was sent.
-func (r *Runner) attempt(ctx context.Context, t Task, plan *target.Plan, claimed *tracking.Claimed, held time.Duration, clock func() time.Time) (tracking.Event, error) {
+func (r *Runner) attempt(ctx context.Context, t Task, plan *target.Plan, claimed *tracking.Claimed, held time.Duration, clock func() time.Time) (_ tracking.Event, sent *manifest, err error) {
 	batch := tracking.IsBatch(t.Tracking)
 	var keys []string
 	if batch {
-		payload, named, ok, err := r.payloadOf(ctx, t, plan, claimed.Delivery, clock())
-		if err != nil {
-			return nil, err
+		if sent, err = r.manifestOf(ctx, t, plan, claimed.Delivery, clock()); err != nil {
+			return nil, nil, err
 		}
-		if !ok {
-			return tracking.Concluded{State: tracking.Succeeded, Message: nothingLeft}, nil
+		if sent != nil && len(sent.ids) == 0 {
+			return tracking.Concluded{State: tracking.Succeeded, Message: nothingLeft}, sent, nil
 		}
-		claimed.Payload, keys = payload, named
+		if sent != nil {
+			claimed.Payload, keys = sent.payload(), sent.keys
+		}
 	}
 	// Finding the members of a batch took its time; that the claim still holds is seen here.
 	if need := plan.Hold(claimed.Delivery.Step) + applyGrace; batch || need > held {
 		if _, err := r.claim(ctx, t, claimed.Delivery.Token, need); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return r.step(ctx, plan, claimed, keys, clock())
+	members := func(ctx context.Context) (_ [][]byte, _ []string, err error) {
+		if sent == nil {
+			sent, err = r.sent(ctx, t.Ref)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		return sent.records, sent.keys, nil
+	}
+	event, err := r.step(ctx, plan, claimed, keys, members, clock())
+	return event, sent, err
 }
 
 // cutShort reports whether an event may come from a call that was ended before its answer.
@@ -180,7 +195,7 @@ func (r *Runner) claim(ctx context.Context, t Task, token string, hold time.Dura
 }
 
 // step runs the step that the delivery stands at. An error means that nothing was sent.
-func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, keys []string, now time.Time) (tracking.Event, error) {
+func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, keys []string, members func(context.Context) ([][]byte, []string, error), now time.Time) (tracking.Event, error) {
 	d := claimed.Dispatch
 	ctx, release, err := r.Owner.bind(ctx)
 	if err != nil {
@@ -191,7 +206,7 @@ func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.
 	defer cancel()
 	return r.Engine.Run(ctx, plan, target.Input{
 		Tracking: d.ID, Tenant: d.Tenant, Params: d.Params, TraceParent: d.TraceParent,
-		Payload: claimed.Payload, Keys: keys, Delivery: claimed.Delivery, AcceptedAt: d.AcceptedAt, Now: now,
+		Payload: claimed.Payload, Keys: keys, Members: members, Delivery: claimed.Delivery, AcceptedAt: d.AcceptedAt, Now: now,
 	}), nil
 }
 
@@ -199,11 +214,17 @@ func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.
 // tries until the store answers, however long that takes. It gives up when somebody else
 // changed the delivery, or a moment after the worker is stopped.
 func (r *Runner) apply(ctx context.Context, ref tracking.Ref, claimed *tracking.Claimed, next tracking.Delivery) error {
+	return r.write(ctx, ref, func(ctx context.Context) error {
+		return r.Store.Apply(ctx, ref, claimed.Delivery.Fence, next)
+	})
+}
+
+func (r *Runner) write(ctx context.Context, ref tracking.Ref, write func(context.Context) error) error {
 	stopping, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(applyGrace, cancel) })()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		err := r.Store.Apply(stopping, ref, claimed.Delivery.Fence, next)
+		err := write(stopping)
 		switch {
 		case err == nil:
 			return nil

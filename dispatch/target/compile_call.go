@@ -36,14 +36,15 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, first, last bool)
 		s.result = append(s.result, named{e.Key, c.value(e.Value, c.roots.answer)})
 	}
 	s.warn = c.condition(n.Get("warn"), c.roots.answer)
-	if spec.Rejects != nil && c.spec.Batch != nil {
-		c.problem(n.Get("rejects"), "map the state to partial: the records are unknown then",
-			"rejects in a batch is not supported yet: which record an item means cannot be told")
-	}
 	if spec.Until != nil {
 		s.poll = c.poll(n, spec)
-	} else if spec.Rejects != nil {
-		c.problem(n.Get("rejects"), "add until, which says when the backend's job is over", "rejects needs until")
+	}
+	if spec.Rejects != nil {
+		s.rejects = c.rejects(n.Get("rejects"), spec.Rejects)
+		if spec.Until == nil && s.rejects.path != nil {
+			// Were the list not to be had, nothing could be done but to send everything again.
+			c.problem(n.Get("rejects"), "add until, which says when the backend's job is over, or leave get out", "rejects.get needs until")
+		}
 	}
 	return s
 }

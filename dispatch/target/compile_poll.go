@@ -46,9 +46,6 @@ func (c *compiler) poll(step *yamlsrc.Node, spec *Call) *poll {
 	p.job = c.expression(n.Get("job"), c.roots.answer)
 	p.message = c.expression(n.Get("message"), c.roots.answer)
 	c.words(n, p)
-	if spec.Rejects != nil {
-		p.rejects = c.rejects(step.Get("rejects"), spec.Rejects)
-	}
 	return p
 }
 
@@ -97,7 +94,10 @@ func (c *compiler) rejects(n *yamlsrc.Node, spec *Rejects) *rejects {
 	r.reason = c.expression(n.Get("reason"), c.roots.item)
 	r.code = c.expression(n.Get("code"), c.roots.item)
 	r.match = c.condition(n.Get("match"), c.roots.item)
-	if spec.Page != nil {
+	c.correlation(n, r)
+	if spec.Page != nil && r.path == nil {
+		c.problem(n.Get("page"), "add get, or leave page out", "the last answer has no other page")
+	} else if spec.Page != nil {
 		r.more = c.condition(find(n, "page").Get("more"), c.roots.answer)
 		c.atLeastOne(spec.Page.Limit, n, "page", "limit")
 		for key, name := range map[string]string{"limit_param": spec.Page.LimitParam, "offset_param": spec.Page.OffsetParam} {
@@ -120,4 +120,31 @@ func (c *compiler) rejects(n *yamlsrc.Node, spec *Rejects) *rejects {
 		}
 	}
 	return r
+}
+
+// recordRoots are what the key of a record is made of.
+var recordRoots = []string{"record", "key"}
+
+// correlation compiles which record an item means.
+func (c *compiler) correlation(n *yamlsrc.Node, r *rejects) {
+	index, key := n.Get("index"), n.Get("key")
+	if c.spec.Batch == nil {
+		for _, at := range []*yamlsrc.Node{index, key} {
+			if at != nil {
+				c.problem(at, "use match, a condition on .item, or add batch", "without batch there is one record, and no other to tell it from")
+			}
+		}
+		return
+	}
+	switch {
+	case r.match != nil:
+		c.problem(n.Get("match"), "use index or key", "match cannot tell the records of a batch apart")
+	case index == nil && key == nil:
+		c.problem(n, "add index: ${{ .item.… }}, or key: {item: ${{ .item.… }}, record: ${{ .record.… }}}", "which record of the batch an item means is not said")
+	case index != nil && key != nil:
+		c.problem(key, "keep one of them", "index and key are two ways to say the same")
+	}
+	r.index = c.expression(index, c.roots.item)
+	r.itemKey = c.expression(key.Get("item"), c.roots.item)
+	r.recordKey = c.expression(key.Get("record"), recordRoots)
 }

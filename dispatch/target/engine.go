@@ -105,6 +105,9 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if r.step.next != "" {
 		return tracking.Advanced{Answer: answer, Next: r.step.next, Saved: saved}
 	}
+	if r.step.rejects != nil {
+		return r.judged(ctx, succeeded, resp, answer, "")
+	}
 	return r.done(answer, tracking.Succeeded, "")
 }
 

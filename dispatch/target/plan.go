@@ -57,6 +57,7 @@ type step struct {
 	result  []named
 	warn    *transform.Bool
 	poll    *poll
+	rejects *rejects        // nil: the backend gives no per-record result
 	uses    map[string]bool // the roots that its expressions use
 	needs   map[string]bool // the saved values that its request uses
 }
@@ -86,7 +87,6 @@ type poll struct {
 	Until
 	state, job, message *transform.Value
 	words               map[string]ending
-	rejects             *rejects // nil: the backend gives no per-record result
 }
 
 // ending is what a state word of a backend stands for.
@@ -104,10 +104,11 @@ const (
 // rejects is a compiled Rejects.
 type rejects struct {
 	Rejects
-	path                       *transform.Text
+	path                       *transform.Text // nil: the last answer has the list
 	items, reason, code, total *transform.Value
 	match, more                *transform.Bool
 	warnings                   map[string]bool
+	index, itemKey, recordKey  *transform.Value // of a batch
 }
 
 // FirstStep names the step that a new delivery runs first.
@@ -166,7 +167,7 @@ func (p *Plan) Hold(name string) time.Duration {
 }
 
 func (s *step) hold() time.Duration {
-	if s.poll != nil && s.poll.rejects != nil {
+	if s.rejects != nil && s.rejects.path != nil {
 		return 3 * s.timeout // the poll itself, and twice as long for the pages of rejects
 	}
 	return s.timeout

@@ -28,9 +28,12 @@ result: {n: "${{ .response.body.n }}"}
 `
 
 // pollPlan is polling as the second step of a flow, without a server for the first one.
-func pollPlan(t *testing.T, url, more string) *Plan {
+func pollPlan(t *testing.T, url, more string) *Plan { return pollPlanUnder(t, url, "", more) }
+
+// pollPlanUnder has lines of the target itself above the steps.
+func pollPlanUnder(t *testing.T, url, above, more string) *Plan {
 	step := strings.ReplaceAll(strings.TrimPrefix(polling, "\nurl: ${URL}\n")+more, "\n", "\n  ")
-	return mustCompile(t, url, "url: ${URL}\nsteps:\n- {name: up, post: /up, save: {job: '${{ .response.body.id }}'}}\n- name: poll\n  "+step)
+	return mustCompile(t, url, "url: ${URL}\n"+above+"steps:\n- {name: up, post: /up, save: {job: '${{ .response.body.id }}'}}\n- name: poll\n  "+step)
 }
 
 func polledInput() Input {

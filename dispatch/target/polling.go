@@ -31,24 +31,20 @@ func (r *run) polled(ctx context.Context, resp *response) tracking.Event {
 	case succeeded:
 		return r.done(answer, tracking.Succeeded, message)
 	case warned:
-		if p.rejects == nil {
+		if r.step.rejects == nil {
 			return r.done(answer, tracking.Warned, message)
 		}
 	case partial:
-		if p.rejects == nil {
+		if r.step.rejects == nil {
 			return r.conclude(answer, tracking.Unknown, fault.JobFailed, also(message,
 				fmt.Sprintf("the backend's job ended in state %q: some records failed, and the backend does not tell which", answer.JobState)))
 		}
 	case failed:
-		if p.rejects == nil {
+		if r.step.rejects == nil {
 			return r.conclude(answer, tracking.Failed, fault.JobFailed, jobFailed(answer, message))
 		}
 	}
-	verdict, f := r.readRejects(ctx)
-	if f != nil {
-		return r.pollFailed(f)
-	}
-	return r.judge(p.words[word], verdict, answer, message)
+	return r.judged(ctx, p.words[word], resp, answer, message)
 }
 
 func jobFailed(answer tracking.Answer, message string) string {
@@ -56,7 +52,7 @@ func jobFailed(answer tracking.Answer, message string) string {
 }
 
 func (r *run) conclude(a tracking.Answer, s tracking.State, reason fault.Reason, message string) tracking.Event {
-	return tracking.Concluded{Answer: a, State: s, Reason: reason, Message: clip(message, maxReasons), Poll: true}
+	return tracking.Concluded{Answer: a, State: s, Reason: reason, Message: clip(message, maxReasons), Poll: r.step.poll != nil}
 }
 
 // notYet waits for the next poll: not sooner than the backend asks for, and never later

@@ -3,84 +3,60 @@ package target
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"strconv"
-	"strings"
 
 	"headgate/dispatch/fault"
-	"headgate/dispatch/tracking"
 	"headgate/dispatch/transform"
 )
 
-// verdict is what the backend's list of rejects says about our record.
-type verdict struct {
-	reasons  []string // why it was refused
-	warnings []string // what the backend remarked on although it took it
-	refused  bool
-	warned   bool
-	read     int  // items read, of whichever record
-	complete bool // and there are no more
-}
-
-// judge joins the end of the job with the list of rejects.
-func (r *run) judge(end ending, v verdict, answer tracking.Answer, message string) tracking.Event {
-	switch {
-	case v.refused:
-		return r.conclude(answer, tracking.Rejected, fault.Rejected, strings.Join(v.reasons, "; "))
-	case end == failed:
-		return r.conclude(answer, tracking.Failed, fault.JobFailed, also(jobFailed(answer, message), strings.Join(v.warnings, "; ")))
-	case v.warned:
-		return r.done(answer, tracking.Warned, strings.Join(v.warnings, "; "))
-	case !v.complete:
-		return r.conclude(answer, tracking.Unknown, fault.BadResponse, fmt.Sprintf(
-			"the backend's job ended in state %q, but its list of refused records is not complete: %d read", answer.JobState, v.read))
-	case end == partial && v.read > 0:
-		// Some records were refused, the list is whole, and ours is not in it.
-		return r.done(answer, tracking.Succeeded, message)
-	}
-	return r.done(answer, tracking.Warned, also(message,
-		fmt.Sprintf("the backend's job ended in state %q and names no refused record", answer.JobState)))
-}
-
-// readRejects reads the list page by page. A page that cannot be had is a failed poll:
-// the next one starts again with the state of the job.
-func (r *run) readRejects(ctx context.Context) (verdict, *fault.Fault) {
-	spec := r.step.poll.rejects
+// readRejects reads the list: from the last answer, or page by page with calls of its own.
+// A page that cannot be had is a failed poll: the next one starts again with the state of
+// the job.
+func (r *run) readRejects(ctx context.Context, last *response) (*findings, *fault.Fault) {
+	spec := r.step.rejects
 	scope := maps.Clone(r.scope)
-	var v verdict
+	found := &findings{of: map[int]*verdict{}}
+	which, f := r.correlation(ctx, scope)
+	if f != nil {
+		return nil, f
+	}
 	for page := 0; page < spec.MaxPages; page++ {
-		resp, f := r.rejectsPage(ctx, v.read)
-		if f != nil {
-			return v, f
+		resp := last
+		if spec.path != nil {
+			if resp, f = r.rejectsPage(ctx, found.read); f != nil {
+				return nil, f
+			}
 		}
 		resp.into(scope)
 		list, f := items(spec, scope, resp)
 		if f != nil {
-			return v, f
+			return nil, f
 		}
 		for _, item := range list {
 			scope["item"] = item
-			if f := v.add(spec, scope, resp); f != nil {
-				return v, f
+			places, f := which(resp)
+			if f != nil {
+				return nil, f
 			}
+			found.add(spec, scope, places)
 		}
 		delete(scope, "item")
-		v.read += len(list)
+		found.read += len(list)
 		more, f := anotherPage(spec, scope, resp, len(list))
 		if f != nil {
-			return v, f
+			return nil, f
 		}
 		if !more {
-			v.complete = v.read >= total(spec, scope)
-			return v, nil
+			found.complete = found.read >= total(spec, scope) && found.strangers == 0
+			return found, nil
 		}
 	}
-	return v, nil
+	return found, nil
 }
 
 func (r *run) rejectsPage(ctx context.Context, offset int) (*response, *fault.Fault) {
-	spec := r.step.poll.rejects
+	spec := r.step.rejects
 	to, f := r.plan.place(spec.path, r.scope)
 	if f != nil {
 		return nil, f
@@ -116,35 +92,6 @@ func items(spec *rejects, scope transform.Scope, resp *response) ([]any, *fault.
 		return nil, unreadable(resp, err)
 	}
 	return list, nil
-}
-
-// add takes one item into account.
-func (v *verdict) add(spec *rejects, scope transform.Scope, resp *response) *fault.Fault {
-	if spec.match != nil {
-		ours, err := spec.match.Eval(scope)
-		if err != nil {
-			return unreadable(resp, err)
-		}
-		if !ours {
-			return nil
-		}
-	}
-	code := itemText(spec.code, scope)
-	reason := itemText(spec.reason, scope)
-	if code != "" {
-		reason = strings.TrimSpace(code + " " + reason)
-	}
-	if reason == "" {
-		reason = "refused, without a reason"
-	}
-	if code != "" && spec.warnings[code] {
-		v.warned = true
-		v.warnings = append(v.warnings, reason)
-		return nil
-	}
-	v.refused = true
-	v.reasons = append(v.reasons, reason)
-	return nil
 }
 
 // itemText gives a text on an item; an item without it is no fault.

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,10 +20,12 @@ type Input struct {
 	Params           map[string]string
 	Payload          json.RawMessage // of a batch: its records as one JSON array
 	Keys             []string        // of a batch: for each record, what names its delivery
-	TraceParent      string
-	Delivery         tracking.Delivery
-	AcceptedAt       time.Time // retry.within counts from it; zero: it is not looked at
-	Now              time.Time // the store's clock when the run began
+	// Members reads the records of a batch, as Records gives them, for a step that sends none.
+	Members     func(context.Context) (records [][]byte, keys []string, err error)
+	TraceParent string
+	Delivery    tracking.Delivery
+	AcceptedAt  time.Time // retry.within counts from it; zero: it is not looked at
+	Now         time.Time // the store's clock when the run began
 }
 
 // request is a call as it is sent. Run and Preview make it with the same code.

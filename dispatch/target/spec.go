@@ -51,7 +51,7 @@ type Call struct {
 	Result  map[string]any `yaml:"result" jsonschema_description:"Values of the last answer shown in the tracking answer."`
 	Warn    string         `yaml:"warn" jsonschema_description:"Condition on the last answer: true makes the delivery warned instead of succeeded."`
 	Until   *Until         `yaml:"until" jsonschema_description:"Repeat this last call until the backend's job is over."`
-	Rejects *Rejects       `yaml:"rejects" jsonschema_description:"Where the backend tells which records its job refused; read after the job ended partial, warned or failed."`
+	Rejects *Rejects       `yaml:"rejects" jsonschema_description:"Where the backend tells which records it refused: in a call of its own, read after a job ended partial, warned or failed, or in the last answer itself."`
 }
 
 // Until says how to poll a job.
@@ -80,15 +80,24 @@ type PollGap struct {
 
 // Rejects says how to read what a job refused.
 type Rejects struct {
-	Get      string `yaml:"get,required" jsonschema:"required" jsonschema_description:"GET this path, appended to url."`
-	Items    string `yaml:"items,required" jsonschema:"required" jsonschema_description:"Expression that gives the list of refused records in .response.body."`
-	Match    string `yaml:"match" jsonschema_description:"Condition on .item: is it our record? Default: every item is, since a job has one record."`
-	Reason   string `yaml:"reason" jsonschema_description:"Expression on .item that gives the reason for a person."`
-	Code     string `yaml:"code" jsonschema_description:"Expression on .item that gives the backend's code for the reason."`
-	Warnings []any  `yaml:"warnings" jsonschema_description:"Codes that are only warnings: the record was taken."`
-	Total    string `yaml:"total" jsonschema_description:"Expression on .response that gives how many items there should be."`
-	Page     *Page  `yaml:"page" jsonschema_description:"How to read page by page. Default: one page."`
-	MaxPages int    `yaml:"max_pages" jsonschema_description:"Most pages read. Default 100."`
+	Get      string     `yaml:"get" jsonschema_description:"GET this path, appended to url. Without it the list is read from the last answer."`
+	Items    string     `yaml:"items,required" jsonschema:"required" jsonschema_description:"Expression that gives the list of refused records in .response.body."`
+	Match    string     `yaml:"match" jsonschema_description:"Condition on .item: is it our record? Default: every item is, since a job has one record. In a batch index or key says which record is meant."`
+	Index    string     `yaml:"index" jsonschema_description:"Expression on .item that gives the place of its record in the upload, the first being 0. For a batch: this or key."`
+	Key      *RecordKey `yaml:"key" jsonschema_description:"What an item and its record have in common, for a batch whose items name no place."`
+	Reason   string     `yaml:"reason" jsonschema_description:"Expression on .item that gives the reason for a person."`
+	Code     string     `yaml:"code" jsonschema_description:"Expression on .item that gives the backend's code for the reason."`
+	Warnings []any      `yaml:"warnings" jsonschema_description:"Codes that are only warnings: the record was taken."`
+	Total    string     `yaml:"total" jsonschema_description:"Expression on .response that gives how many items there should be."`
+	Page     *Page      `yaml:"page" jsonschema_description:"How to read page by page. Default: one page."`
+	MaxPages int        `yaml:"max_pages" jsonschema_description:"Most pages read. Default 100."`
+}
+
+// RecordKey says how an item and a record are found to belong together. Records with the
+// same value share their items.
+type RecordKey struct {
+	Item   string `yaml:"item,required" jsonschema:"required" jsonschema_description:"Expression on .item."`
+	Record string `yaml:"record,required" jsonschema:"required" jsonschema_description:"Expression on .record, which is the record's payload, and on .key, which names its delivery."`
 }
 
 // Page is paging by offset.

@@ -6,6 +6,8 @@ import (
 	"hash/fnv"
 	"strings"
 	"time"
+
+	"headgate/dispatch/fault"
 )
 
 // A batch is one upload of many deliveries of one target. Its record is a record like
@@ -73,6 +75,13 @@ type Change struct {
 // batch, and only that its record was lost must be found out some time.
 const BatchLook = 10 * time.Minute
 
+// End is how a member ended when that is not how its batch did. The zero End is the batch's.
+type End struct {
+	State   State        `json:"s"`
+	Reason  fault.Reason `json:"r,omitempty"`
+	Message string       `json:"m,omitempty"`
+}
+
 // Standing is how a delivery stands to a batch that lists it.
 type Standing int
 
@@ -97,6 +106,11 @@ type Batches interface {
 	// ApplyAll does what Apply does, for deliveries of one target. One whose fence is not
 	// the expected one stays as it is, and is no error.
 	ApplyAll(ctx context.Context, target string, changes []Change) error
+	// Judge notes how members end that do not end as their batch, by tracking ID, in place of
+	// what was noted before. It comes before the batch ends.
+	Judge(ctx context.Context, batch Ref, ends map[string]End, keep time.Duration) error
+	// Ends reads what was noted of these members; those without a note are left out.
+	Ends(ctx context.Context, batch Ref, ids []string) (map[string]End, error)
 	// Settled takes members off the list.
 	Settled(ctx context.Context, batch Ref, ids []string) error
 }
@@ -130,14 +144,18 @@ func SettledBatch(d Delivery, now time.Time) Delivery {
 	return d
 }
 
-// MemberEnd gives the end that a member takes from its batch.
-func MemberEnd(d, batch Delivery, now time.Time) Delivery {
+// MemberEnd gives the end that a member takes from its batch, or its own if it has one.
+func MemberEnd(d, batch Delivery, own End, now time.Time) Delivery {
 	if d.State.Final() {
 		return d
 	}
 	d.Seq++
 	d.Token = ""
 	d.Follow(batch)
+	if own.State != "" {
+		d.end(own.State, own.Reason, own.Message, now)
+		return d
+	}
 	d.Result = batch.Result
 	d.end(batch.Verdict, batch.Reason, batch.Message, now)
 	return d

@@ -34,6 +34,9 @@ type Concluded struct {
 	Reason  fault.Reason
 	Message string
 	Result  map[string]json.RawMessage
+	// Records says of a batch which of its records ended otherwise, by their places in the
+	// upload, from 0.
+	Records map[int]End
 	// Poll reports that the answer came from a poll, which is no attempt.
 	Poll bool
 }

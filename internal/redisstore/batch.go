@@ -4,7 +4,9 @@ import (
 	"context"
 	_ "embed" // the scripts
 	"encoding/json"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -16,9 +18,12 @@ var (
 	sealSource string
 	//go:embed board.lua
 	boardSource string
+	//go:embed judge.lua
+	judgeSource string
 
 	sealScript  = redis.NewScript(sealSource)
 	boardScript = redis.NewScript(boardSource)
+	judgeScript = redis.NewScript(judgeSource)
 )
 
 // Seal implements tracking.Store.
@@ -103,6 +108,62 @@ func (s *Store) board(ctx context.Context, shard string, batch tracking.Ref, out
 		m.Payload = json.RawMessage(answer[3*n+2])
 	}
 	return nil
+}
+
+// judgedAtOnce bounds what one script notes, for it stops everybody else.
+const judgedAtOnce = 500
+
+// Judge implements tracking.Store.
+func (s *Store) Judge(ctx context.Context, batch tracking.Ref, ends map[string]tracking.End, keep time.Duration) error {
+	shard, err := keysOf(batch.Tracking)
+	if err != nil {
+		return err
+	}
+	keys := []string{endsKey(shard, batch.Tracking)}
+	args := []any{1, keep.Milliseconds()}
+	send := func() error {
+		err := s.run(ctx, judgeScript, keys, args...).Err()
+		args = []any{0, keep.Milliseconds()}
+		return unavailable("note how members of a batch end", err)
+	}
+	for id, end := range ends {
+		text, err := json.Marshal(end)
+		if err != nil {
+			return fmt.Errorf("encode the end of %s: %w", id, err)
+		}
+		if args = append(args, id, text); len(args) >= 2+2*judgedAtOnce {
+			if err := send(); err != nil {
+				return err
+			}
+		}
+	}
+	if len(args) == 2 && len(ends) > 0 {
+		return nil
+	}
+	return send()
+}
+
+// Ends implements tracking.Store.
+func (s *Store) Ends(ctx context.Context, batch tracking.Ref, ids []string) (map[string]tracking.End, error) {
+	shard, err := keysOf(batch.Tracking)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	texts, err := s.rdb.HMGet(ctx, endsKey(shard, batch.Tracking), ids...).Result()
+	if err != nil {
+		return nil, unavailable("read how members of a batch end", err)
+	}
+	out := map[string]tracking.End{}
+	for i, text := range texts {
+		if text, ok := text.(string); ok {
+			var end tracking.End
+			if err := json.Unmarshal([]byte(text), &end); err != nil {
+				return nil, fmt.Errorf("decode the end of %s: %w", ids[i], err)
+			}
+			out[ids[i]] = end
+		}
+	}
+	return out, nil
 }
 
 // Settled implements tracking.Store.

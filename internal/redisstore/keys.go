@@ -82,6 +82,7 @@ func resumeKey(shard, target string) string { return queuedKey(shard, target) + 
 func idemKey(shard, hash string) string     { return shard + "idem:" + hash }
 func gatheringKey(shard string) string      { return shard + "gathering" }
 func membersKey(shard, id string) string    { return shard + "members:" + id }
+func endsKey(shard, id string) string       { return shard + "ends:" + id }
 func markKey(shard string) string           { return shard + "ack" }
 func doneChannel(shard, id string) string   { return shard + "done:" + id }
 

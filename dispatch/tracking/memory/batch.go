@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -101,6 +102,27 @@ func (s *Store) ApplyAll(ctx context.Context, target string, changes []tracking.
 		}
 	}
 	return nil
+}
+
+// Judge implements tracking.Store.
+func (s *Store) Judge(_ context.Context, batch tracking.Ref, ends map[string]tracking.End, _ time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ends[batch.Tracking] = maps.Clone(ends)
+	return nil
+}
+
+// Ends implements tracking.Store.
+func (s *Store) Ends(_ context.Context, batch tracking.Ref, ids []string) (map[string]tracking.End, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]tracking.End{}
+	for _, id := range ids {
+		if end, ok := s.ends[batch.Tracking][id]; ok {
+			out[id] = end
+		}
+	}
+	return out, nil
 }
 
 // Settled implements tracking.Store.

@@ -28,6 +28,7 @@ type Store struct {
 	// gathering names the batch that is collecting, members lists who joined one.
 	gathering map[tracking.PlanRef]string
 	members   map[string][]string
+	ends      map[string]map[string]tracking.End // of members, by batch
 }
 
 var _ tracking.Store = (*Store)(nil)
@@ -71,7 +72,7 @@ func New(now func() time.Time) *Store {
 	return &Store{
 		now: now, records: map[string]*record{}, idem: map[string]*idemEntry{},
 		plans: map[string][]byte{}, waiters: map[string]map[chan struct{}]struct{}{}, owners: map[string]int64{},
-		deadFor: tracking.DeadLetterRetention, gathering: map[tracking.PlanRef]string{}, members: map[string][]string{},
+		deadFor: tracking.DeadLetterRetention, gathering: map[tracking.PlanRef]string{}, members: map[string][]string{}, ends: map[string]map[string]tracking.End{},
 	}
 }
 
@@ -186,4 +187,5 @@ func (s *Store) Lose(id string) {
 	defer s.mu.Unlock()
 	delete(s.records, id)
 	delete(s.members, id)
+	delete(s.ends, id)
 }

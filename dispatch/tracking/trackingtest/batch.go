@@ -1,10 +1,13 @@
 package trackingtest
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
 
+	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
 )
 
@@ -23,6 +26,7 @@ var batchRules = map[string]func(*testing.T, tracking.Store){
 	"a batch that failed is no dead letter":        batchFails,
 	"a delivery held by a batch cannot be claimed": batchHolds,
 	"touch puts a member off for long":             batchTouch,
+	"the ends of members are noted":                batchJudged,
 }
 
 func gathering(t testing.TB, target string, full int) tracking.Gathering {
@@ -250,7 +254,7 @@ func batchLeft(t *testing.T, s tracking.Store) {
 	if got := standings(board(t, s, j.Batch, true)); !slices.Equal(got, []tracking.Standing{tracking.Left}) {
 		t.Errorf("standings %v, want left", got)
 	}
-	end := tracking.MemberEnd(member, tracking.Delivery{Verdict: tracking.Succeeded}, time.Now())
+	end := tracking.MemberEnd(member, tracking.Delivery{Verdict: tracking.Succeeded}, tracking.End{}, time.Now())
 	wantErr(t, "Apply", s.Apply(t.Context(), r, member.Fence, end), tracking.ErrFenced)
 }
 
@@ -272,7 +276,7 @@ func batchSettled(t *testing.T, s tracking.Store) {
 	}
 	for i, m := range members {
 		for range 2 { // as by two runs of which the first was killed
-			end := tracking.MemberEnd(m.Delivery, settling, c.Now)
+			end := tracking.MemberEnd(m.Delivery, settling, tracking.End{}, c.Now)
 			must(t, s.Apply(t.Context(), m.Ref, m.Delivery.Fence, end))
 		}
 		must(t, s.Settled(t.Context(), batch.Batch, []string{m.Tracking}))
@@ -305,7 +309,7 @@ func batchEnds(t *testing.T, s tracking.Store) {
 	end := tracking.Delivery{Verdict: tracking.Failed, Message: "no"}
 	changes := make([]tracking.Change, len(members))
 	for i, m := range members {
-		changes[i] = tracking.Change{Tracking: m.Tracking, Expect: m.Delivery.Fence, Next: tracking.MemberEnd(m.Delivery, end, time.Now())}
+		changes[i] = tracking.Change{Tracking: m.Tracking, Expect: m.Delivery.Fence, Next: tracking.MemberEnd(m.Delivery, end, tracking.End{}, time.Now())}
 	}
 	for range 2 { // repeated, it changes nothing
 		must(t, s.ApplyAll(t.Context(), target, changes))
@@ -325,7 +329,7 @@ func batchFails(t *testing.T, s tracking.Store) {
 	settling := tracking.Settling(tracking.Apply(c.Delivery, failedFor(0, true), c.Now))
 	must(t, s.Apply(t.Context(), j.Batch, c.Delivery.Fence, settling))
 	m := board(t, s, j.Batch, false)[0]
-	must(t, s.Apply(t.Context(), m.Ref, m.Delivery.Fence, tracking.MemberEnd(m.Delivery, settling, c.Now)))
+	must(t, s.Apply(t.Context(), m.Ref, m.Delivery.Fence, tracking.MemberEnd(m.Delivery, settling, tracking.End{}, c.Now)))
 	c = claim(t, s, j.Batch, settling.Seq, "run", long)
 	must(t, s.Apply(t.Context(), j.Batch, c.Delivery.Fence, tracking.SettledBatch(c.Delivery, c.Now)))
 	page, err := s.DeadLetters(t.Context(), tracking.DeadQuery{Target: target})
@@ -362,5 +366,48 @@ func batchTouch(t *testing.T, s tracking.Store) {
 		if rows, err = s.Overdue(t.Context(), -tracking.BatchLook-30*time.Second, manyRows); err != nil || hasRow(rows, r) {
 			t.Errorf("send %v: touched, it is still due that early (%v)", send, err)
 		}
+	}
+}
+
+func batchJudged(t *testing.T, s tracking.Store) {
+	target := unique("mail")
+	_, j := joined(t, s, target, gathering(t, target, 10))
+	other := tracking.Ref{Tracking: gathering(t, target, 10).Candidate, Target: target}
+	noted := func(batch tracking.Ref, ids ...string) map[string]tracking.End {
+		t.Helper()
+		out, err := s.Ends(t.Context(), batch, ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if got := noted(j.Batch, "a", "b"); len(got) != 0 {
+		t.Errorf("before anything is noted: %v", got)
+	}
+	many := map[string]tracking.End{}
+	for i := range 1200 { // more than goes at once
+		many[fmt.Sprint("id", i)] = tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: fmt.Sprint("ü \"no\" ", i)}
+	}
+	must(t, s.Judge(t.Context(), j.Batch, many, time.Hour))
+	must(t, s.Judge(t.Context(), other, map[string]tracking.End{"id0": {State: tracking.Warned}}, time.Hour))
+	got := noted(j.Batch, slices.Collect(maps.Keys(many))...)
+	if !maps.Equal(got, many) {
+		t.Errorf("%d of %d are as they were noted", len(got), len(many))
+	}
+	// A poll that is made again may come to less.
+	less := map[string]tracking.End{"id7": {State: tracking.Unknown}}
+	must(t, s.Judge(t.Context(), j.Batch, less, time.Hour))
+	if got := noted(j.Batch, "id0", "id7", "id8"); !maps.Equal(got, less) {
+		t.Errorf("after it was noted anew: %v", got)
+	}
+	must(t, s.Judge(t.Context(), j.Batch, nil, time.Hour))
+	if got := noted(j.Batch, "id7"); len(got) != 0 {
+		t.Errorf("after nothing was noted anew: %v", got)
+	}
+	if got := noted(j.Batch); len(got) != 0 {
+		t.Errorf("of nobody: %v", got)
+	}
+	if got := noted(other, "id0"); got["id0"].State != tracking.Warned {
+		t.Errorf("of another batch: %v", got)
 	}
 }

@@ -1,0 +1,135 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"headgate/dispatch/fault"
+	"headgate/dispatch/tracking"
+	"headgate/internal/testenv"
+)
+
+// jobBackend takes uploads as jobs, and refuses the records whose address has a 7: its
+// list of them is paged and goes by the place in the upload.
+type jobBackend struct {
+	mu   sync.Mutex
+	jobs map[string][]string // addresses of an upload, by job
+	asks int
+}
+
+func (b *jobBackend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	answer := map[string]any{}
+	job := r.URL.Query().Get("job")
+	switch {
+	case r.Method == http.MethodPost:
+		var events []struct {
+			Email string `json:"email"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&events); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		job = r.Header.Get("Idempotency-Key")
+		b.jobs[job] = nil
+		for _, e := range events {
+			b.jobs[job] = append(b.jobs[job], e.Email)
+		}
+		answer["job"] = job
+	case strings.HasSuffix(r.URL.Path, "/refused"):
+		refused := []any{}
+		for i, email := range b.jobs[job] {
+			if strings.Contains(email, "7") {
+				refused = append(refused, map[string]any{"recordIndex": i + 1, "message": "no sevens: " + email})
+			}
+		}
+		var from int
+		_, _ = fmt.Sscan(r.URL.Query().Get("offset"), &from)
+		answer["total"] = len(refused)
+		answer["items"] = refused[from:min(from+2, len(refused))]
+	default:
+		answer["state"] = "warning"
+		if b.asks++; b.asks%3 == 0 {
+			answer["state"] = "active"
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+const jobTarget = `
+    batch: {max_records: 40, linger: 300ms}
+    steps:
+    - name: upload
+      post: /upload
+      save: {job: "${{ .response.body.job }}"}
+    - name: finish
+      get: /jobs?job=${{ .saved.job }}
+      until:
+        state: ${{ .response.body.state }}
+        running: [active]
+        succeeded: [success]
+        partial: [warning]
+        every: {first: 100ms, max: 200ms}
+      rejects:
+        get: /refused?job=${{ .saved.job }}
+        items: ${{ .response.body.items }}
+        index: ${{ .item.recordIndex - 1 }}
+        reason: ${{ .item.message }}
+        total: ${{ .response.body.total }}
+        page: {limit: 2}
+`
+
+// Records that travel together end by themselves, as the backend's list says.
+func TestRecordsEndByThemselves(t *testing.T) {
+	const records = 200
+	server := httptest.NewServer(&jobBackend{jobs: map[string][]string{}})
+	t.Cleanup(server.Close)
+	redisServer := testenv.Redis(t)
+	rdb := func(t testing.TB) redis.UniversalClient { return redisServer.Client(t) }
+	r := newRigOn(t, "url: "+redisServer.URL(), rdb, func(routes string) string {
+		return strings.Replace(routes, "${BACKENDS_URL}/analytics\n    post: /events\n", server.URL+jobTarget, 1)
+	})
+	r.start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	each(32, records, func(i int) {
+		id, err := r.post(ctx, i)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		view, err := r.await(ctx, id)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, target := range view.Targets {
+			if target.Name != "analytics" {
+				continue
+			}
+			got, email := target.Value, fmt.Sprintf("User%d@Example.com", i)
+			switch {
+			case got.Batch == "" || got.JobID == "":
+				t.Errorf("%s: %+v", email, got)
+			case strings.Contains(email, "7"):
+				if got.State != tracking.Rejected || got.Reason != fault.Rejected || got.Message != "no sevens: "+email {
+					t.Errorf("%s: %+v", email, got)
+				}
+			case got.State != tracking.Succeeded:
+				t.Errorf("%s: %+v", email, got)
+			}
+		}
+	})
+	r.nothingLeft(t)
+}
