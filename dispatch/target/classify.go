@@ -92,6 +92,25 @@ func (p *Plan) classify(s *step, r *response) *fault.Fault {
 	return f
 }
 
+// asserted says what is wrong with an answer whose status is an expected one.
+func (r *run) asserted(resp *response) *fault.Fault {
+	if r.step.assert == nil {
+		return nil
+	}
+	holds, err := r.step.assert.Eval(r.scope)
+	switch {
+	case err != nil:
+		return &fault.Fault{Reason: fault.BadResponse, Status: resp.status, Err: err, Message: "assert: " + err.Error()}
+	case holds:
+		return nil
+	}
+	message := r.plan.refusalText(resp)
+	if message == "" {
+		message = fmt.Sprintf("the backend answered %d, but what assert asks for does not hold", resp.status)
+	}
+	return &fault.Fault{Reason: fault.Rejected, Status: resp.status, Message: message}
+}
+
 func (p *Plan) faultMessage(s *step, r *response, reason fault.Reason) string {
 	if r.status >= 300 && r.status <= 399 {
 		host := "no Location"

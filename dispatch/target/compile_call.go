@@ -25,6 +25,12 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, first, last bool)
 	}
 	s.method, s.path = c.method(n)
 	s.headers = c.headers(n)
+	if n != c.target {
+		s.when = c.condition(n.Get("when"), c.roots.request)
+		s.more = c.expression(n.Get("headers_from"), c.roots.request)
+		s.notes = notes{when: own.When, more: own.HeadersFrom}
+	}
+	s.assert = c.condition(n.Get("assert"), c.roots.answer)
 	s.auth, s.ownAuth = c.credentials(n), n != c.target && n.Get("auth") != nil
 	s.body = c.body(n, s.method, first)
 	c.statuses(find(n, "expect"), spec.Expect, 200)

@@ -56,9 +56,9 @@ func (e *Engine) Run(ctx context.Context, p *Plan, in Input) tracking.Event {
 			Message: fmt.Sprintf("target %s has no step %q any more", p.Name, in.Delivery.Step)}}
 	}
 	r := &run{engine: e, plan: p, step: s, in: &in, outer: ctx, began: time.Now()}
-	if s.hold() > s.timeout { // several calls; one alone has its own time-out
+	if hold := p.Hold(s.name); hold > s.timeout { // several calls; one alone has its own time-out
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.hold())
+		ctx, cancel = context.WithTimeout(ctx, hold)
 		defer cancel()
 	}
 	return r.do(ctx)
@@ -78,8 +78,33 @@ type run struct {
 // now is the store's clock, carried on by our own.
 func (r *run) now() time.Time { return r.in.Now.Add(time.Since(r.began)) }
 
+// passOver goes on to the first step whose condition holds, from the one at which the
+// delivery stands; false when there is none. What conditions are about does not change.
+func (r *run) passOver() (bool, error) {
+	for r.step.when != nil {
+		scope, err := r.step.scope(r.in)
+		if err != nil {
+			return false, err
+		}
+		if ok, err := r.step.when.Eval(scope); err != nil || ok {
+			return ok, err
+		}
+		if r.step.next == "" {
+			return false, nil
+		}
+		r.step = r.plan.step(r.step.next)
+	}
+	return true, nil
+}
+
 func (r *run) do(ctx context.Context) tracking.Event {
-	var err error
+	ok, err := r.passOver()
+	if err != nil {
+		return r.failed(&fault.Fault{Reason: fault.Internal, Message: "when: " + err.Error(), Err: err})
+	}
+	if !ok {
+		return tracking.Concluded{State: tracking.Succeeded, Message: "the conditions of all steps that were left are false"}
+	}
 	if r.scope, err = r.step.scope(r.in); err != nil {
 		return r.failed(&fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err})
 	}
@@ -93,6 +118,9 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	}
 	if r.step.uses["response"] {
 		resp.into(r.scope)
+	}
+	if f := r.asserted(resp); f != nil {
+		return r.failed(f)
 	}
 	if r.step.poll != nil {
 		return r.polled(ctx, resp)

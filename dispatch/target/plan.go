@@ -2,6 +2,7 @@ package target
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -43,24 +44,31 @@ type Plan struct {
 // step is one compiled call.
 type step struct {
 	name    string
-	next    string // empty: the last one
+	next    string          // empty: the last one
+	when    *transform.Bool // nil: always
 	method  string
 	path    *transform.Text
 	headers []header
-	auth    *auth // nil: none
-	ownAuth bool  // auth stands on the step itself
-	body    *body // nil: none
+	more    *transform.Value // further headers, nil: none
+	auth    *auth            // nil: none
+	ownAuth bool             // auth stands on the step itself
+	body    *body            // nil: none
 	timeout time.Duration
 	pos     yamlsrc.Pos // where the time-out is written, or else the call
 	expect  []int       // empty: any 2xx
+	assert  *transform.Bool
 	save    []named
 	result  []named
 	warn    *transform.Bool
 	poll    *poll
+	notes   notes
 	rejects *rejects        // nil: the backend gives no per-record result
 	uses    map[string]bool // the roots that its expressions use
 	needs   map[string]bool // the saved values that its request uses
 }
+
+// notes are expressions of a step as they are written, for a person.
+type notes struct{ when, more string }
 
 type header struct {
 	name      string // canonical
@@ -138,10 +146,23 @@ func (p *Plan) step(name string) *step {
 	return p.steps[i]
 }
 
+// from gives the steps that may be the next call of a delivery that stands at a step: those
+// before the last of them may be passed over.
+func (p *Plan) from(name string) (out []*step) {
+	for s := p.step(name); s != nil; s = p.step(s.next) {
+		out = append(out, s)
+		if s.when == nil || s.next == "" {
+			break
+		}
+	}
+	return out
+}
+
 // SendsRecords reports whether a step of a batch needs its records.
 func (p *Plan) SendsRecords(name string) bool {
-	s := p.step(name)
-	return s != nil && (s.uses["records"] || s.uses["keys"] || (s.body != nil && s.body.payload))
+	return slices.ContainsFunc(p.from(name), func(s *step) bool {
+		return s.uses["records"] || s.uses["keys"] || (s.body != nil && s.body.payload)
+	})
 }
 
 // gatherSlots is how many deliveries a worker puts into batches at a time, besides those
@@ -160,10 +181,11 @@ func (p *Plan) Slots() int {
 // Hold is how long a run of one step may take at most, connection, answer and its
 // pages included: the claim is held a little longer.
 func (p *Plan) Hold(name string) time.Duration {
-	if s := p.step(name); s != nil {
-		return s.hold()
+	longest := time.Duration(0)
+	for _, s := range p.from(name) {
+		longest = max(longest, s.hold())
 	}
-	return p.Limits.Timeout.D()
+	return cmp.Or(longest, p.Limits.Timeout.D())
 }
 
 func (s *step) hold() time.Duration {

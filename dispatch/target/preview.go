@@ -22,6 +22,8 @@ type Preview struct {
 	// Hosts is one line on where a URL from an expression may go, empty when the host is
 	// that of url.
 	Hosts string
+	When  string // the condition under which the call is made, empty: always
+	More  string // the expression that gives further headers, when they are not known yet
 }
 
 // Preview renders every step's request without sending anything. Values of .saved that
@@ -57,7 +59,7 @@ const placeholderStart = "<saved."
 func placeholder(name string) string { return placeholderStart + name + ">" }
 
 func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, error) {
-	v := Preview{Step: s.name, Method: s.method, Header: map[string]string{}, Until: s.poll.line(), Hosts: p.hostsLine(s)}
+	v := Preview{Step: s.name, Method: s.method, Header: map[string]string{}, Until: s.poll.line(), Hosts: p.hostsLine(s), When: s.notes.when}
 	scope, err := s.scope(in)
 	if err != nil {
 		return v, err
@@ -71,6 +73,11 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 		if s.needs[name] {
 			v.Unknown = append(v.Unknown, ".saved."+name)
 		}
+	}
+	if s.more != nil && len(v.Unknown) > 0 {
+		v.More = s.notes.more
+		known := *s
+		known.more, s = nil, &known
 	}
 	req, f := p.preview(s, in, scope)
 	if f != nil {

@@ -153,7 +153,61 @@ func (p *Plan) envelope(s *step, to place, in *Input, scope transform.Scope) (*r
 		}
 		r.set(h.name, value)
 	}
-	return r, nil
+	return r, r.setMore(s.more, scope)
+}
+
+// setMore adds the headers that an expression gives. They come from an answer, so they are
+// checked like those of the file.
+func (r *request) setMore(more *transform.Value, scope transform.Scope) *fault.Fault {
+	if more == nil {
+		return nil
+	}
+	v, err := more.Eval(scope)
+	if v == nil && (err == nil || errors.Is(err, transform.ErrEmpty)) {
+		return nil
+	}
+	bad := func(format string, args ...any) *fault.Fault {
+		return &fault.Fault{Reason: fault.BadResponse, Err: err, Message: "not sent: headers_from: " + fmt.Sprintf(format, args...)}
+	}
+	if err != nil {
+		return bad("%s", err)
+	}
+	set := func(name string, value any) *fault.Fault {
+		text, ok := textOf(value)
+		_, reserved := reservedHeaders[http.CanonicalHeaderKey(name)]
+		switch {
+		case !validHeaderName(name):
+			return bad("%.40q is no name for a header", name)
+		case reserved:
+			return bad("%s cannot be set", http.CanonicalHeaderKey(name))
+		case !ok || !validHeaderValue(text):
+			return bad("the value for %s cannot be sent", name)
+		}
+		r.set(http.CanonicalHeaderKey(name), text)
+		return nil
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for _, name := range sortedKeys(v) {
+			if f := set(name, v[name]); f != nil {
+				return f
+			}
+		}
+		return nil
+	case []any:
+		for _, item := range v {
+			one, _ := item.(map[string]any)
+			name, ok := one["header"].(string)
+			if !ok {
+				name, _ = one["name"].(string)
+			}
+			if f := set(name, one["value"]); f != nil {
+				return f
+			}
+		}
+		return nil
+	}
+	return bad("it gives neither a mapping nor a list")
 }
 
 func (r *request) set(name, value string) { r.header[name] = []string{value} }

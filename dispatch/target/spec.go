@@ -27,10 +27,13 @@ type Spec struct {
 // Step is one of several calls of a target.
 type Step struct {
 	Name    string `yaml:"name,required" jsonschema:"required,pattern=^[a-z0-9_-]+$" jsonschema_description:"Name of the step, unique in the target; part of the idempotency key that the backend sees."`
+	When    string `yaml:"when" jsonschema_description:"Condition on what the step could send: when it is false, the step is passed over. Default: always."`
 	Call    `yaml:",inline"`
 	Headers map[string]string `yaml:"headers" jsonschema_description:"Headers of this call; the same name replaces the target's."`
-	Auth    any               `yaml:"auth" jsonschema:"oneof_type=string;object" jsonschema_description:"Instead of the target's auth; none sends no credentials."`
-	Timeout unit.Duration     `yaml:"timeout" jsonschema_description:"Instead of limits.timeout."`
+	// HeadersFrom goes where the call goes, like the step's own headers.
+	HeadersFrom string        `yaml:"headers_from" jsonschema_description:"Expression that gives more headers of this call, such as those that an earlier answer asks for: a mapping, or a list of mappings with header (or name) and value."`
+	Auth        any           `yaml:"auth" jsonschema:"oneof_type=string;object" jsonschema_description:"Instead of the target's auth; none sends no credentials."`
+	Timeout     unit.Duration `yaml:"timeout" jsonschema_description:"Instead of limits.timeout."`
 }
 
 // Call is one HTTP call: on the target itself, or in a step.
@@ -46,6 +49,7 @@ type Call struct {
 	Raw         string `yaml:"raw" jsonschema_description:"Body sent as it is: text with expressions."`
 	ContentType string `yaml:"content_type" jsonschema_description:"Content-Type of the body, instead of the usual one."`
 
+	Assert  string         `yaml:"assert" jsonschema_description:"Condition on an answer with an expected status: false means that the call failed all the same. For backends that answer errors with 200. Such an answer is a refusal, which is not tried again; of a poll it is a failed poll."`
 	Expect  []int          `yaml:"expect" jsonschema_description:"Statuses that mean the call worked. Default: any 2xx."`
 	Save    map[string]any `yaml:"save" jsonschema_description:"Values of the answer kept for later steps as .saved.NAME. Null and empty are failures. The one named job is the backend's job ID."`
 	Result  map[string]any `yaml:"result" jsonschema_description:"Values of the last answer shown in the tracking answer."`

@@ -235,6 +235,9 @@ func (e *explainer) step(p target.Preview) {
 	if p.Step != "" {
 		fmt.Fprintf(e.out, "  step %s\n", p.Step)
 	}
+	if p.When != "" {
+		fmt.Fprintf(e.out, "    (only when %s)\n", p.When)
+	}
 	fmt.Fprintf(e.out, "    %s %s\n", p.Method, p.URL)
 	if p.Hosts != "" {
 		fmt.Fprintf(e.out, "    (%s)\n", p.Hosts)
@@ -246,6 +249,9 @@ func (e *explainer) step(p target.Preview) {
 	slices.Sort(names)
 	for _, name := range names {
 		fmt.Fprintf(e.out, "    %s: %s\n", name, p.Header[name])
+	}
+	if p.More != "" {
+		fmt.Fprintf(e.out, "    (and the headers that %s gives)\n", p.More)
 	}
 	if p.Body != "" {
 		fmt.Fprintf(e.out, "\n    %s\n", strings.ReplaceAll(p.Body, "\n", "\n    "))
