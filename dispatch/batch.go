@@ -203,6 +203,32 @@ func tooLarge(m tracking.Member, plan *target.Plan) tracking.End {
 		"the record has %d bytes, more than a batch of %s takes (batch.max_bytes: %s)", len(m.Payload), plan.Name, plan.Batch.MaxBytes)}
 }
 
+// strip ends members whose records the backend refused, and takes them off the list: the
+// batch is sent again without them. After a crash half-way through, those that have ended
+// are found not to be aboard any more.
+func (r *Runner) strip(ctx context.Context, t Task, e tracking.Stripped, sent *manifest, now time.Time) error {
+	return r.write(ctx, t.Ref, func(ctx context.Context) error {
+		ids, own := make([]string, 0, len(e.Records)), make(map[string]tracking.End, len(e.Records))
+		for place, end := range e.Records {
+			ids, own[sent.ids[place]] = append(ids, sent.ids[place]), end
+		}
+		for page := range pages(ids) {
+			members, err := r.Store.Board(ctx, t.Ref, page, false)
+			if err == nil {
+				batch := tracking.Delivery{Attempts: 1, HTTPStatus: e.HTTPStatus}
+				err = r.settlePage(ctx, members, batch, own, now)
+			}
+			if err == nil {
+				err = r.Store.Settled(ctx, t.Ref, page)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // release sends a member away, to join another batch.
 func (r *Runner) release(ctx context.Context, m tracking.Member) error {
 	next := tracking.TakeOver(m.Delivery)

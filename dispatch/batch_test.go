@@ -379,3 +379,45 @@ func TestRecordsOfBatchEndByThemselves(t *testing.T) {
 		}
 	}
 }
+
+// Records that the backend refuses with the whole upload are taken out, and the others are
+// sent again: also when the run dies before the batch goes on.
+func TestRecordsAreStripped(t *testing.T) {
+	bad := func(places ...int) tracking.Stripped {
+		e := tracking.Stripped{Answer: tracking.Answer{HTTPStatus: 400}, Records: map[int]tracking.End{}}
+		for _, place := range places {
+			e.Records[place] = tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: "bad"}
+		}
+		return e
+	}
+	w := newBatchWorld(t, `{max_records: 4}`, bad(1), bad(0, 2), succeeded())
+	var refs []tracking.Ref
+	var queued []dispatch.Task
+	for i := range 4 {
+		ref, more := w.member(t, fmt.Sprintf(`{"n":%d}`, i))
+		refs, queued = append(refs, ref), append(queued, more...)
+	}
+	w.finish(t, queued[len(queued)-1])
+	var sent []string
+	for _, in := range w.steps.ran {
+		sent = append(sent, string(in.Payload))
+	}
+	if got := strings.Join(sent, " "); got != `[{"n":0},{"n":1},{"n":2},{"n":3}] [{"n":0},{"n":2},{"n":3}] [{"n":2}]` {
+		t.Errorf("sent %s", got)
+	}
+	for i, want := range []tracking.State{tracking.Rejected, tracking.Rejected, tracking.Succeeded, tracking.Rejected} {
+		d := w.track(t, refs[i])
+		if d.State != want || (want == tracking.Rejected && (d.Message != "bad" || d.HTTPStatus != 400)) {
+			t.Errorf("record %d is %+v, want %s", i, d, want)
+		}
+	}
+
+	// All of them: there is nothing left to send.
+	w = newBatchWorld(t, `{max_records: 2}`, bad(0, 1))
+	one, _ := w.member(t, `1`)
+	_, queued = w.member(t, `2`)
+	w.finish(t, queued[len(queued)-1])
+	if d := w.track(t, one); d.State != tracking.Rejected || len(w.steps.ran) != 1 {
+		t.Errorf("%+v after %d calls", d, len(w.steps.ran))
+	}
+}

@@ -119,7 +119,11 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	next := tracking.Apply(claimed.Delivery, event, clock())
 	r.report(ctx, t, claimed, event, next, clock())
 	if batch {
-		if err := r.judge(ctx, t, event, sent); err != nil {
+		err := r.judge(ctx, t, event, sent)
+		if stripped, ok := event.(tracking.Stripped); ok {
+			err = r.strip(ctx, t, stripped, sent, clock())
+		}
+		if err != nil {
 			return nil //nolint:nilerr // told in write; the due row brings the batch back
 		}
 		next = tracking.Settling(next)
@@ -302,8 +306,10 @@ func (r *Runner) report(ctx context.Context, t Task, claimed *tracking.Claimed, 
 		level, cause = slog.LevelWarn, e.Fault.Err
 	case tracking.PollFailed:
 		level, cause = slog.LevelWarn, e.Fault.Err
-	case tracking.NotYet:
+	case tracking.NotYet, tracking.Deferred:
 		level = slog.LevelDebug
+	case tracking.Stripped:
+		level = slog.LevelWarn
 	}
 	if !r.Log.Enabled(ctx, level) {
 		return

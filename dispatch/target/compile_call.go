@@ -33,6 +33,7 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, first, last bool)
 	s.assert = c.condition(n.Get("assert"), c.roots.answer)
 	s.auth, s.ownAuth = c.credentials(n), n != c.target && n.Get("auth") != nil
 	s.body = c.body(n, s.method, first)
+	s.onError = c.rules(n, spec)
 	c.statuses(find(n, "expect"), spec.Expect, 200)
 	if !last {
 		c.onlyLast(n)

@@ -113,14 +113,14 @@ func (r *run) do(ctx context.Context) tracking.Event {
 		return r.failed(f)
 	}
 	resp, f := r.send(ctx, req)
-	if f != nil {
-		return r.failed(f)
-	}
-	if r.step.uses["response"] {
+	if resp != nil && r.step.uses["response"] {
 		resp.into(r.scope)
 	}
-	if f := r.asserted(resp); f != nil {
-		return r.failed(f)
+	if f == nil {
+		f = r.asserted(resp)
+	}
+	if f != nil {
+		return r.refused(resp, f)
 	}
 	if r.step.poll != nil {
 		return r.polled(ctx, resp)

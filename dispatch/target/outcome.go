@@ -28,15 +28,20 @@ func (r *run) failed(f *fault.Fault) tracking.Event {
 		return tracking.AttemptFailed{Fault: f, Final: true}
 	}
 	after := r.backoff(r.in.Delivery.StepAttempts, f)
-	limit := r.in.AcceptedAt.Add(r.plan.retry.Within.D())
-	if replayed := r.in.Delivery.ReplayedAt; !replayed.IsZero() {
-		limit = replayed.Add(r.plan.retry.Within.D()) // its first time was over long ago
-	}
-	late := !r.in.AcceptedAt.IsZero() && r.now().Add(after).After(limit)
+	late := r.tooLate(after)
 	if late {
 		after = 0
 	}
 	return tracking.AttemptFailed{Fault: f, After: after, Final: late}
+}
+
+// tooLate reports whether so much later is later than the delivery may be tried.
+func (r *run) tooLate(after time.Duration) bool {
+	limit := r.in.AcceptedAt.Add(r.plan.retry.Within.D())
+	if replayed := r.in.Delivery.ReplayedAt; !replayed.IsZero() {
+		limit = replayed.Add(r.plan.retry.Within.D()) // its first time was over long ago
+	}
+	return !r.in.AcceptedAt.IsZero() && r.now().Add(after).After(limit)
 }
 
 // backoff is full-jitter exponential: anything from nothing to first·2ⁿ, at most max.

@@ -60,6 +60,7 @@ type step struct {
 	save    []named
 	result  []named
 	warn    *transform.Bool
+	onError []rule
 	poll    *poll
 	notes   notes
 	rejects *rejects        // nil: the backend gives no per-record result

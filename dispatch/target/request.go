@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -217,11 +218,15 @@ func (r *request) set(name, value string) { r.header[name] = []string{value} }
 func DeliveryKey(id, target string) string { return id + ":" + target }
 
 // idempotencyKey is the same for every attempt of a step, so that a backend that keeps
-// such keys does the work once. Only a replay that was asked for new keys changes it.
+// such keys does the work once. Only a replay that was asked for new keys changes it, and
+// what the upload of a batch holds: without the records that were refused it is another one.
 func (p *Plan) idempotencyKey(s *step, in *Input) string {
 	key := DeliveryKey(in.Tracking, p.Name)
 	if p.flow {
 		key += ":" + s.name
+	}
+	if len(in.Keys) > 0 {
+		key += ":" + strconv.Itoa(len(in.Keys))
 	}
 	return key + in.Delivery.KeySuffix
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Event is what one run of one step came to. The set is closed: Advanced, Concluded,
-// NotYet, AttemptFailed, PollFailed.
+// NotYet, Deferred, Stripped, AttemptFailed, PollFailed.
 type Event interface{ event() }
 
 // Answer is what every event keeps of the backend's answer.
@@ -49,6 +49,22 @@ type NotYet struct {
 	Message string // why we wait when it is not plain, such as an unknown job state
 }
 
+// Deferred says that the backend has no room for the call now; make it again later. It is no
+// attempt.
+type Deferred struct {
+	Answer
+	After   time.Duration
+	Message string
+}
+
+// Stripped says of a batch that the backend took nothing of it because of some records. They
+// end as Records says, by their places in the upload, and the others are sent again at once.
+type Stripped struct {
+	Answer
+	Records map[int]End
+	Message string
+}
+
 // AttemptFailed says that a try of a step failed. After is when the next may start; Final says
 // that the budget is spent or that no further try can help.
 type AttemptFailed struct {
@@ -68,6 +84,8 @@ type PollFailed struct {
 func (Advanced) event()      {}
 func (Concluded) event()     {}
 func (NotYet) event()        {}
+func (Deferred) event()      {}
+func (Stripped) event()      {}
 func (AttemptFailed) event() {}
 func (PollFailed) event()    {}
 
@@ -108,6 +126,15 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 		next.PollFaults = 0
 		next.Reason, next.Message = "", e.Message
 		next.schedule(Waiting, now, e.After)
+	case Deferred:
+		next.answer(e.Answer)
+		next.Reason, next.Message = "", e.Message
+		next.schedule(Waiting, now, e.After)
+	case Stripped: // there is less of it each time, so nothing needs to be counted against it
+		next.answer(e.Answer)
+		next.Attempts++
+		next.State, next.Phase, next.NextAt = Retrying, Queued, time.Time{}
+		next.Reason, next.Message = "", e.Message
 	case AttemptFailed:
 		next.Attempts++
 		next.StepAttempts++

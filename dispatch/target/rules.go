@@ -1,0 +1,134 @@
+package target
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"headgate/config/yamlsrc"
+	"headgate/dispatch/fault"
+	"headgate/dispatch/tracking"
+	"headgate/dispatch/transform"
+)
+
+// rule is a compiled Rule.
+type rule struct {
+	Rule
+	when    *transform.Bool
+	records *transform.Value
+}
+
+// The words of Rule.Then.
+const (
+	thenRetry = "retry"
+	thenWait  = "wait"
+	thenStrip = "strip"
+	thenAbort = "abort"
+)
+
+var thens = []string{thenRetry, thenWait, thenStrip, thenAbort}
+
+// waitEvery is the default of Rule.Every: queues of backends take minutes to drain.
+const waitEvery = 30 * time.Second
+
+func (c *compiler) rules(n *yamlsrc.Node, spec *Call) (out []rule) {
+	list := n.Get("on_error")
+	if list == nil {
+		return nil
+	}
+	if spec.Until != nil {
+		c.problem(list, "leave it out: a poll that fails is made again, up to until.attempts", "on_error is not possible on a step that polls")
+	}
+	if list.Kind != yamlsrc.Seq || len(list.Items) != len(spec.OnError) {
+		return nil // reported as no list
+	}
+	for i, item := range list.Items {
+		r := rule{Rule: spec.OnError[i], when: c.condition(item.Get("when"), c.roots.answer)}
+		if r.Then != "" && !slices.Contains(thens, r.Then) {
+			c.problem(find(item, "then"), yamlsrc.UnknownHint(r.Then, thens), "%q is nothing that can follow", r.Then)
+		}
+		strip, every := item.Get("records"), item.Get("every")
+		switch {
+		case r.Then == thenStrip && c.spec.Batch == nil:
+			c.problem(find(item, "then"), "use abort, or add batch", "without batch there are no other records to send")
+		case r.Then == thenStrip && strip == nil:
+			c.problem(item, "add records: ${{ [.response.body.errors[].index] }}", "strip does not say which records")
+		case r.Then != thenStrip && strip != nil:
+			c.problem(strip, "leave it out, or write then: strip", "records is only for strip")
+		case r.Then != thenWait && every != nil:
+			c.problem(every, "leave it out, or write then: wait", "every is only for wait")
+		}
+		if every == nil {
+			r.Every = duration(waitEvery.String())
+		}
+		c.positive(r.Every, item, "every")
+		r.records = c.expression(strip, c.roots.answer)
+		out = append(out, r)
+	}
+	return out
+}
+
+// refused says what follows from a call that failed: by the first rule of the step that is
+// for such answers, or as usual.
+func (r *run) refused(resp *response, f *fault.Fault) tracking.Event {
+	i := -1
+	if resp != nil {
+		i = slices.IndexFunc(r.step.onError, func(rule rule) bool {
+			fits, err := rule.when.Eval(r.scope)
+			return fits && err == nil // an answer that is not made like that is not such an answer
+		})
+	}
+	if i < 0 {
+		return r.failed(f)
+	}
+	switch rule := r.step.onError[i]; rule.Then {
+	case thenRetry:
+		f.Retry = true
+	case thenAbort:
+		f.Retry = false
+	case thenStrip:
+		return r.strip(rule, resp, f)
+	case thenWait:
+		return r.wait(rule, resp, f)
+	}
+	return r.failed(f)
+}
+
+// wait asks again later. That is no attempt, but no wait is longer than a delivery may take.
+func (r *run) wait(rule rule, resp *response, f *fault.Fault) tracking.Event {
+	after := time.Duration(float64(rule.Every) * (0.9 + 0.2*r.engine.random()))
+	after = max(after, retryAfter(resp.header))
+	if r.tooLate(after) {
+		return tracking.AttemptFailed{Fault: f, Final: true}
+	}
+	return tracking.Deferred{Answer: tracking.Answer{HTTPStatus: resp.status}, After: after,
+		Message: clip("the backend has no room now: "+f.Message, maxMessage)}
+}
+
+// strip rejects the records that the answer names. A rule that names none of them stands
+// for a refusal of the whole.
+func (r *run) strip(rule rule, resp *response, f *fault.Fault) tracking.Event {
+	f.Retry = false
+	v, err := rule.records.Eval(r.scope)
+	if err != nil {
+		f.Message = clip(fmt.Sprintf("%s (on_error: records: %s)", f.Message, err), maxReasons)
+		return r.failed(f)
+	}
+	places, isList := v.([]any)
+	if !isList {
+		places = []any{v}
+	}
+	ends := map[int]tracking.End{}
+	for _, place := range places {
+		text, _ := textOf(place)
+		if n, err := strconv.Atoi(text); err == nil && n >= 0 && n < len(r.in.Keys) {
+			ends[n] = tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: f.Message}
+		}
+	}
+	if len(ends) == 0 {
+		return r.failed(f)
+	}
+	return tracking.Stripped{Answer: tracking.Answer{HTTPStatus: resp.status}, Records: ends,
+		Message: fmt.Sprintf("%d of %d records were refused; the others are sent again", len(ends), len(r.in.Keys))}
+}
