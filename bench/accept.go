@@ -34,7 +34,7 @@ func accept(ctx context.Context, o options, binaries world.Binaries) ([]Figure, 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.profile(ours, "accept", flooding{For: 5*time.Second}); err != nil {
+	if err := s.profile(ours, "accept", flooding{For: 5 * time.Second}); err != nil {
 		return nil, err
 	}
 	if err := s.empty(ours); err != nil {

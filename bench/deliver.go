@@ -34,7 +34,7 @@ func deliveries(ctx context.Context, o options, binaries world.Binaries) ([]Figu
 	if err != nil {
 		return nil, err
 	}
-	if err := s.profile(ours, "deliveries", flooding{For: 5*time.Second}); err != nil {
+	if err := s.profile(ours, "deliveries", flooding{For: 5 * time.Second}); err != nil {
 		return nil, err
 	}
 	figures := []Figure{

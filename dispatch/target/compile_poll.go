@@ -45,6 +45,7 @@ func (c *compiler) poll(step *yamlsrc.Node, spec *Call) *poll {
 	p.state = c.expression(n.Get("state"), c.roots.answer)
 	p.job = c.expression(n.Get("job"), c.roots.answer)
 	p.message = c.expression(n.Get("message"), c.roots.answer)
+	p.partialIf = c.condition(n.Get("partial_if"), c.roots.answer)
 	c.words(n, p)
 	return p
 }

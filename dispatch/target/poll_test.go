@@ -212,3 +212,23 @@ func TestPollOwnJobID(t *testing.T) {
 		t.Errorf("%+v", end)
 	}
 }
+
+// A job that is done may have refused records all the same.
+func TestPartialIf(t *testing.T) {
+	for body, want := range map[string]tracking.State{
+		`{"state":"done","failed":0}`:    tracking.Succeeded,
+		`{"state":"done","failed":2}`:    tracking.Unknown, // which of them is not told
+		`{"state":"warned","failed":2}`:  tracking.Unknown,
+		`{"state":"failed","failed":0}`:  tracking.Failed,
+		`{"state":"running","failed":2}`: "",
+		`{"state":"done","failed":"no"}`: "", // not even whether: it is asked again
+	} {
+		b := newBackend(t, says(200, body))
+		p := pollPlan(t, b.URL, "")
+		event := newEngine(t).Run(t.Context(), mustCompile(t, b.URL, strings.Replace(string(p.Source), `"until":{`, `"until":{"partial_if":"${{ (.response.body.failed | tonumber) > 0 }}",`, 1)), polledInput())
+		got, _ := event.(tracking.Concluded)
+		if got.State != want {
+			t.Errorf("%s: %T %+v, want %q", body, event, event, want)
+		}
+	}
+}

@@ -23,7 +23,11 @@ func (r *run) polled(ctx context.Context, resp *response) tracking.Event {
 	word, _ := textOf(v)
 	answer.JobState = clean(word, maxJobState)
 	message := r.pollMessage()
-	switch p.words[word] {
+	end, f := r.ending(p.words[word], resp)
+	if f != nil {
+		return r.pollFailed(f)
+	}
+	switch end {
 	case unmapped:
 		return r.notYet(resp, answer, fmt.Sprintf("the backend's job is in state %q, which no list names; waiting", answer.JobState))
 	case running:
@@ -44,7 +48,23 @@ func (r *run) polled(ctx context.Context, resp *response) tracking.Event {
 			return r.conclude(answer, tracking.Failed, fault.JobFailed, jobFailed(answer, message))
 		}
 	}
-	return r.judged(ctx, p.words[word], resp, answer, message)
+	return r.judged(ctx, end, resp, answer, message)
+}
+
+// ending looks behind a state that says that the job is done.
+func (r *run) ending(end ending, resp *response) (ending, *fault.Fault) {
+	p := r.step.poll
+	if p.partialIf == nil || (end != succeeded && end != warned) {
+		return end, nil
+	}
+	part, err := p.partialIf.Eval(r.scope)
+	switch {
+	case err != nil: // it must not pass for a success
+		return end, &fault.Fault{Reason: fault.BadResponse, Status: resp.status, Err: err, Message: "partial_if: " + err.Error()}
+	case part:
+		return partial, nil
+	}
+	return end, nil
 }
 
 func jobFailed(answer tracking.Answer, message string) string {

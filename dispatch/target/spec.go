@@ -76,6 +76,8 @@ type Until struct {
 	Warned    []any   `yaml:"warned" jsonschema_description:"States in which the job is done, with warnings."`
 	Partial   []any   `yaml:"partial" jsonschema_description:"States in which some records were refused. Without rejects the delivery is unknown then."`
 	Failed    []any   `yaml:"failed" jsonschema_description:"States in which the job ended without success."`
+	// PartialIf is for backends that call a job done although it refused records.
+	PartialIf string  `yaml:"partial_if" jsonschema_description:"Condition on an answer with a state of succeeded or warned: true means partial, such as ${{ .response.body.failed_count > 0 }}."`
 	Every     PollGap `yaml:"every" jsonschema_description:"How long to wait between polls; 10% of jitter is added."`
 	// Deadline counts from the first run of the step.
 	Deadline unit.Duration `yaml:"deadline" jsonschema_description:"How long the job may take; after that the delivery is unknown, its job ID kept. Default 24h."`
