@@ -70,12 +70,12 @@ type Rule struct {
 
 // Until says how to poll a job.
 type Until struct {
-	State     string  `yaml:"state,required" jsonschema:"required" jsonschema_description:"Expression that gives the state of the backend's job."`
-	Running   []any   `yaml:"running" jsonschema_description:"States in which the job still runs. A state that no list names is waited for, too."`
-	Succeeded []any   `yaml:"succeeded" jsonschema_description:"States in which the job is done."`
-	Warned    []any   `yaml:"warned" jsonschema_description:"States in which the job is done, with warnings."`
-	Partial   []any   `yaml:"partial" jsonschema_description:"States in which some records were refused. Without rejects the delivery is unknown then."`
-	Failed    []any   `yaml:"failed" jsonschema_description:"States in which the job ended without success."`
+	State     string `yaml:"state,required" jsonschema:"required" jsonschema_description:"Expression that gives the state of the backend's job."`
+	Running   []any  `yaml:"running" jsonschema_description:"States in which the job still runs. A state that no list names is waited for, too."`
+	Succeeded []any  `yaml:"succeeded" jsonschema_description:"States in which the job is done."`
+	Warned    []any  `yaml:"warned" jsonschema_description:"States in which the job is done, with warnings."`
+	Partial   []any  `yaml:"partial" jsonschema_description:"States in which some records were refused. Without rejects the delivery is unknown then."`
+	Failed    []any  `yaml:"failed" jsonschema_description:"States in which the job ended without success."`
 	// PartialIf is for backends that call a job done although it refused records.
 	PartialIf string  `yaml:"partial_if" jsonschema_description:"Condition on an answer with a state of succeeded or warned: true means partial, such as ${{ .response.body.failed_count > 0 }}."`
 	Every     PollGap `yaml:"every" jsonschema_description:"How long to wait between polls; 10% of jitter is added."`
