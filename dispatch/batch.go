@@ -108,14 +108,15 @@ func (r *Runner) sent(ctx context.Context, batch tracking.Ref) (*manifest, error
 	return out, nil
 }
 
-// judge notes how members end that do not end as their batch.
+// judge notes how members end that do not end as their batch, in place of what a run noted
+// that died before the batch had ended.
 func (r *Runner) judge(ctx context.Context, t Task, e tracking.Event, sent *manifest) error {
 	end, ok := e.(tracking.Concluded)
-	if !ok || len(end.Records) == 0 {
+	if !ok {
 		return nil
 	}
 	return r.write(ctx, t.Ref, func(ctx context.Context) (err error) {
-		if sent == nil {
+		if sent == nil && len(end.Records) > 0 {
 			if sent, err = r.sent(ctx, t.Ref); err != nil {
 				return err
 			}

@@ -333,7 +333,7 @@ func TestLostBatchFreesItsMembers(t *testing.T) {
 }
 
 // Each record has its own outcome, by its place in the upload: also after one of them has
-// left, and after the run that noted the outcomes has died.
+// left.
 func TestRecordsOfBatchEndByThemselves(t *testing.T) {
 	rejected := tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: "E1 bad"}
 	w := newBatchWorld(t, `{max_records: 5}`,
@@ -420,4 +420,59 @@ func TestRecordsAreStripped(t *testing.T) {
 	if d := w.track(t, one); d.State != tracking.Rejected || len(w.steps.ran) != 1 {
 		t.Errorf("%+v after %d calls", d, len(w.steps.ran))
 	}
+}
+
+// What a dying run has done of telling records apart does no harm to the run after it.
+func TestRunDiesWhileRecordsAreToldApart(t *testing.T) {
+	rejected := tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: "bad"}
+	for name, second := range map[string]map[int]tracking.End{"the same": {1: rejected}, "other records": {0: rejected}, "none": nil} {
+		t.Run("outcomes are noted, then "+name, func(t *testing.T) {
+			w := newBatchWorld(t, `{max_records: 2}`,
+				tracking.Advanced{Next: "poll"}, tracking.Concluded{State: tracking.Succeeded, Poll: true, Records: second})
+			one, _ := w.member(t, `1`)
+			two, queued := w.member(t, `2`)
+			w.run(t, queued[0])
+			poll := w.only(t)
+			if _, err := w.store.Claim(t.Context(), poll.Ref, poll.Seq, "dead.run", time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.store.Judge(t.Context(), poll.Ref, map[string]tracking.End{two.Tracking: rejected}, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			w.takeOver(t, poll.Ref)
+			w.finish(t, w.queue.take()...)
+			for place, ref := range []tracking.Ref{one, two} {
+				want := tracking.Succeeded
+				if _, is := second[place]; is {
+					want = tracking.Rejected
+				}
+				if d := w.track(t, ref); d.State != want {
+					t.Errorf("record %d ended %s, want %s", place, d.State, want)
+				}
+			}
+		})
+	}
+	t.Run("a record was stripped", func(t *testing.T) {
+		w := newBatchWorld(t, `{max_records: 2}`, succeeded())
+		one, _ := w.member(t, `1`)
+		two, queued := w.member(t, `2`)
+		send := queued[0]
+		if _, err := w.store.Claim(t.Context(), send.Ref, send.Seq, "dead.run", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		members, err := w.store.Board(t.Context(), send.Ref, []string{one.Tracking, two.Tracking}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := tracking.MemberEnd(members[0].Delivery, tracking.Delivery{}, rejected, w.clock.Now())
+		if err := w.store.Apply(t.Context(), one, members[0].Delivery.Fence, end); err != nil {
+			t.Fatal(err)
+		}
+		w.takeOver(t, send.Ref)
+		w.finish(t, w.queue.take()...)
+		w.sentOnce(t, two, `[2]`)
+		if d := w.track(t, one); d.State != tracking.Rejected {
+			t.Errorf("what was stripped is %s", d.State)
+		}
+	})
 }
