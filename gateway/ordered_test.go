@@ -88,6 +88,9 @@ func fill(random *rand.Rand, v reflect.Value) {
 		case time.Time:
 			f.Set(reflect.ValueOf(time.UnixMilli(random.Int64N(2_000_000_000_000)).UTC()))
 			continue
+		case *ProgressView:
+			f.Set(reflect.ValueOf(&ProgressView{Done: random.Int64N(3), Total: random.Int64N(3)}))
+			continue
 		case map[string]json.RawMessage:
 			f.Set(reflect.ValueOf(map[string]json.RawMessage{"id": json.RawMessage(`"7"`), "<": json.RawMessage(`{"a":"<"}`)}))
 			continue

@@ -38,16 +38,23 @@ type DeliveryView struct {
 	Replays int    `json:"replays,omitempty"`
 	Step    string `json:"step,omitempty"` // the step that runs next or now; absent once final
 	// Reason and Message are of the end, or of the last failed try.
-	Reason     fault.Reason `json:"reason,omitempty"`
-	Message    string       `json:"message,omitempty"`
-	HTTPStatus int          `json:"http_status,omitempty"` // the backend's last
-	NextAt     time.Time    `json:"next_at,omitzero"`      // of the next attempt or poll
-	Batch      string       `json:"batch,omitempty"`       // what it is or was sent with
-	JobID      string       `json:"job_id,omitempty"`      // the backend's job
-	JobState   string       `json:"job_state,omitempty"`   // in the backend's words
+	Reason     fault.Reason  `json:"reason,omitempty"`
+	Message    string        `json:"message,omitempty"`
+	HTTPStatus int           `json:"http_status,omitempty"` // the backend's last
+	NextAt     time.Time     `json:"next_at,omitzero"`      // of the next attempt or poll
+	Batch      string        `json:"batch,omitempty"`       // what it is or was sent with
+	JobID      string        `json:"job_id,omitempty"`      // the backend's job
+	JobState   string        `json:"job_state,omitempty"`   // in the backend's words
+	Progress   *ProgressView `json:"progress,omitempty"`    // of the backend's job, as it counts
 	// Result is what the target's `result` picks from the backend's answer.
 	Result  map[string]json.RawMessage `json:"result,omitempty"`
 	EndedAt time.Time                  `json:"ended_at,omitzero"`
+}
+
+// ProgressView says how far a backend's job is.
+type ProgressView struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total,omitempty"` // absent when the backend does not tell
 }
 
 // stateOrder is the order of counts: the way of a delivery.
@@ -83,6 +90,9 @@ func deliveryView(t tracking.TargetRef, d tracking.Delivery) DeliveryView {
 		State: d.State, Optional: t.Optional, Attempts: d.Attempts, Polls: d.Polls, Replays: d.Replays, Step: d.Step,
 		Reason: d.Reason, Message: d.Message, HTTPStatus: d.HTTPStatus, NextAt: shown(d.NextAt),
 		Batch: d.Batch, JobID: d.JobID, JobState: d.JobState, Result: d.Result, EndedAt: shown(d.EndedAt),
+	}
+	if d.JobDone != 0 || d.JobTotal != 0 {
+		v.Progress = &ProgressView{Done: d.JobDone, Total: d.JobTotal}
 	}
 	// What a batch holds shows the batch's state and times already.
 	running := d.Phase == tracking.Running && !tracking.IsBatch(d.Token)
@@ -138,6 +148,9 @@ func (v *DeliveryView) appendTo(d *document) {
 	d.stringIfAny(`,"batch":`, v.Batch)
 	d.stringIfAny(`,"job_id":`, v.JobID)
 	d.stringIfAny(`,"job_state":`, v.JobState)
+	if v.Progress != nil {
+		d.other(`,"progress":`, v.Progress)
+	}
 	if len(v.Result) > 0 {
 		d.other(`,"result":`, v.Result)
 	}

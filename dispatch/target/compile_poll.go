@@ -43,6 +43,8 @@ func (c *compiler) poll(step *yamlsrc.Node, spec *Call) *poll {
 		c.problem(find(n, "every", "max"), "raise max or lower first", "every.max (%s) is less than every.first (%s)", p.Every.Max, p.Every.First)
 	}
 	p.state = c.expression(n.Get("state"), c.roots.answer)
+	p.done = c.expression(n.Get("progress").Get("done"), c.roots.answer)
+	p.total = c.expression(n.Get("progress").Get("total"), c.roots.answer)
 	p.job = c.expression(n.Get("job"), c.roots.answer)
 	p.message = c.expression(n.Get("message"), c.roots.answer)
 	p.partialIf = c.condition(n.Get("partial_if"), c.roots.answer)

@@ -95,6 +95,7 @@ type body struct {
 type poll struct {
 	Until
 	state, job, message *transform.Value
+	done, total         *transform.Value // how far the job is
 	partialIf           *transform.Bool
 	words               map[string]ending
 }

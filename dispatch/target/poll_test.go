@@ -232,3 +232,22 @@ func TestPartialIf(t *testing.T) {
 		}
 	}
 }
+
+func TestProgress(t *testing.T) {
+	for body, want := range map[string][2]int64{
+		`{"state":"running","n":3,"of":10}`:      {3, 10},
+		`{"state":"running","n":"3","of":null}`:  {3, 0},
+		`{"state":"running","n":-3,"of":"many"}`: {0, 0},
+		`{"state":"running"}`:                    {0, 0},
+		`{"state":"done","n":10,"of":10}`:        {10, 10},
+	} {
+		b := newBackend(t, says(200, body))
+		p := mustCompile(t, b.URL, strings.Replace(string(pollPlan(t, b.URL, "").Source), `"until":{`,
+			`"until":{"progress":{"done":"${{ .response.body.n }}","total":"${{ .response.body.of }}"},`, 1))
+		in := polledInput()
+		d := tracking.Apply(in.Delivery, newEngine(t).Run(t.Context(), p, in), in.Now)
+		if d.JobDone != want[0] || d.JobTotal != want[1] {
+			t.Errorf("%s: %d of %d, want %v", body, d.JobDone, d.JobTotal, want)
+		}
+	}
+}

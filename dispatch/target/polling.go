@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"headgate/dispatch/fault"
@@ -22,6 +23,7 @@ func (r *run) polled(ctx context.Context, resp *response) tracking.Event {
 	}
 	word, _ := textOf(v)
 	answer.JobState = clean(word, maxJobState)
+	answer.Done, answer.Total = r.count(p.done), r.count(p.total)
 	message := r.pollMessage()
 	end, f := r.ending(p.words[word], resp)
 	if f != nil {
@@ -142,6 +144,15 @@ func (r *run) jobID() string {
 		}
 	}
 	return r.in.Delivery.JobID
+}
+
+// count gives a whole number that is shown; 0 when the backend has none.
+func (r *run) count(e *transform.Value) int64 {
+	n, err := strconv.ParseInt(itemText(e, r.scope), 10, 64)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
 }
 
 func (r *run) pollMessage() string {

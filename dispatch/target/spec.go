@@ -82,8 +82,15 @@ type Until struct {
 	// Deadline counts from the first run of the step.
 	Deadline unit.Duration `yaml:"deadline" jsonschema_description:"How long the job may take; after that the delivery is unknown, its job ID kept. Default 24h."`
 	Attempts int           `yaml:"attempts" jsonschema_description:"How many poll calls in a row may fail before the delivery is unknown. Default 20."`
+	Progress *Progress     `yaml:"progress" jsonschema_description:"How far the job is, for the tracking answer."`
 	Job      string        `yaml:"job" jsonschema_description:"Expression that gives the backend's job ID for the tracking answer. Default: .saved.job."`
 	Message  string        `yaml:"message" jsonschema_description:"Expression that gives the backend's own words on the job."`
+}
+
+// Progress says how far a backend's job is.
+type Progress struct {
+	Done  string `yaml:"done,required" jsonschema:"required" jsonschema_description:"Expression that gives how many records are done."`
+	Total string `yaml:"total" jsonschema_description:"Expression that gives how many there are."`
 }
 
 // PollGap is the time between polls: first, then factor times more with each poll, up

@@ -165,6 +165,7 @@ func MemberEnd(d, batch Delivery, own End, now time.Time) Delivery {
 func (d *Delivery) Follow(batch Delivery) {
 	d.Attempts, d.Polls, d.PollFaults = d.Attempts+batch.Attempts, d.Polls+batch.Polls, batch.PollFaults
 	d.HTTPStatus, d.JobID, d.JobState = batch.HTTPStatus, batch.JobID, batch.JobState
+	d.JobDone, d.JobTotal = batch.JobDone, batch.JobTotal
 	d.Reason, d.Message = batch.Reason, batch.Message
 	if d.Phase == Gathered {
 		return // the batch is not sent yet

@@ -17,6 +17,8 @@ type Answer struct {
 	HTTPStatus int
 	JobID      string // empty: no change
 	JobState   string
+	// Done of Total is how far the job is, as the backend counts; 0 of 0: no change.
+	Done, Total int64
 }
 
 // Advanced says that the step worked and another one follows at once.
@@ -202,6 +204,9 @@ func (d *Delivery) answer(a Answer) {
 	}
 	if a.JobState != "" {
 		d.JobState = a.JobState
+	}
+	if a.Done != 0 || a.Total != 0 {
+		d.JobDone, d.JobTotal = a.Done, a.Total
 	}
 }
 

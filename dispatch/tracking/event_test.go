@@ -48,7 +48,7 @@ func events() map[string]event {
 	no := &fault.Fault{Reason: fault.Rejected, Message: "no such list", Status: 422}
 	saved := map[string]json.RawMessage{"job": json.RawMessage(`"j-1"`)}
 	out := map[string]event{
-		"Advanced": {Advanced{Answer{202, "j-1", "new"}, "finish", saved}, func(d *Delivery) {
+		"Advanced": {Advanced{Answer{HTTPStatus: 202, JobID: "j-1", JobState: "new"}, "finish", saved}, func(d *Delivery) {
 			d.State, d.Phase, d.NextAt = Delivering, Queued, time.Time{}
 			d.Attempts, d.Step, d.StepAttempts, d.PollFaults, d.StepSince = 4, "finish", 0, 0, start
 			d.Saved = map[string]json.RawMessage{"old": json.RawMessage("1"), "job": json.RawMessage(`"j-1"`)}

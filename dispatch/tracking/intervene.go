@@ -68,6 +68,7 @@ func Revive(d Delivery, r Revival, now time.Time) Delivery {
 		next.State, next.Step, next.Saved = Waiting, d.Step, d.Saved
 		next.StepSince = now // the deadline of a poll counts from here
 		next.JobID, next.JobState = d.JobID, d.JobState
+		next.JobDone, next.JobTotal = d.JobDone, d.JobTotal
 		next.Lane = LaneResume
 	}
 	if r.Mass {

@@ -118,6 +118,8 @@ type Delivery struct {
 	HTTPStatus int                        `json:"http_status,omitempty"` // the backend's last status
 	JobID      string                     `json:"job_id,omitempty"`      // the backend's job, once known
 	JobState   string                     `json:"job_state,omitempty"`   // the backend's own word for it
+	JobDone    int64                      `json:"job_done,omitempty"`    // of JobTotal, as the backend counts; 0 of 0: it does not tell
+	JobTotal   int64                      `json:"job_total,omitempty"`
 	Result     map[string]json.RawMessage `json:"result,omitempty"`
 }
 

@@ -174,6 +174,13 @@ func notes(d gateway.DeliveryView) string {
 		if d.JobState != "" {
 			parts[0] += " " + d.JobState
 		}
+		if p := d.Progress; p != nil {
+			parts[0] += fmt.Sprintf(" (%d", p.Done)
+			if p.Total > 0 {
+				parts[0] += fmt.Sprintf(" of %d", p.Total)
+			}
+			parts[0] += " done)"
+		}
 	}
 	if d.Reason != "" {
 		reason := string(d.Reason)

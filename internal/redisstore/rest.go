@@ -34,6 +34,8 @@ type rest struct {
 	Result       map[string]json.RawMessage `json:"u,omitempty"`
 	Verdict      tracking.State             `json:"v,omitempty"`
 	Saved        map[string]json.RawMessage `json:"w,omitempty"`
+	JobDone      int64                      `json:"x,omitempty"`
+	JobTotal     int64                      `json:"y,omitempty"`
 }
 
 // empty reports whether there is nothing to be held: the delivery has not been run.
@@ -41,7 +43,7 @@ func (r *rest) empty() bool {
 	return r.Attempts == 0 && r.Batch == "" && r.PastAttempts == 0 && r.StepSince == 0 && r.EndedAt == 0 && r.PollFaults == 0 &&
 		r.HTTPStatus == 0 && r.JobID == "" && r.JobState == "" && r.KeySuffix == "" && !r.KeepPayload && r.Message == "" &&
 		r.NextAt == 0 && r.Polls == 0 && r.Replays == 0 && r.ReplayedAt == 0 && r.Reason == "" && r.Step == "" &&
-		r.StepAttempts == 0 && len(r.Result) == 0 && r.Verdict == "" && len(r.Saved) == 0
+		r.StepAttempts == 0 && len(r.Result) == 0 && r.Verdict == "" && len(r.Saved) == 0 && r.JobDone == 0 && r.JobTotal == 0
 }
 
 func restOf(d tracking.Delivery) rest {
@@ -50,7 +52,7 @@ func restOf(d tracking.Delivery) rest {
 		EndedAt: inMillis(d.EndedAt), PollFaults: d.PollFaults, HTTPStatus: d.HTTPStatus, JobID: d.JobID, JobState: d.JobState,
 		KeySuffix: d.KeySuffix, KeepPayload: d.KeepPayload, Message: d.Message, NextAt: inMillis(d.NextAt), Polls: d.Polls,
 		Replays: d.Replays, ReplayedAt: inMillis(d.ReplayedAt), Reason: d.Reason, Step: d.Step, StepAttempts: d.StepAttempts,
-		Result: d.Result, Verdict: d.Verdict, Saved: d.Saved,
+		Result: d.Result, Verdict: d.Verdict, Saved: d.Saved, JobDone: d.JobDone, JobTotal: d.JobTotal,
 	}
 }
 
@@ -60,7 +62,7 @@ func (r *rest) delivery() tracking.Delivery {
 		EndedAt: ofMillis(r.EndedAt), PollFaults: r.PollFaults, HTTPStatus: r.HTTPStatus, JobID: r.JobID, JobState: r.JobState,
 		KeySuffix: r.KeySuffix, KeepPayload: r.KeepPayload, Message: r.Message, NextAt: ofMillis(r.NextAt), Polls: r.Polls,
 		Replays: r.Replays, ReplayedAt: ofMillis(r.ReplayedAt), Reason: r.Reason, Step: r.Step, StepAttempts: r.StepAttempts,
-		Result: r.Result, Verdict: r.Verdict, Saved: r.Saved,
+		Result: r.Result, Verdict: r.Verdict, Saved: r.Saved, JobDone: r.JobDone, JobTotal: r.JobTotal,
 	}
 }
 
@@ -108,12 +110,16 @@ func (r *rest) field(name byte) any {
 		return &r.StepAttempts
 	case 'v':
 		return &r.Verdict
+	case 'x':
+		return &r.JobDone
+	case 'y':
+		return &r.JobTotal
 	}
 	return nil
 }
 
 // lastField is the last of the names.
-const lastField = 'w'
+const lastField = 'y'
 
 // append writes JSON. Nearly each value that is written or read passes here, and nearly
 // none holds objects: what has none is written and read without reflection, which takes a
