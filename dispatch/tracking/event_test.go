@@ -59,6 +59,16 @@ func events() map[string]event {
 			d.Polls, d.PollFaults = 6, 0
 			d.Reason, d.Message, d.HTTPStatus = "", "its state is one that nobody mapped", 200
 		}},
+		"Deferred": {Deferred{Answer{HTTPStatus: 503, Done: 1, Total: 9}, time.Minute, "no room"}, func(d *Delivery) {
+			d.State, d.Phase, d.NextAt = Waiting, Scheduled, start.Add(time.Minute)
+			d.Reason, d.Message, d.HTTPStatus = "", "no room", 503
+			d.JobDone, d.JobTotal = 1, 9
+		}},
+		"Stripped": {Stripped{Answer{HTTPStatus: 400}, map[int]End{1: {State: Rejected}}, "1 of 2"}, func(d *Delivery) {
+			d.State, d.Phase, d.NextAt = Retrying, Queued, time.Time{}
+			d.Attempts = 4
+			d.Reason, d.Message, d.HTTPStatus = "", "1 of 2", 400
+		}},
 		"AttemptFailed": {AttemptFailed{f, time.Minute, false}, func(d *Delivery) {
 			d.State, d.Phase, d.NextAt = Retrying, Scheduled, start.Add(time.Minute)
 			d.Attempts, d.StepAttempts = 4, 3
@@ -136,6 +146,7 @@ func TestApplyTable(t *testing.T) {
 func TestApplyStartsTheStepsClock(t *testing.T) {
 	for name, e := range map[string]Event{
 		"NotYet":        NotYet{After: time.Hour},
+		"Deferred":      Deferred{After: time.Hour},
 		"AttemptFailed": AttemptFailed{Fault: &fault.Fault{}},
 		"PollFailed":    PollFailed{Fault: &fault.Fault{}},
 	} {
