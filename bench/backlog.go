@@ -26,7 +26,7 @@ func backlog(ctx context.Context, o options, binaries world.Binaries) ([]Figure,
 	say("backlog: %d deliveries are queued for a target that is down", backlogSize)
 	down, up := r.ill.client.prefix, ""
 	r.back.fail.Store(&down)
-	if _, err := r.flood(r.ill.contender, flooding{Path: "/ill/", Prefix: down, Count: backlogSize, For: 5 * time.Minute}); err != nil {
+	if err := r.fill(r.ill.contender, flooding{Path: "/ill/", Prefix: down, Count: backlogSize}); err != nil {
 		return nil, err
 	}
 	_, before := r.back.count(down)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,6 +32,23 @@ func TestTable(t *testing.T) {
 	}
 	if table(&out, []Figure{met, missed}) || !strings.Contains(out.String(), "at least 1  MISSED") {
 		t.Errorf("it does not say that one missed:\n%s", out.String())
+	}
+}
+
+// TestMissing: what was not measured meets no bound, and can be written as JSON.
+func TestMissing(t *testing.T) {
+	for name, f := range map[string]Figure{
+		"no rounds":        figureOf("f", "ms"),
+		"no latencies":     figureOf("f", "ms", 1, quantile(nil, 99)).atMost(50),
+		"divided by zero":  ratioOf("f", []float64{1, 2}, []float64{0, 0}).atLeast(1),
+		"nothing compared": ratioOf("f", []float64{1, 2}, nil).atMost(1),
+	} {
+		if f.Met() || !strings.Contains(f.String(), "not measured") {
+			t.Errorf("%s: %+v", name, f)
+		}
+		if err := write(filepath.Join(t.TempDir(), "f.json"), []Figure{f}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -16,10 +17,21 @@ type Figure struct {
 	Max     float64 `json:"max"`
 	AtLeast float64 `json:"at_least,omitempty"`
 	AtMost  float64 `json:"at_most,omitempty"`
+	// Missing says that there is no value: nothing was measured, or nothing to divide by. Then
+	// no bound is met.
+	Missing bool `json:"missing,omitempty"`
 }
 
 // figureOf makes the figure of some rounds.
 func figureOf(name, unit string, rounds ...float64) Figure {
+	for _, value := range rounds {
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			rounds = nil
+		}
+	}
+	if len(rounds) == 0 {
+		return Figure{Name: name, Unit: unit, Missing: true}
+	}
 	sorted := slices.Sorted(slices.Values(rounds))
 	return Figure{Name: name, Unit: unit, Value: sorted[len(sorted)/2], Min: sorted[0], Max: sorted[len(sorted)-1]}
 }
@@ -33,12 +45,14 @@ func (f Figure) atLeast(bound float64) Figure { f.AtLeast = bound; return f }
 // ratioOf is the ratio of the medians of two series that took turns; its spread is that
 // of the rounds.
 func ratioOf(name string, ours, theirs []float64) Figure {
-	ratios := make([]float64, len(ours))
-	for i := range ours {
+	ratios := make([]float64, min(len(ours), len(theirs)))
+	for i := range ratios {
 		ratios[i] = ours[i] / theirs[i]
 	}
 	f := figureOf(name, "", ratios...)
-	f.Value = median(ours) / median(theirs)
+	if !f.Missing {
+		f.Value = median(ours) / median(theirs)
+	}
 	return f
 }
 
@@ -49,7 +63,7 @@ func median(rounds []float64) float64 {
 
 // Met reports whether the value is within its bounds.
 func (f Figure) Met() bool {
-	return (f.AtLeast == 0 || f.Value >= f.AtLeast) && (f.AtMost == 0 || f.Value <= f.AtMost)
+	return !f.Missing && (f.AtLeast == 0 || f.Value >= f.AtLeast) && (f.AtMost == 0 || f.Value <= f.AtMost)
 }
 
 // bound says what the value has to reach; nothing when there is no bound.
@@ -64,7 +78,10 @@ func (f Figure) bound() string {
 }
 
 func (f Figure) verdict() string {
-	if f.Met() {
+	switch {
+	case f.Missing:
+		return "NOT MEASURED"
+	case f.Met():
 		return "met"
 	}
 	return "MISSED"
@@ -72,6 +89,9 @@ func (f Figure) verdict() string {
 
 // String is the figure's line in the output.
 func (f Figure) String() string {
+	if f.Missing {
+		return fmt.Sprintf("%-76s not measured", f.Name)
+	}
 	line := fmt.Sprintf("%-76s %10.2f %-5s (%.2f to %.2f)", f.Name, f.Value, f.Unit, f.Min, f.Max)
 	if bound := f.bound(); bound != "" {
 		line += "  " + bound + ": " + f.verdict()
@@ -79,11 +99,11 @@ func (f Figure) String() string {
 	return line
 }
 
-// quantile gives a percentile of a list of durations, in milliseconds; the list is sorted
-// by it.
+// quantile gives a percentile of a list of durations, in milliseconds, or NaN of none; the
+// list is sorted by it.
 func quantile(list []time.Duration, percent int) float64 {
 	if len(list) == 0 {
-		return 0
+		return math.NaN()
 	}
 	slices.Sort(list)
 	return float64(list[min(len(list)*percent/100, len(list)-1)].Microseconds()) / 1000

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9/logging"
@@ -70,6 +71,14 @@ func run(args []string) int {
 		}
 		return 0
 	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "bench: what is %q? -run chooses benchmarks, -list prints them\n", flags.Arg(0))
+		return 2
+	}
+	if o.quick && o.long {
+		fmt.Fprintln(os.Stderr, "bench: -quick and -long exclude each other")
+		return 2
+	}
 	match, err := regexp.Compile(*only)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench: -run:", err)
@@ -81,7 +90,7 @@ func run(args []string) int {
 		return 2
 	}
 	logging.Disable() // a server that does not answer yet is waited for
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	figures, ok := o.measureAll(ctx, chosen)
 	ok = table(os.Stdout, figures) && ok
@@ -136,7 +145,7 @@ func binaries(dir string) world.Binaries {
 		if _, err := os.Stat(path); err == nil {
 			return path, nil
 		}
-		if text, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, ".").CombinedOutput(); err != nil { //nolint:gosec // our own module
+		if text, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "headgate").CombinedOutput(); err != nil { //nolint:gosec // our own module
 			return "", fmt.Errorf("build headgate: %w\n%s", err, text)
 		}
 		return path, nil

@@ -50,6 +50,9 @@ func million(ctx context.Context, o options, binaries world.Binaries) ([]Figure,
 // fill sends as many requests as f counts, however long that takes.
 func (s *stage) fill(c *contender, f flooding) error {
 	f.For = 30 * time.Minute
-	_, err := s.flood(c, f)
+	got, err := s.flood(c, f)
+	if err == nil && got.Done < f.Count {
+		err = fmt.Errorf("%s: only %d of %d requests were accepted in time", c.name, got.Done, f.Count)
+	}
 	return err
 }

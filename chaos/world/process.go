@@ -66,7 +66,8 @@ const startPatience = 60 * time.Second
 
 func (p *Process) await(ctx context.Context, ready func() bool) error {
 	if err := await(ctx, p.done, ready); err != nil {
-		return fmt.Errorf("%s: %w; see %s", p.Name, err, p.log)
+		lines := strings.Split(strings.TrimSpace(p.text()), "\n")
+		return fmt.Errorf("%s: %w; the last lines of %s:\n%s", p.Name, err, p.log, strings.Join(lines[max(0, len(lines)-5):], "\n"))
 	}
 	return nil
 }

@@ -49,7 +49,8 @@ func (w *World) newRedis(ctx context.Context, name string, args ...string) (*Red
 	return r, nil
 }
 
-// Start runs the server and waits until it answers and has loaded its data.
+// Start runs the server and waits until it answers and has loaded its data. An answer of
+// another server, which has won a race for the port, does not count.
 func (r *Redis) Start(ctx context.Context) error {
 	if err := r.start(ctx, ""); err != nil {
 		return err
@@ -57,7 +58,11 @@ func (r *Redis) Start(ctx context.Context) error {
 	return r.await(ctx, func() bool {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		return r.Client.Ping(ctx).Err() == nil
+		if r.Client.Ping(ctx).Err() != nil { // INFO answers while data is loaded, too
+			return false
+		}
+		server, err := r.Client.InfoMap(ctx, "server").Result()
+		return err == nil && server["Server"]["process_id"] == strconv.Itoa(r.PID())
 	})
 }
 

@@ -41,7 +41,7 @@ type Client struct {
 	client    *asynq.Client
 	pressing  *asynq.Client // for a Redis that is full
 	inspector *asynq.Inspector
-	feed      *feed
+	feeds     *feeds
 }
 
 // NewClient makes a client. shared may be an auto-pipelining client over base, the plain
@@ -52,18 +52,18 @@ func NewClient(shared, base redis.UniversalClient, log *slog.Logger) *Client {
 		client:    asynq.NewClientFromRedisClient(shared),
 		pressing:  asynq.NewClientFromRedisClient(roomy{base, new(room)}),
 		inspector: asynq.NewInspectorFromRedisClient(base),
-		feed:      newFeed(base, log),
+		feeds:     newFeeds(base, log),
 	}
 }
 
 var _ dispatch.Queue = (*Client)(nil)
 
 // Submit implements dispatch.Queue.
-func (c *Client) Submit(tasks ...dispatch.Task) { c.feed.add(tasks, nil) }
+func (c *Client) Submit(tasks ...dispatch.Task) { c.feeds.add(tasks, nil) }
 
 // Close returns when everything that was submitted has been queued, or could not be, and
 // soon after ctx has ended: then with its error, and what is left is for the due rows.
-func (c *Client) Close(ctx context.Context) error { return c.feed.drained(ctx) }
+func (c *Client) Close(ctx context.Context) error { return c.feeds.drained(ctx) }
 
 // Enqueue implements dispatch.Queue.
 func (c *Client) Enqueue(ctx context.Context, tasks ...dispatch.Task) error {
@@ -93,7 +93,7 @@ func (c *Client) enqueue(ctx context.Context, tasks []dispatch.Task) error {
 	}
 	done, ended := new(wait), make(chan struct{})
 	done.left.Add(len(tasks))
-	c.feed.add(tasks, done)
+	c.feeds.add(tasks, done)
 	go func() { done.left.Wait(); close(ended) }()
 	select {
 	case <-ended:
@@ -172,7 +172,7 @@ func (c *Client) timed(ctx context.Context, t dispatch.Task, set string) (dispat
 	if err := c.inspector.RunTask(lane(t), taskID(t)); err != nil {
 		return dispatch.Present, fmt.Errorf("run task %s now: %w", taskID(t), err)
 	}
-	return dispatch.Enqueued, c.feed.wake(ctx, t.Target)
+	return dispatch.Enqueued, wake(ctx, c.base, t.Target)
 }
 
 // presence is Present for a task that is where its state says, Lost for another: it will

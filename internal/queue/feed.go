@@ -20,15 +20,16 @@ import (
 // way travel together in the next. asynq has no call for many tasks, so what its own
 // client would write is written here; a test holds the two against each other.
 type feed struct {
-	rdb     redis.UniversalClient // plain
-	cluster bool
-	log     *slog.Logger
+	rdb   redis.UniversalClient // plain
+	nodes *redis.ClusterClient  // the same, when it is one
+	log   *slog.Logger
 
 	mu      sync.Mutex
 	waiting map[string][]item // by queue
 	count   int               // of all that wait
+	turned  int               // tasks that found no room since that was last told
 	running bool              // somebody is sending
-	room    *sync.Cond        // count has become smaller
+	idle    *sync.Cond        // running has ended
 	known   map[string]bool   // queues that asynq has been told of
 }
 
@@ -54,9 +55,12 @@ func (w *wait) end(err error) {
 	w.left.Done()
 }
 
-// feedRoom is how many tasks may wait before who brings more is held up: as many as a
-// gateway takes in within about a second.
+// feedRoom is how many tasks may wait, as many as a gateway takes in within about a second.
+// What comes on top is left to the reconciler: who brings it must not be held up by a Redis,
+// or a node of a cluster, that stands still.
 const feedRoom = 1 << 15
+
+var errNoRoom = errors.New("too many tasks wait to be queued")
 
 // feedLot bounds the tasks of one script, which nobody else's commands can interrupt.
 const feedLot = 200
@@ -65,18 +69,24 @@ const feedLot = 200
 const feedPatience = 5 * time.Second
 
 func newFeed(rdb redis.UniversalClient, log *slog.Logger) *feed {
-	_, cluster := rdb.(*redis.ClusterClient)
-	f := &feed{rdb: rdb, log: log, cluster: cluster, waiting: map[string][]item{}, known: map[string]bool{}}
-	f.room = sync.NewCond(&f.mu)
+	nodes, _ := rdb.(*redis.ClusterClient)
+	f := &feed{rdb: rdb, log: log, nodes: nodes, waiting: map[string][]item{}, known: map[string]bool{}}
+	f.idle = sync.NewCond(&f.mu)
 	return f
 }
 
-// add takes tasks over. It waits only while too many are waiting already.
+// add takes tasks over.
 func (f *feed) add(tasks []dispatch.Task, done *wait) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.count >= feedRoom {
-		f.room.Wait()
+	if f.count >= feedRoom {
+		f.turned += len(tasks)
+		for range tasks {
+			if done != nil {
+				done.end(errNoRoom)
+			}
+		}
+		return
 	}
 	for _, t := range tasks {
 		q := lane(t)
@@ -95,13 +105,16 @@ func (f *feed) run() {
 		f.mu.Lock()
 		if f.count == 0 {
 			f.running = false
-			f.room.Broadcast()
+			f.idle.Broadcast()
 			f.mu.Unlock()
 			return
 		}
-		lots := f.take()
-		f.room.Broadcast()
+		lots, turned := f.take(), f.turned
+		f.turned = 0
 		f.mu.Unlock()
+		if turned > 0 {
+			f.log.Warn("too many tasks wait to be queued; the reconciler will queue the others", "tasks", turned)
+		}
 		f.send(lots)
 	}
 }
@@ -115,7 +128,7 @@ func (f *feed) drained(ctx context.Context) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		for f.running {
-			f.room.Wait()
+			f.idle.Wait()
 		}
 	}()
 	select {
@@ -193,18 +206,14 @@ var enqueueSource string
 var enqueueScript = redis.NewScript(enqueueSource)
 
 // write sends one script for each lot, and then the signal to look at the queues: in one
-// round trip, but for a cluster, whose nodes have each their own queues.
+// round trip, but for a cluster.
 func (f *feed) write(ctx context.Context, lots []lot, errs []error) {
 	now := time.Now().UnixNano()
 	targets := targetsOf(lots)
-	if f.cluster {
-		var wave sync.WaitGroup
-		for i, l := range lots {
-			keys, args := l.call(now)
-			wave.Go(func() { errs[i] = enqueueScript.Run(ctx, f.rdb, keys, args...).Err() })
+	if f.nodes != nil {
+		for i, l := range lots { // there is one
+			errs[i] = f.writeTo(ctx, l, now)
 		}
-		wave.Wait()
-		_ = f.wake(ctx, targets) // a worker that is not woken looks within idleLook
 		return
 	}
 	pipe := f.rdb.Pipeline()
@@ -218,14 +227,27 @@ func (f *feed) write(ctx context.Context, lots []lot, errs []error) {
 	for i, cmd := range commands {
 		if errs[i] = cmd.Err(); redis.HasErrorPrefix(errs[i], "NOSCRIPT") {
 			keys, args := lots[i].call(now)
-			errs[i] = errors.Join(enqueueScript.Eval(ctx, f.rdb, keys, args...).Err(), f.wake(ctx, targets))
+			errs[i] = errors.Join(enqueueScript.Eval(ctx, f.rdb, keys, args...).Err(), wake(ctx, f.rdb, targets))
 		}
 	}
 }
 
+// writeTo queues a lot in a cluster. The signal goes out by the node that has the queue: any
+// node tells all others, but the one that would be chosen by the channel may stand still.
+func (f *feed) writeTo(ctx context.Context, l lot, now int64) error {
+	keys, args := l.call(now)
+	if err := enqueueScript.Run(ctx, f.rdb, keys, args...).Err(); err != nil {
+		return err
+	}
+	if node, err := f.nodes.MasterForKey(ctx, keys[0]); err == nil {
+		_ = node.Publish(ctx, wakeChannel, TargetOf(l.queue)).Err() // a worker that is not woken looks within idleLook
+	}
+	return nil
+}
+
 // wake makes workers look at the queues of targets, which stand separated by spaces.
-func (f *feed) wake(ctx context.Context, targets string) error {
-	if err := f.rdb.Publish(ctx, wakeChannel, targets).Err(); err != nil {
+func wake(ctx context.Context, rdb redis.UniversalClient, targets string) error {
+	if err := rdb.Publish(ctx, wakeChannel, targets).Err(); err != nil {
 		return fmt.Errorf("wake workers: %w", err)
 	}
 	return nil

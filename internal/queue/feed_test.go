@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"testing"
@@ -158,4 +160,53 @@ func TestFeedGivesUpWhenStopped(t *testing.T) {
 	if took := time.Since(began); took > 2*feedPatience {
 		t.Errorf("stopping took %v", took)
 	}
+}
+
+// A node of a cluster that stands still holds up its own queues only.
+func TestFeedWithANodeThatStandsStill(t *testing.T) {
+	cluster := testenv.Cluster(t, false, testenv.WithConf("cluster-require-full-coverage", "no"))
+	rdb := cluster.Client(t)
+	c := NewClient(rdb, rdb, slog.New(slog.DiscardHandler))
+	targets := map[string]string{} // a target of each node, by its address
+	for i := 0; len(targets) < len(cluster.Masters); i++ {
+		name := fmt.Sprint("target", i)
+		node, err := rdb.MasterForKey(t.Context(), "{"+name+resumeSuffix+"}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		targets[node.Options().Addr] = name
+		if err := c.Enqueue(t.Context(), dispatch.Task{Ref: tracking.Ref{Tracking: "trk", Target: name}, Seq: 2}); err != nil { // known from now on
+			t.Fatal(err)
+		}
+	}
+	still, alive := cluster.Masters[0], targets[cluster.Masters[1].Addr()]
+	still.Pause()
+	const tasks = 20 * feedLot
+	for seq := range tasks {
+		c.Submit(dispatch.Task{Ref: tracking.Ref{Tracking: "trk", Target: targets[still.Addr()]}, Seq: seq + 3},
+			dispatch.Task{Ref: tracking.Ref{Tracking: "trk", Target: alive}, Seq: seq + 3})
+	}
+	node := cluster.Masters[1].Client(t)
+	testenv.Eventually(t, 20*time.Second, func() bool {
+		return node.LLen(t.Context(), "asynq:{"+alive+resumeSuffix+"}:pending").Val() >= tasks
+	}, "the queue of the other node is filled")
+	still.Resume()
+	closed(t, c)
+}
+
+// More than there is room for is left to the reconciler, and who waits is told so.
+func TestFeedHasRoomForSoMany(t *testing.T) {
+	server := testenv.Redis(t)
+	c := NewClient(server.Client(t), server.Client(t), slog.New(slog.DiscardHandler))
+	c.Submit(task(1))
+	closed(t, c)
+	server.Pause()
+	for seq := range feedRoom + feedLot {
+		c.Submit(task(seq + 2))
+	}
+	if err := c.Enqueue(t.Context(), task(0)); !errors.Is(err, errNoRoom) {
+		t.Errorf("%v, want that there is no room", err)
+	}
+	server.Resume()
+	closed(t, c)
 }
