@@ -20,8 +20,9 @@ type Encoder interface {
 	Encode(v any) ([]byte, error)
 }
 
-// encoders is the whole registration: an encoder that is not here does not exist.
-var encoders = []Encoder{jsonEncoder{}, formEncoder{}, rawEncoder{}}
+// encoders is the whole registration of what needs nothing but a value; CSV is here in
+// its default form. XML needs the name of a root, Multipart has parts.
+var encoders = []Encoder{jsonEncoder{}, ndjsonEncoder{}, CSV{}, formEncoder{}, rawEncoder{}}
 
 // byName is made once, so that two encoders of one name are found when the program starts.
 var byName = index(encoders)

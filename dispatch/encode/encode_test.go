@@ -32,6 +32,14 @@ func TestConformance(t *testing.T) {
 			good: []any{"", "a\x00\xffb", []byte("bytes")},
 			bad:  []any{nil, object{}, json.Number("1"), true},
 		},
+		"ndjson": {
+			good: []any{[]any{}, []any{object{"b": json.Number("1.10"), "a": nil}, "x", json.RawMessage("{\n \"z\": 1}")}, json.RawMessage(`[1]`)},
+			bad:  []any{nil, "x", object{}, []any{"x", math.NaN()}, []any{deep}, json.RawMessage("["), []any{json.RawMessage("{")}},
+		},
+		"csv": {
+			good: []any{[]any{}, []any{object{"b": json.Number("1.10"), "a": nil}, object{"c": []any{"x"}, "a": json.RawMessage(`{"z": 1}`)}}, json.RawMessage(`[{"a":1}]`)},
+			bad:  []any{nil, "x", object{}, []any{object{"a": math.NaN()}}, []any{"x"}, []any{object{}}, []any{object{"a": deep}}, []any{object{"a": json.RawMessage("{")}}},
+		},
 	}
 	for _, name := range encode.Names() {
 		t.Run(name, func(t *testing.T) {
@@ -48,11 +56,21 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+func TestConformanceOfXML(t *testing.T) {
+	deep := any("x")
+	for range 10_002 {
+		deep = object{"a": deep}
+	}
+	encodetest.Run(t, encode.XML{Root: "r"},
+		[]any{nil, "x", []any{}, object{"b": json.Number("1.10"), "a": []any{true, nil, []any{"x"}}, "raw": json.RawMessage(`{"z": 1}`)}, json.RawMessage(`[1]`)},
+		[]any{math.NaN(), object{"a b": "x"}, object{"": "x"}, "\x00", json.Number("1x"), json.RawMessage("{"), []any{json.RawMessage("{")}, make(chan int), deep})
+}
+
 func TestNames(t *testing.T) {
-	if got := encode.Names(); !slices.Equal(got, []string{"form", "json", "raw"}) {
+	if got := encode.Names(); !slices.Equal(got, []string{"csv", "form", "json", "ndjson", "raw"}) {
 		t.Errorf("got %v", got)
 	}
-	if e, ok := encode.ByName("xml"); ok {
+	if e, ok := encode.ByName("yaml"); ok {
 		t.Errorf("an unknown name must not become %v", e)
 	}
 }
@@ -106,6 +124,8 @@ func TestErrorsNameTheFaultNotTheData(t *testing.T) {
 		{"form", []any{"hunter2"}, "expected an object, got a list"},
 		{"raw", object{"x": "hunter2"}, "expected a string, got an object"},
 		{"json", json.Number("x"), `"x" is not a number in JSON`},
+		{"ndjson", object{"x": "hunter2"}, "expected a list, got an object"},
+		{"csv", []any{object{"a": "b"}, "hunter2"}, "record 2 is a string, not an object"},
 	}
 	for _, tt := range tests {
 		e, _ := encode.ByName(tt.encoder)

@@ -1,9 +1,7 @@
 package encode
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -21,7 +19,7 @@ func (formEncoder) ContentType() string { return "application/x-www-form-urlenco
 func (formEncoder) Encode(v any) ([]byte, error) {
 	v, err := decodeRaw(v)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("encode form: %w", err)
 	}
 	object, ok := v.(map[string]any)
 	if !ok {
@@ -36,7 +34,7 @@ func (formEncoder) Encode(v any) ([]byte, error) {
 	for _, k := range keys {
 		value, err := decodeRaw(object[k])
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("encode form: field %.60q: %w", k, err)
 		}
 		items, isList := value.([]any)
 		if !isList {
@@ -81,22 +79,4 @@ func scalar(v any) (string, error) {
 		return string(out), err
 	}
 	return "", fmt.Errorf("a form holds strings, numbers and booleans, not %s", describe(v))
-}
-
-// decodeRaw reads a raw message with its digits kept; other values stay as they are.
-func decodeRaw(v any) (any, error) {
-	raw, ok := v.(json.RawMessage)
-	if !ok {
-		return v, nil
-	}
-	if !json.Valid(raw) {
-		return nil, errors.New("encode form: a raw message is not valid JSON")
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var out any
-	if err := dec.Decode(&out); err != nil {
-		return nil, fmt.Errorf("encode form: %w", err)
-	}
-	return out, nil
 }

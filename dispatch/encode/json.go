@@ -77,7 +77,9 @@ func appendList(dst []byte, list []any, depth int) ([]byte, error) {
 	}
 	dst = append(dst, '[')
 	var err error
+	start := len(dst)
 	for i, item := range list {
+		dst = reserve(dst, start, i, len(list))
 		if i > 0 {
 			dst = append(dst, ',')
 		}

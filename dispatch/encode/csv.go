@@ -1,0 +1,194 @@
+package encode
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// CSV writes a list of objects as lines of cells (RFC 4180), the first of which names
+// the columns. The zero value separates with commas and ends lines with LF.
+//
+// encoding/csv is not used for it: with CRLF it changes the line breaks within cells.
+type CSV struct {
+	Columns      []string // empty: all keys of all records, in order of first appearance
+	Missing      string   // text for a key that a record does not have
+	Null         string   // text for null
+	Delimiter    string   // one character; empty: a comma
+	CRLF         bool     // lines end with CRLF
+	FormulaGuard bool     // a ' before strings that a spreadsheet would take for a formula
+}
+
+// ValidDelimiter reports whether s can stand between cells.
+func ValidDelimiter(s string) bool {
+	r, size := utf8.DecodeRuneInString(s)
+	return size > 0 && size == len(s) && r != utf8.RuneError && r != 0 && !strings.ContainsRune("\"\r\n", r)
+}
+
+// Name implements Encoder.
+func (CSV) Name() string { return "csv" }
+
+// ContentType implements Encoder.
+func (CSV) ContentType() string { return "text/csv; charset=utf-8" }
+
+// Encode takes a list of objects. Numbers keep their digits; lists and objects within a
+// record are written as JSON. Keys that first appear in the same record are in
+// alphabetical order, since objects have none of their own.
+func (c CSV) Encode(v any) ([]byte, error) {
+	items, err := listOf(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode csv: %w", err)
+	}
+	records := make([]map[string]any, len(items))
+	for i, item := range items {
+		if item, err = decodeRaw(item); err != nil {
+			return nil, fmt.Errorf("encode csv: record %d: %w", i+1, err)
+		}
+		record, ok := item.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("encode csv: %w", unwritable("record %d is %s, not an object", i+1, describe(item)))
+		}
+		records[i] = record
+	}
+	columns := c.Columns
+	if len(columns) == 0 {
+		columns = union(records)
+	}
+	switch {
+	case len(columns) > 0:
+	case len(records) > 0: // the lines would be empty, and readers pass over those
+		return nil, fmt.Errorf("encode csv: %w", unwritable("no record has a key, so there are no columns"))
+	default:
+		return []byte{}, nil
+	}
+	w := newCSVWriter(c, len(columns) == 1)
+	for i, name := range columns {
+		if c.FormulaGuard && len(c.Columns) == 0 { // names from the file are meant as they are
+			name = guarded(name)
+		}
+		w.field(name, i == 0)
+	}
+	w.line()
+	start := len(w.dst)
+	for i, record := range records {
+		w.dst = reserve(w.dst, start, i, len(records))
+		if err := w.record(record, columns); err != nil {
+			return nil, fmt.Errorf("encode csv: record %d: %w", i+1, err)
+		}
+	}
+	return w.dst, nil
+}
+
+// union lists the keys of all records.
+func union(records []map[string]any) []string {
+	var columns []string
+	seen := map[string]bool{}
+	for _, record := range records {
+		before := len(columns)
+		for key := range record {
+			if !seen[key] {
+				seen[key] = true
+				columns = append(columns, key)
+			}
+		}
+		slices.Sort(columns[before:])
+	}
+	return columns
+}
+
+// guarded keeps a spreadsheet from running a cell. The characters are those of OWASP's
+// page on CSV injection.
+func guarded(text string) string {
+	if text != "" && strings.IndexByte("=+-@\t\r", text[0]) >= 0 {
+		return "'" + text
+	}
+	return text
+}
+
+// csvWriter writes one body.
+type csvWriter struct {
+	CSV
+	dst     []byte
+	scratch []byte // the text of a number, or of nested JSON
+	end     string
+	alone   bool // there is one column: an empty cell would make an empty line
+}
+
+func newCSVWriter(c CSV, alone bool) *csvWriter {
+	c.Delimiter = cmp.Or(c.Delimiter, ",")
+	w := &csvWriter{CSV: c, end: "\n", alone: alone}
+	if c.CRLF {
+		w.end = "\r\n"
+	}
+	return w
+}
+
+func (w *csvWriter) line() { w.dst = append(w.dst, w.end...) }
+
+func (w *csvWriter) record(record map[string]any, columns []string) error {
+	for i, name := range columns {
+		v, ok := record[name]
+		if !ok {
+			w.field(w.Missing, i == 0)
+			continue
+		}
+		v, err := decodeRaw(v)
+		if err != nil {
+			return err
+		}
+		switch v := v.(type) {
+		case nil:
+			w.field(w.Null, i == 0)
+		case string:
+			if w.FormulaGuard {
+				v = guarded(v)
+			}
+			w.field(v, i == 0)
+		default:
+			if w.scratch, err = AppendJSON(w.scratch[:0], v); err != nil {
+				return fmt.Errorf("column %.60q: %w", name, err)
+			}
+			w.begin(i == 0)
+			w.dst = appendField(w.dst, w.scratch, w.Delimiter[0], w.alone)
+		}
+	}
+	w.line()
+	return nil
+}
+
+func (w *csvWriter) field(text string, first bool) {
+	w.begin(first)
+	w.dst = appendField(w.dst, text, w.Delimiter[0], w.alone)
+}
+
+func (w *csvWriter) begin(first bool) {
+	if !first {
+		w.dst = append(w.dst, w.Delimiter...)
+	}
+}
+
+// appendField quotes what would be read differently without: the delimiter, known by its
+// first byte, quotes, line breaks, and white space at an end, which some readers trim.
+func appendField[T string | []byte](dst []byte, text T, delimiter byte, alone bool) []byte {
+	n := len(text)
+	quote := n == 0 && alone || n > 0 && (isBlank(text[0]) || isBlank(text[n-1]))
+	for i := 0; i < n && !quote; i++ {
+		c := text[i]
+		quote = c == delimiter || c == '"' || c == '\n' || c == '\r'
+	}
+	if !quote {
+		return append(dst, text...)
+	}
+	dst = append(dst, '"')
+	for i := range n {
+		if text[i] == '"' {
+			dst = append(dst, '"')
+		}
+		dst = append(dst, text[i])
+	}
+	return append(dst, '"')
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }

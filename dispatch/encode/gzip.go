@@ -1,0 +1,32 @@
+package encode
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// compressors are kept, since each holds most of a megabyte.
+var compressors = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
+// Gzip compresses a body. Without a name and a time in its header, the same body is the
+// same bytes each time.
+func Gzip(body []byte) ([]byte, error) {
+	var out bytes.Buffer
+	out.Grow(len(body)/8 + 64)
+	w, _ := compressors.Get().(*gzip.Writer)
+	defer func() {
+		w.Reset(io.Discard) // a kept one must not hold on to the body
+		compressors.Put(w)
+	}()
+	w.Reset(&out)
+	if _, err := w.Write(body); err != nil {
+		return nil, fmt.Errorf("compress: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("compress: %w", err)
+	}
+	return out.Bytes(), nil
+}
