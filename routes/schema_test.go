@@ -63,6 +63,12 @@ func TestSchema(t *testing.T) {
 		"two kinds":         {"auth: {a: {jwt: {}, api_key: {}}}", false},
 		"secret in clear":   {"auth: {a: {jwt: {token: abc}}}", false},
 		"unknown in target": {"targets: {crm: {url: 'https://a', post: /, rety: {}}}", false},
+		"bodies":            {"targets: {a: {url: 'https://a', post: /, csv: x}, b: {url: 'https://a', post: /, csv: [x]}, c: {url: 'https://a', post: /, gzip: true, csv: {rows: x, columns: [y], 'null': ''}}}", true},
+		"parts":             {"targets: {a: {url: 'https://a', post: /, multipart: [{name: x, csv: {rows: x}}, {name: y, raw: z}]}}", true},
+		"csv without rows":  {"targets: {a: {url: 'https://a', post: /, csv: {columns: union}}}", false},
+		"unknown in csv":    {"targets: {a: {url: 'https://a', post: /, csv: {rows: x, colums: union}}}", false},
+		"part without name": {"targets: {a: {url: 'https://a', post: /, multipart: [{raw: x}]}}", false},
+		"xml without root":  {"targets: {a: {url: 'https://a', post: /, xml: {value: x}}}", false},
 		"bad duration":      {"targets: {crm: {url: 'https://a', post: /, limits: {timeout: soon}}}", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -160,18 +160,28 @@ func alignFields(t reflect.Type, schema *jsonschema.Schema, defs jsonschema.Defi
 			alternatives(f, property)
 			standard(f, property)
 			align(f.Type, property, defs, seen)
+			for _, form := range property.OneOf {
+				if form.Ref != "" {
+					align(f.Type, form, defs, seen)
+				}
+			}
 		}
 	}
 }
 
 // alternatives lets the tag oneof_type have the last word on types with several written
-// forms, such as a list that may be one word: the derived type would contradict it.
+// forms, such as a list that may be one word: the derived type would contradict it. A
+// struct that has other forms besides stays known as one.
 func alternatives(f reflect.StructField, property *jsonschema.Schema) {
 	if !strings.Contains(f.Tag.Get("jsonschema"), "oneof_type=") {
 		return
 	}
+	ref := property.Ref
 	property.Ref, property.Type = "", ""
 	for _, form := range property.OneOf {
+		if form.Type == "object" && ref != "" {
+			form.Type, form.Ref = "", ref
+		}
 		if form.Type == "array" && f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.String {
 			form.Items = &jsonschema.Schema{Type: "string"}
 		}

@@ -32,6 +32,7 @@ type sample struct {
 	Other  *yamlsrc.Node   `yaml:"other"`
 	Parts  []part          `yaml:"parts"`
 	ByName map[string]part `yaml:"by_name"`
+	Either *part           `yaml:"either" jsonschema:"oneof_type=string;object"`
 	Hidden string          `yaml:"-"`
 	GoOnly string
 }
@@ -66,6 +67,10 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		"{name: a, parts: [{wait: 7d, max: 5}]}":             true,
 		"{name: a, parts: [{wait: 1m30s, max: 1.5MB}]}":      true,
 		"{name: a, by_name: {x: {wait: 0}}}":                 true,
+		"{name: a, either: {wait: 1s}}":                      true,
+		"{name: a, either: {max: 1}}":                        false,
+		"{name: a, either: {wait: 1s, unknown: true}}":       false,
+		"{name: a, either: [x]}":                             false,
 		"{}":                                                 false,
 		"{name: a, Hidden: b}":                               false,
 		"{name: a, GoOnly: b}":                               false,
@@ -87,7 +92,7 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		}
 	}
 	// Only the schema knows that a word may stand for a list: its type decodes itself.
-	for yaml, valid := range map[string]bool{"{name: a, words: b}": true, "{name: a, words: [b, c]}": true, "{name: a, words: [{}]}": false, "{name: a, words: {}}": false} {
+	for yaml, valid := range map[string]bool{"{name: a, either: b}": true, "{name: a, words: b}": true, "{name: a, words: [b, c]}": true, "{name: a, words: [{}]}": false, "{name: a, words: {}}": false} {
 		if err := compiled.Validate(yamlsrc.Parse("f", []byte(yaml), new(yamlsrc.Report)).Value()); (err == nil) != valid {
 			t.Errorf("%s: %v", yaml, err)
 		}

@@ -243,4 +243,5 @@ var methods = map[string]string{
 
 // callKeys are the keys of Call.
 var callKeys = append(slices.Sorted(maps.Keys(methods)),
-	"json", "form", "raw", "content_type", "assert", "on_error", "expect", "save", "result", "warn", "until", "rejects")
+	"json", "ndjson", "csv", "xml", "form", "multipart", "raw", "content_type", "gzip",
+	"assert", "on_error", "expect", "save", "result", "warn", "until", "rejects")

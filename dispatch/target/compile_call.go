@@ -1,12 +1,10 @@
 package target
 
 import (
-	"mime"
 	"net/http"
 	"strings"
 
 	"headgate/config/yamlsrc"
-	"headgate/dispatch/encode"
 	"headgate/dispatch/transform"
 )
 
@@ -33,6 +31,7 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, first, last bool)
 	s.assert = c.condition(n.Get("assert"), c.roots.answer)
 	s.auth, s.ownAuth = c.credentials(n), n != c.target && n.Get("auth") != nil
 	s.body = c.body(n, s.method, first)
+	c.ownHeaders(n, s)
 	s.onError = c.rules(n, spec)
 	c.statuses(find(n, "expect"), spec.Expect, 200)
 	if !last {
@@ -193,68 +192,4 @@ func (c *compiler) header(out []header, e yamlsrc.Entry) []header {
 		return out
 	}
 	return append(out, header{name: name, value: c.text(e.Value, c.roots.request)})
-}
-
-func (c *compiler) body(n *yamlsrc.Node, method string, first bool) *body {
-	var kind string
-	var at *yamlsrc.Node
-	for _, key := range []string{"json", "form", "raw"} {
-		if value := n.Get(key); value != nil {
-			if kind != "" {
-				c.problem(value, "keep one of them", "a second body beside %s", kind)
-				return nil
-			}
-			if value.Kind == yamlsrc.Null && key != "raw" { // raw is reported as no string
-				c.problem(value, "write a value, or leave the key out", "%s is empty", key)
-			}
-			kind, at = key, value
-		}
-	}
-	contentType := n.Get("content_type")
-	if kind == "" {
-		if !first || method == http.MethodGet || method == http.MethodDelete || method == "" {
-			if contentType != nil {
-				c.problem(contentType, "add json, form or raw", "content_type without a body")
-			}
-			return nil
-		}
-		kind = "json"
-	} else if method == http.MethodGet {
-		c.problem(at, "put values into the query: /path?name=${{ … }}", "a GET has no body")
-	}
-	encoder, ok := encode.ByName(kind)
-	if !ok {
-		c.problem(n, yamlsrc.UnknownHint(kind, encode.Names()), "there is no encoder called %q", kind)
-		return nil
-	}
-	b := &body{encoder: encoder, contentType: encoder.ContentType()}
-	if contentType != nil {
-		if _, _, err := mime.ParseMediaType(contentType.Text); err != nil {
-			c.problem(contentType, "write one such as text/csv; charset=utf-8", "content_type is no media type: %s", err)
-		}
-		b.contentType = contentType.Text
-	}
-	switch {
-	case at == nil || (kind == "json" && c.isPayload(at)):
-		b.payload = true
-	case kind == "raw":
-		if at.Kind != yamlsrc.Scalar {
-			return nil // reported
-		}
-		b.text = c.text(at, c.roots.request)
-	default:
-		b.value = c.value(at, c.roots.request)
-	}
-	return b
-}
-
-// isPayload recognises the body that passes the payload, or the records of a batch, on as
-// it is: it is sent byte for byte, without being decoded.
-func (c *compiler) isPayload(n *yamlsrc.Node) bool {
-	inner, ok := strings.CutPrefix(n.Text, "${{")
-	if !ok || n.Kind != yamlsrc.Scalar {
-		return false
-	}
-	inner, ok = strings.CutSuffix(inner, "}}")
-	return ok && strings.TrimSpace(inner) == "."+c.roots.request[0]
 }

@@ -82,13 +82,28 @@ type named struct {
 	value *transform.Value
 }
 
-// body is what a call sends: exactly one of payload, text and value.
+// body is what a call sends: either content or parts.
 type body struct {
-	encoder     encode.Encoder
+	*content
 	contentType string
-	payload     bool // the delivery's payload, byte for byte
-	text        *transform.Text
-	value       *transform.Value
+	parts       []part // not nil: the body is multipart
+	gzip        bool
+}
+
+// content is a value and how it is written: exactly one of payload, text and value.
+type content struct {
+	encoder encode.Encoder
+	payload bool // the delivery's payload, byte for byte
+	text    *transform.Text
+	value   *transform.Value
+}
+
+// part is one part of a multipart body.
+type part struct {
+	*content
+	name        *transform.Text
+	filename    *transform.Text // nil: none
+	contentType string          // empty: none
 }
 
 // poll is a compiled Until.
@@ -164,7 +179,7 @@ func (p *Plan) from(name string) (out []*step) {
 // SendsRecords reports whether a step of a batch needs its records.
 func (p *Plan) SendsRecords(name string) bool {
 	return slices.ContainsFunc(p.from(name), func(s *step) bool {
-		return s.uses["records"] || s.uses["keys"] || (s.body != nil && s.body.payload)
+		return s.uses["records"] || s.uses["keys"] || s.body.sendsPayload()
 	})
 }
 

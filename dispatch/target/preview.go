@@ -17,6 +17,7 @@ type Preview struct {
 	URL     string
 	Header  map[string]string // secrets masked as ***
 	Body    string
+	Note    string   // one line on how the body is sent otherwise than shown, empty when it is not
 	Unknown []string // what depends on earlier answers, such as ".saved.job"
 	Until   string   // one line on polling, empty when the step does not poll
 	// Hosts is one line on where a URL from an expression may go, empty when the host is
@@ -90,6 +91,9 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 		return v, nil
 	}
 	v.URL, v.Body = req.to.url, string(req.body)
+	if req.body != nil && s.body.gzip {
+		v.Note = "sent compressed with gzip"
+	}
 	for name := range open {
 		v.URL = strings.ReplaceAll(v.URL, url.PathEscape(placeholder(name)), placeholder(name))
 	}

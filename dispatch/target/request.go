@@ -87,7 +87,8 @@ func decodeSaved(raw map[string]json.RawMessage) (map[string]any, error) {
 	return saved, nil
 }
 
-// request makes the call of a step. mask leaves the secrets out.
+// request makes the call of a step. mask makes it one to be shown: without the secrets,
+// and with a body that can be read.
 func (p *Plan) request(s *step, in *Input, scope transform.Scope, mask bool) (*request, *fault.Fault) {
 	to, f := p.place(s.path, scope)
 	if f != nil {
@@ -108,13 +109,8 @@ func (p *Plan) requestTo(to place, s *step, in *Input, scope transform.Scope, ma
 		// kept-alive connection turned out to be closed.
 		r.set("Idempotency-Key", p.idempotencyKey(s, in))
 	}
-	if s.body != nil {
-		if r.body, f = s.body.render(in, scope); f != nil {
-			return nil, f
-		}
-		if r.body != nil && r.header["Content-Type"] == nil {
-			r.set("Content-Type", s.body.contentType)
-		}
+	if f = s.body.into(r, in, scope, mask); f != nil {
+		return nil, f
 	}
 	return r, s.authorize(r, mask)
 }
@@ -229,32 +225,6 @@ func (p *Plan) idempotencyKey(s *step, in *Input) string {
 		key += ":" + strconv.Itoa(len(in.Keys))
 	}
 	return key + in.Delivery.KeySuffix
-}
-
-// render gives the bytes of a body; nil when there is none.
-func (b *body) render(in *Input, scope transform.Scope) ([]byte, *fault.Fault) {
-	if b.payload {
-		return in.Payload, nil
-	}
-	var v any
-	var err error
-	if b.text != nil {
-		v, err = b.text.Eval(scope)
-	} else {
-		v, err = b.value.Eval(scope)
-	}
-	if errors.Is(err, transform.ErrEmpty) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, &fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err}
-	}
-	out, err := b.encoder.Encode(v)
-	if err != nil {
-		return nil, &fault.Fault{Reason: fault.Internal, Err: err,
-			Message: fmt.Sprintf("the body cannot be written as %s: %s", b.encoder.Name(), err)}
-	}
-	return out, nil
 }
 
 func validHeaderName(name string) bool {

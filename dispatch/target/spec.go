@@ -44,10 +44,15 @@ type Call struct {
 	Patch  string `yaml:"patch" jsonschema_description:"PATCH this path, appended to url."`
 	Delete string `yaml:"delete" jsonschema_description:"DELETE this path, appended to url."`
 
-	JSON        any    `yaml:"json" jsonschema_description:"Body sent as JSON: any YAML value with expressions. Without json, form and raw, the first POST, PUT or PATCH sends the payload."`
+	JSON        any    `yaml:"json" jsonschema_description:"Body sent as JSON: any YAML value with expressions. JSON inside of a string is made with tojson: body: ${{ .payload | tojson }}. Without any body key, the first POST, PUT or PATCH sends the payload."`
+	NDJSON      any    `yaml:"ndjson" jsonschema:"oneof_type=string;array" jsonschema_description:"Body sent as JSON documents, one a line: an expression that gives a list, or a list."`
+	CSV         *CSV   `yaml:"csv" jsonschema:"oneof_type=string;array;object" jsonschema_description:"Body sent as CSV, the first line naming the columns: an expression that gives a list of flat objects, a list, or a mapping that says how they are written."`
+	XML         *XML   `yaml:"xml" jsonschema_description:"Body sent as XML. The keys of objects, in alphabetical order, are elements, a list repeats the element of its key, null is an empty element. There are no attributes and no namespaces; other documents are written with raw."`
 	Form        any    `yaml:"form" jsonschema:"oneof_type=object;string" jsonschema_description:"Body sent as an HTML form: a mapping, or an expression that gives one."`
+	Multipart   []Part `yaml:"multipart" jsonschema_description:"Body sent as multipart/form-data: its parts. An attempt that is made again sends the same bytes, boundary included."`
 	Raw         string `yaml:"raw" jsonschema_description:"Body sent as it is: text with expressions."`
 	ContentType string `yaml:"content_type" jsonschema_description:"Content-Type of the body, instead of the usual one."`
+	Gzip        bool   `yaml:"gzip" jsonschema_description:"Send the body compressed, with Content-Encoding: gzip. Default false."`
 
 	Assert  string         `yaml:"assert" jsonschema_description:"Condition on an answer with an expected status: false means that the call failed all the same. For backends that answer errors with 200. Such an answer is a refusal, which is not tried again; of a poll it is a failed poll."`
 	Expect  []int          `yaml:"expect" jsonschema_description:"Statuses that mean the call worked. Default: any 2xx."`

@@ -254,7 +254,10 @@ func (e *explainer) step(p target.Preview) {
 		fmt.Fprintf(e.out, "    (and the headers that %s gives)\n", p.More)
 	}
 	if p.Body != "" {
-		fmt.Fprintf(e.out, "\n    %s\n", strings.ReplaceAll(p.Body, "\n", "\n    "))
+		fmt.Fprintf(e.out, "\n    %s\n", strings.ReplaceAll(strings.TrimSuffix(p.Body, "\n"), "\n", "\n    "))
+	}
+	if p.Note != "" {
+		fmt.Fprintf(e.out, "    (%s)\n", p.Note)
 	}
 	if p.Until != "" {
 		fmt.Fprintf(e.out, "    … %s\n", p.Until)
