@@ -84,15 +84,18 @@ func decodeAuth(n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *
 	return a
 }
 
-// apply adds the credentials to a request; the secret is read now. With mask, three
-// stars take the place of the secret and nothing is read.
-func (a *auth) apply(r *request, mask bool) *fault.Fault {
+// secretReader gets a secret from where it is kept; nil stands for three stars in its
+// place, and nothing is read.
+type secretReader func(secret.Ref) (secret.Value, error)
+
+// apply adds the credentials to a request; the secret is read now.
+func (a *auth) apply(r *request, read secretReader) *fault.Fault {
 	if a == nil {
 		return nil
 	}
 	value := masked
-	if !mask {
-		v, err := a.ref.Read()
+	if read != nil {
+		v, err := read(a.ref)
 		if err != nil {
 			return &fault.Fault{Reason: fault.Auth, Retry: true, Err: err,
 				Message: fmt.Sprintf("the secret %s cannot be read", a.ref)}
@@ -105,7 +108,7 @@ func (a *auth) apply(r *request, mask bool) *fault.Fault {
 	case "bearer":
 		value = "Bearer " + value
 	case "basic":
-		if !mask {
+		if read != nil {
 			value = base64.StdEncoding.EncodeToString([]byte(a.name + ":" + value))
 			r.secrets = append(r.secrets, value)
 		}
@@ -113,7 +116,7 @@ func (a *auth) apply(r *request, mask bool) *fault.Fault {
 	case "header":
 		name = a.name
 	case "query":
-		if !mask {
+		if read != nil {
 			value = url.QueryEscape(value)
 			r.secrets = append(r.secrets, value)
 		}

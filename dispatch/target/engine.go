@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"headgate/config/secret"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
 	"headgate/dispatch/transform"
@@ -24,6 +25,8 @@ type Engine struct {
 	guarded   http.RoundTripper // to hosts that an answer named
 	log       *slog.Logger
 	random    func() float64 // in [0,1), for jitter
+	secrets   secretReader
+	clock     func() time.Time // tells how long a run has taken
 }
 
 // NewEngine makes an engine. log may be nil.
@@ -34,7 +37,17 @@ func NewEngine(o Outgoing, log *slog.Logger) *Engine {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{transport: o.Transport, guarded: newGuarded(o), log: log, random: rand.Float64}
+	return &Engine{transport: o.Transport, guarded: newGuarded(o), log: log, random: rand.Float64, secrets: secret.Ref.Read, clock: time.Now}
+}
+
+// NewScripted makes an engine for rehearsing plans, which gives the same events each time:
+// every call goes to transport, whatever its host, secrets are what read gives, jitter is
+// half of what it may be, and no time passes while a step runs.
+func NewScripted(transport http.RoundTripper, read func(secret.Ref) (secret.Value, error)) *Engine {
+	return &Engine{
+		transport: transport, guarded: transport, log: slog.New(slog.DiscardHandler), secrets: read,
+		random: func() float64 { return 0.5 }, clock: func() time.Time { return time.Time{} },
+	}
 }
 
 // Close drops idle connections.
@@ -55,7 +68,7 @@ func (e *Engine) Run(ctx context.Context, p *Plan, in Input) tracking.Event {
 		return tracking.AttemptFailed{Final: true, Fault: &fault.Fault{Reason: fault.TargetGone,
 			Message: fmt.Sprintf("target %s has no step %q any more", p.Name, in.Delivery.Step)}}
 	}
-	r := &run{engine: e, plan: p, step: s, in: &in, outer: ctx, began: time.Now()}
+	r := &run{engine: e, plan: p, step: s, in: &in, outer: ctx, began: e.clock()}
 	if hold := p.Hold(s.name); hold > s.timeout { // several calls; one alone has its own time-out
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, hold)
@@ -76,7 +89,7 @@ type run struct {
 }
 
 // now is the store's clock, carried on by our own.
-func (r *run) now() time.Time { return r.in.Now.Add(time.Since(r.began)) }
+func (r *run) now() time.Time { return r.in.Now.Add(r.engine.clock().Sub(r.began)) }
 
 // passOver goes on to the first step whose condition holds, from the one at which the
 // delivery stands; false when there is none. What conditions are about does not change.
@@ -108,7 +121,7 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if r.scope, err = r.step.scope(r.in); err != nil {
 		return r.failed(&fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err})
 	}
-	req, f := r.plan.request(r.step, r.in, r.scope, false)
+	req, f := r.plan.request(r.step, r.in, r.scope, r.engine.secrets)
 	if f != nil {
 		return r.failed(f)
 	}

@@ -108,10 +108,10 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 func (p *Plan) preview(s *step, in *Input, scope transform.Scope) (*request, *fault.Fault) {
 	if s.path.IsExpression() {
 		if text, err := s.path.URL(scope); err == nil && strings.HasPrefix(text, placeholderStart) {
-			return p.requestTo(place{url: text, other: len(p.allow) > 0}, s, in, scope, true)
+			return p.requestTo(place{url: text, other: len(p.allow) > 0}, s, in, scope, nil)
 		}
 	}
-	return p.request(s, in, scope, true)
+	return p.request(s, in, scope, nil)
 }
 
 // hostsLine says for a person where a URL from an expression may go.

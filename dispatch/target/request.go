@@ -87,17 +87,17 @@ func decodeSaved(raw map[string]json.RawMessage) (map[string]any, error) {
 	return saved, nil
 }
 
-// request makes the call of a step. mask makes it one to be shown: without the secrets,
+// request makes the call of a step. Without read it is one to be shown: without the secrets,
 // and with a body that can be read.
-func (p *Plan) request(s *step, in *Input, scope transform.Scope, mask bool) (*request, *fault.Fault) {
+func (p *Plan) request(s *step, in *Input, scope transform.Scope, read secretReader) (*request, *fault.Fault) {
 	to, f := p.place(s.path, scope)
 	if f != nil {
 		return nil, f
 	}
-	return p.requestTo(to, s, in, scope, mask)
+	return p.requestTo(to, s, in, scope, read)
 }
 
-func (p *Plan) requestTo(to place, s *step, in *Input, scope transform.Scope, mask bool) (*request, *fault.Fault) {
+func (p *Plan) requestTo(to place, s *step, in *Input, scope transform.Scope, read secretReader) (*request, *fault.Fault) {
 	r, f := p.envelope(s, to, in, scope)
 	if f != nil {
 		return nil, f
@@ -109,19 +109,19 @@ func (p *Plan) requestTo(to place, s *step, in *Input, scope transform.Scope, ma
 		// kept-alive connection turned out to be closed.
 		r.set("Idempotency-Key", p.idempotencyKey(s, in))
 	}
-	if f = s.body.into(r, in, scope, mask); f != nil {
+	if f = s.body.into(r, in, scope, read == nil); f != nil {
 		return nil, f
 	}
-	return r, s.authorize(r, mask)
+	return r, s.authorize(r, read)
 }
 
 // authorize adds the credentials of a step. Those of the target stay with its host;
 // those that the step itself declares go where its URL goes.
-func (s *step) authorize(r *request, mask bool) *fault.Fault {
+func (s *step) authorize(r *request, read secretReader) *fault.Fault {
 	if r.to.other && !s.ownAuth {
 		return nil
 	}
-	return s.auth.apply(r, mask)
+	return s.auth.apply(r, read)
 }
 
 // envelope makes a GET with the headers of a step, without credentials.
