@@ -74,7 +74,7 @@ func (s *Server) wave(ctx context.Context, c *call, r *routes.Route, st stages) 
 	if w.content = c.ask(ctx, st.content...); w.content != nil {
 		return w
 	}
-	w.mapBody(c.req, r.Fanout)
+	w.mapped, w.faults, w.notJSON = MapBody(c.req, r.Fanout)
 	return w
 }
 
@@ -88,21 +88,22 @@ func (s *Server) recovered(then func()) {
 	}
 }
 
-// mapBody makes each target's payload. A target without a mapping gets the body's very
-// bytes, which must be JSON even when no policy of the route has looked at them.
-func (w *wave) mapBody(r *policies.Request, f *dispatch.Fanout) {
+// MapBody makes each target's payload. A target without a mapping gets the body's very
+// bytes, which must be JSON even when no policy of the route has looked at them: notJSON
+// tells that they are not, for which the request is refused with 400.
+func MapBody(r *policies.Request, f *dispatch.Fanout) (mapped dispatch.Mapped, faults []*dispatch.MappingError, notJSON bool) {
 	body := json.RawMessage(r.Body)
 	if len(body) == 0 {
 		body = emptyBody
 	}
-	w.mapped, w.faults = f.Map(scopeFor(f, r), body)
+	mapped, faults = f.Map(scopeFor(f, r), body)
 	if r.HasJSON {
-		return
+		return mapped, faults, false
 	}
 	for _, b := range f.Bindings {
-		if b.Transform == nil && !w.mapped.Skipped[b.Plan.Name] && !json.Valid(body) {
-			w.notJSON = true
-			return
+		if b.Transform == nil && !mapped.Skipped[b.Plan.Name] && !json.Valid(body) {
+			return mapped, faults, true
 		}
 	}
+	return mapped, faults, false
 }

@@ -53,6 +53,9 @@ func (a *Auth) Authenticators() []string {
 	return out
 }
 
+// CredentialHeaders lists the headers in which credentials are looked for, by canonical name.
+func (a *Auth) CredentialHeaders() []string { return slices.Clone(a.headers) }
+
 // Check sets r.Principal, or denies: 401 with WWW-Authenticate (one challenge per
 // authenticator, joined by ", "), 403 when there is no tenant, or 503 when nobody can tell now.
 func (a *Auth) Check(ctx context.Context, r *policies.Request) policies.Decision {
