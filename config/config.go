@@ -20,7 +20,7 @@ type Config struct {
 	Admin          Admin         `yaml:"admin" json:"admin" jsonschema_description:"The second listener: health, metrics, dashboard, operations."`
 	Redis          Redis         `yaml:"redis" json:"redis" jsonschema_description:"Where dispatches and queues are kept."`
 	DataDir        string        `yaml:"data_dir" json:"data_dir" jsonschema:"default=data" jsonschema_description:"Folder for what this process keeps on disk; relative to this file."`
-	Routes         []string      `yaml:"routes" json:"routes" jsonschema_description:"Route files as globs, relative to this file. Default: routes/*.yaml."`
+	Routes         []string      `yaml:"routes" json:"routes" jsonschema_description:"Route files as globs, relative to this file. Files whose names end in _test, such as orders_test.yaml, are left out: they are for headgate test. Default: routes/*.yaml."`
 	RoutesMayRead  secret.Access `yaml:"routes_may_read" json:"routes_may_read" jsonschema_description:"Which of the operator's variables and files the authors of routes may name. Default: none."`
 	Tracking       Tracking      `yaml:"tracking" json:"tracking" jsonschema_description:"The tracking API and how long it remembers."`
 	DeadLetters    DeadLetters   `yaml:"dead_letters" json:"dead_letters" jsonschema_description:"Deliveries that gave up, and how long they can be replayed."`

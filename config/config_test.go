@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -58,7 +59,7 @@ strict: true
 
 func TestLoad(t *testing.T) {
 	t.Setenv("EXTRA", "ESP_TOKEN")
-	path := write(t, full, "a/x.yaml", "a/y.yaml", "a/z.yml", "b/one.yaml", "a/dir.yaml/inner")
+	path := write(t, full, "a/x.yaml", "a/y.yaml", "a/z.yml", "a/y_test.yaml", "b/one.yaml", "a/dir.yaml/inner")
 	dir := filepath.Dir(path)
 	var report yamlsrc.Report
 	c := Load(path, &report)
@@ -198,7 +199,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("admin:\nredis: {url: 'redis+sentinel://a,b/m'}\nroutes: ['[']\ntracking: {rate_limit: }\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var report yamlsrc.Report
-		c := load("nowhere/headgate.yaml", text, true, &report)
+		c := load("nowhere/headgate.yaml", text, true, yamlsrc.Environment, &report)
 		_ = c.String()
 		for _, p := range report.Problems() {
 			if p.File != "nowhere/headgate.yaml" || p.Line < 1 || p.Column < 1 || p.Message == "" {
@@ -206,4 +207,36 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTestsAreNoRouteFiles: they lie beside them, and patterns match their names.
+func TestTestsAreNoRouteFiles(t *testing.T) {
+	for name, tc := range map[string]struct {
+		routes, want string
+	}{
+		"pattern":       {"a/*.yaml", "a/x.yaml"},
+		"its own name":  {"a/x_test.yaml", "a/x_test.yaml"},
+		"nothing left":  {"a/*_test.yaml", ""},
+		"other endings": {"a/*.y*ml", "a/x.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := write(t, "routes: ['"+tc.routes+"']\n", "a/x.yaml", "a/x_test.yaml", "a/y_test.yml")
+			var report yamlsrc.Report
+			c := Load(path, &report)
+			var got []string
+			for _, f := range c.RouteFiles {
+				rel, err := filepath.Rel(filepath.Dir(path), f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, filepath.ToSlash(rel))
+			}
+			if strings.Join(got, " ") != tc.want {
+				t.Errorf("route files %q, want %q", got, tc.want)
+			}
+			if empty := strings.Contains(fmt.Sprint(report.Err()), "no route file matches"); empty != (tc.want == "") {
+				t.Errorf("problems: %v", report.Err())
+			}
+		})
+	}
 }

@@ -16,14 +16,20 @@ import (
 // is never nil: where there are problems it holds what could be read, so that the route
 // files can be checked in the same go; it must not be run then.
 func Load(path string, report *yamlsrc.Report) *Config {
+	return LoadWith(path, yamlsrc.Environment, report)
+}
+
+// LoadWith is Load with an environment of the caller's. An error of env that has a method
+// Hint() string says what to do about it.
+func LoadWith(path string, env func(name string) (string, error), report *yamlsrc.Report) *Config {
 	text, err := os.ReadFile(path) //nolint:gosec // the file that the operator names
 	if err != nil {
 		report.Addf(yamlsrc.Pos{File: path, Line: 1, Column: 1}, "", "name the file with --config", "read the operator's file: %s", cause(err))
 	}
-	return load(path, text, err == nil, report)
+	return load(path, text, err == nil, env, report)
 }
 
-func load(path string, text []byte, readable bool, report *yamlsrc.Report) *Config {
+func load(path string, text []byte, readable bool, env func(string) (string, error), report *yamlsrc.Report) *Config {
 	c := Default()
 	c.File = path
 	c.Dir = filepath.Dir(path)
@@ -39,12 +45,7 @@ func load(path string, text []byte, readable bool, report *yamlsrc.Report) *Conf
 		return c // it could not be parsed: whatever else is found would be noise
 	}
 	// The file and the environment have the same owner: every variable may be used.
-	root.Expand(func(name string) (string, error) {
-		if value, ok := os.LookupEnv(name); ok {
-			return value, nil
-		}
-		return "", errors.New("the environment variable is not set")
-	}, report)
+	root.Expand(env, report)
 	root.Decode(c, report)
 	if auth := root.Get("tracking").Get("auth"); auth != nil {
 		c.Tracking.AuthPos = auth.Pos
@@ -122,7 +123,16 @@ func (c *Config) glob(pattern string) ([]string, error) {
 		return nil, fmt.Errorf("read pattern: %w", err)
 	}
 	return slices.DeleteFunc(found, func(path string) bool {
+		if isTest(path) && path != pattern {
+			return true
+		}
 		info, err := os.Stat(path)
 		return err == nil && info.IsDir()
 	}), nil
+}
+
+// isTest reports whether a file is named as the tests of routes are, which lie beside
+// them: a pattern for route files does not mean those, unless it is their whole name.
+func isTest(path string) bool {
+	return strings.HasSuffix(strings.TrimSuffix(path, filepath.Ext(path)), "_test")
 }

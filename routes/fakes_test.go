@@ -114,9 +114,11 @@ func options(closed *[]string) Options {
 	return Options{
 		Registry: registry(closed),
 		Access:   secret.Access{Env: []string{"CRM_*"}, Files: []string{"/run/secrets"}},
-		LookupEnv: func(name string) (string, bool) {
-			value, ok := map[string]string{"CRM_URL": "https://crm.example.com", "HOME": "/root"}[name]
-			return value, ok
+		Env: func(name string) (string, error) {
+			if value, ok := map[string]string{"CRM_URL": "https://crm.example.com", "HOME": "/root"}[name]; ok {
+				return value, nil
+			}
+			return "", errors.New("the environment variable is not set")
 		},
 	}
 }

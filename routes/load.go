@@ -57,8 +57,8 @@ func load(sources []source, o Options, report *yamlsrc.Report) *Table {
 	if o.Registry == nil {
 		o.Registry = policies.NewRegistry()
 	}
-	if o.LookupEnv == nil {
-		o.LookupEnv = os.LookupEnv
+	if o.Env == nil {
+		o.Env = yamlsrc.Environment
 	}
 	l := &loader{
 		o: o, report: report, seen: map[string]yamlsrc.Pos{},
@@ -186,11 +186,7 @@ func (l *loader) lookup(name string) (string, error) {
 	if !l.o.Access.AllowsEnv(name) {
 		return "", &forbiddenError{name}
 	}
-	value, ok := l.o.LookupEnv(name)
-	if !ok {
-		return "", errors.New("the environment variable is not set")
-	}
-	return value, nil
+	return l.o.Env(name)
 }
 
 func (l *loader) warnings() []yamlsrc.Problem {

@@ -61,8 +61,9 @@ type Options struct {
 	TrackingAuth []string
 	// TrackingAuthPos is where the operator wrote TrackingAuth, for problems with it.
 	TrackingAuthPos yamlsrc.Pos
-	// LookupEnv reads the environment for ${NAME}; nil takes os.LookupEnv.
-	LookupEnv func(name string) (string, bool)
+	// Env reads the environment for ${NAME}; nil takes that of the process. An error of it
+	// that has a method Hint() string says what to do about it.
+	Env func(name string) (string, error)
 }
 
 // Routes lists the routes in the order of the files.

@@ -3,6 +3,7 @@ package yamlsrc
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 )
 
@@ -19,6 +20,14 @@ func (n *Node) Expand(lookup func(name string) (string, error), report *Report) 
 	for _, item := range n.Items {
 		item.Expand(lookup, report)
 	}
+}
+
+// Environment is the lookup for Expand that gives a variable of the process; one that is not set is an error.
+func Environment(name string) (string, error) {
+	if value, ok := os.LookupEnv(name); ok {
+		return value, nil
+	}
+	return "", errors.New("the environment variable is not set")
 }
 
 func expand(n *Node, lookup func(string) (string, error), report *Report) string {

@@ -2,6 +2,7 @@ package yamlsrc
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"unicode"
@@ -91,6 +92,28 @@ func (n *Node) lastLine() int {
 
 // Fork makes an empty report on the same files, for what is worth telling and no problem.
 func (r *Report) Fork() *Report { return &Report{sources: r.sources, secret: r.secret} }
+
+// Merge adds the problems of another report, on whatever files: those that r has already
+// are not told twice.
+func (r *Report) Merge(other *Report) {
+	for name, lines := range other.sources {
+		if r.sources == nil {
+			r.sources = map[string][]string{}
+		}
+		r.sources[name] = lines
+	}
+	for pos := range other.secret {
+		if r.secret == nil {
+			r.secret = map[Pos]bool{}
+		}
+		r.secret[pos] = true
+	}
+	for _, p := range other.problems {
+		if !slices.Contains(r.problems, p) {
+			r.problems = append(r.problems, p)
+		}
+	}
+}
 
 // Len is the number of problems so far: a caller that wants to know whether a part
 // was sound compares before and after.

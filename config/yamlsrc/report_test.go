@@ -91,3 +91,27 @@ func TestNoNoiseAfterAFailedExpansion(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+func TestMerge(t *testing.T) {
+	read := func(into *Report, name, text string) {
+		n := Parse(name, []byte(text), into)
+		into.Addf(n.Pos, "", "mend it", "wrong in %s", name)
+	}
+	var all, one, two Report
+	read(&all, "a.yaml", "a: 1")
+	read(&one, "b.yaml", "b: 1")
+	read(&two, "b.yaml", "b: 1")
+	n := Parse("c.yaml", []byte("c: hunter2"), &two)
+	two.AddSecretf(n, "", "in clear")
+	all.Merge(&one)
+	all.Merge(&two)
+	got := all.Err().Error()
+	for _, want := range []string{"a.yaml:1:1: wrong", "b.yaml:1:1: wrong in b.yaml\n    1 | b: 1\n", "c.yaml:1:1: in clear"} {
+		if strings.Count(got, want) != 1 {
+			t.Errorf("want %q once in:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "hunter2") {
+		t.Errorf("it shows a line that was concealed:\n%s", got)
+	}
+}

@@ -11,11 +11,16 @@ import (
 // `headgate check` does, and the first half of a start or reload. All problems are in
 // report; the table is nil when there is any.
 func Load(path string, deps policies.Deps, report *yamlsrc.Report) (*config.Config, *routes.Table) {
-	c := config.Load(path, report)
+	return LoadWith(path, yamlsrc.Environment, deps, report)
+}
+
+// LoadWith is Load with an environment of the caller's, for the ${NAME} of all files.
+func LoadWith(path string, env func(name string) (string, error), deps policies.Deps, report *yamlsrc.Report) (*config.Config, *routes.Table) {
+	c := config.LoadWith(path, env, report)
 	registry := Builtin()
 	deps.CompileText = compileText
 	table := routes.Load(c.RouteFiles, routes.Options{
-		Registry: registry, Access: c.RoutesMayRead, Deps: deps, TrackingAuth: c.Tracking.Auth, TrackingAuthPos: c.Tracking.AuthPos,
+		Registry: registry, Access: c.RoutesMayRead, Env: env, Deps: deps, TrackingAuth: c.Tracking.Auth, TrackingAuthPos: c.Tracking.AuthPos,
 	}, report)
 	if node := c.Tracking.RateLimit; node != nil {
 		registry.BuildPolicy("rate_limit", node.Pos, policies.Build{Name: "tracking", Node: node, Report: report, Dir: c.Dir, Deps: deps})
