@@ -48,6 +48,7 @@ var importTable = []folder{
 	{"chaos/world", []string{"chaos/ledger", "internal/simulate"}, "what is put to the test runs in processes of its own"},
 	{"bench", []string{"chaos/world"}, "what is measured runs in processes of its own"},
 	{"chaos", []string{"chaos/..."}, "faults come from outside; only processes, networks and Redis are touched"},
+	{"internal/routetests", []string{"config/...", "dispatch/...", "gateway", "policies", "routes"}, "what routes and targets do is shown without server, store and queue"},
 	{"internal/cli/...", []string{anything}, "commands may use everything"},
 }
 
@@ -280,6 +281,7 @@ func TestImportTableForbids(t *testing.T) {
 		{"internal/redisstore/x.go", "headgate/internal/testenv"},
 		{"internal/testenv/x.go", "headgate/config/unit"},
 		{"internal/app/x.go", "headgate/internal/cli"},
+		{"internal/routetests/x.go", "headgate/internal/app"},
 		{"config/unit/x.go", "headgate/dispatch/fault"},
 		{"config/unit/x.go", "testing"},
 		{"dispatch/tracking/memory/x.go", "headgate/dispatch/tracking/trackingtest"},

@@ -19,7 +19,8 @@ import (
 var errReported = errors.New("reported")
 
 // Run runs the command line and gives the exit code: 0 when all went well, 1 when
-// something is wrong with files, requests or the outcome, 2 for a wrong command line.
+// something is wrong with files, requests or the outcome, 2 for a wrong command line and
+// for tests that cannot be run.
 func Run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -28,6 +29,7 @@ func Run(args []string) int {
 	err := root.ExecuteContext(ctx)
 	var usage *usageError
 	var problems *yamlsrc.ProblemsError
+	var unreadable *unreadableError
 	switch {
 	case err == nil:
 		return 0
@@ -39,6 +41,9 @@ func Run(args []string) int {
 	case errors.As(err, &problems):
 		fmt.Fprintln(os.Stderr, problems.Error())
 		fmt.Fprintf(os.Stderr, "headgate: %s\n", count(len(problems.Problems), "problem"))
+		if errors.As(err, &unreadable) {
+			return 2
+		}
 		return 1
 	}
 	fmt.Fprintf(os.Stderr, "headgate: %v\n", err)
@@ -64,7 +69,7 @@ func newRoot() *cobra.Command {
 		return usagef("%w; see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newServe(), newCheck(), newExplain(), newToken(), newTracking(), newCancel(), newDeadLetters(), newDemo(), newSimulate(),
+		newServe(), newCheck(), newExplain(), newTest(), newToken(), newTracking(), newCancel(), newDeadLetters(), newDemo(), newSimulate(),
 		newSchema(), newReference(), newVersion(),
 	)
 	return root

@@ -15,6 +15,7 @@ import (
 	"headgate/gateway"
 	"headgate/internal/app"
 	"headgate/internal/obs"
+	"headgate/internal/routetests"
 	"headgate/routes"
 )
 
@@ -58,6 +59,8 @@ func TestReferenceHasEverything(t *testing.T) {
 	wantKeys("configuration.md", text, err)
 	text, err = routes.Schema(app.Builtin())
 	wantKeys("routes.md", text, err)
+	text, err = routetests.Schema()
+	wantKeys("tests.md", text, err)
 	for _, p := range gateway.Problems() {
 		want["problems.md"] = append(want["problems.md"], "| `"+p.Slug+"` |", p.Title)
 	}
@@ -116,9 +119,10 @@ func schemaKeys(t *testing.T, document []byte) map[string]bool {
 			}
 		case map[string]any:
 			properties, _ := v["properties"].(map[string]any)
+			// {env: ENV} or {file: FILE} stand in their places.
+			secret := len(properties) == 2 && properties["env"] != nil && properties["file"] != nil
 			for key := range properties {
-				// {env: ENV} or {file: FILE} stand in their places.
-				if key == "env" || key == "file" {
+				if secret {
 					keys["{"+key+": "] = true
 				} else {
 					keys[key+"` |"] = true

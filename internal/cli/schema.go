@@ -9,22 +9,24 @@ import (
 
 	"headgate/config"
 	"headgate/internal/app"
+	"headgate/internal/routetests"
 	"headgate/routes"
 )
 
 func newSchema() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "schema {headgate|routes}",
+		Use:   "schema {headgate|routes|tests}",
 		Short: "Print the JSON Schema of a file, for editors",
-		Long: "Prints the JSON Schema of headgate.yaml or of route files. With --dir both are\n" +
-			"written there as headgate.schema.json and routes.schema.json.",
+		Long: "Prints the JSON Schema of headgate.yaml, of route files or of files of tests. With --dir\n" +
+			"all are written there as headgate.schema.json, routes.schema.json and tests.schema.json.",
 		Example: "  headgate schema routes > routes.schema.json\n  headgate schema --dir schemas",
 	}
-	dir := c.Flags().String("dir", "", "write both schemas into this folder")
+	dir := c.Flags().String("dir", "", "write all schemas into this folder")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		makers := map[string]func() ([]byte, error){
 			"headgate": config.Schema,
 			"routes":   func() ([]byte, error) { return routes.Schema(app.Builtin()) },
+			"tests":    routetests.Schema,
 		}
 		if *dir != "" {
 			for name, schema := range makers {
@@ -40,7 +42,7 @@ func newSchema() *cobra.Command {
 			return nil
 		}
 		if len(args) != 1 || makers[args[0]] == nil {
-			return usagef("say which schema: headgate schema headgate, or headgate schema routes")
+			return usagef("say which schema: headgate schema headgate, headgate schema routes or headgate schema tests")
 		}
 		text, err := makers[args[0]]()
 		if err != nil {

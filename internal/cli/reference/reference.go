@@ -15,6 +15,7 @@ import (
 	"headgate/gateway"
 	"headgate/internal/app"
 	"headgate/internal/obs"
+	"headgate/internal/routetests"
 	"headgate/routes"
 )
 
@@ -31,6 +32,10 @@ func Pages(root *cobra.Command) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	tests, err := testsPage()
+	if err != nil {
+		return nil, err
+	}
 	metrics, err := metricsPage()
 	if err != nil {
 		return nil, err
@@ -39,6 +44,7 @@ func Pages(root *cobra.Command) (map[string][]byte, error) {
 		"README.md":        []byte(index),
 		"configuration.md": configuration,
 		"routes.md":        routeFiles,
+		"tests.md":         tests,
 		"problems.md":      problemsPage(),
 		"reasons.md":       reasonsPage(),
 		"metrics.md":       metrics,
@@ -50,6 +56,7 @@ const index = "# Reference\n\n" + made + `| page | what it lists |
 |---|---|
 | [configuration.md](configuration.md) | every key of the operator's file, ` + "`headgate.yaml`" + ` |
 | [routes.md](routes.md) | every key of route files: authentication, targets, routes |
+| [tests.md](tests.md) | every key of files of tests, for ` + "`headgate test`" + ` |
 | [problems.md](problems.md) | the types of problem that clients see |
 | [reasons.md](reasons.md) | the reasons why a delivery did not work |
 | [metrics.md](metrics.md) | the metrics |
@@ -85,6 +92,19 @@ func routesPage() ([]byte, error) {
 		"In the paths below, `NAME` is a name of your choice and `[]` an item of a list. `headgate check`\n" +
 		"reports unknown keys and wrong values. The same as a JSON Schema, for editors:\n" +
 		"[routes.schema.json](../../schemas/routes.schema.json).\n\n"
+	return schemaPage(text, intro, nil)
+}
+
+func testsPage() ([]byte, error) {
+	text, err := routetests.Schema()
+	if err != nil {
+		return nil, err
+	}
+	intro := "# Files of tests\n\n" + made +
+		"`headgate test` runs them against the route files, with scripted backends and in fake time. What\n" +
+		"is not written is not compared. The request is `trk_000000000000000000000000`, a batch\n" +
+		"`bat_000000000000000000000000`, and it is noon (UTC) of 1 January 2026. Name the files `…_test.yaml`: patterns for route files leave those\n" +
+		"out. The same as a JSON Schema, for editors: [tests.schema.json](../../schemas/tests.schema.json).\n\n"
 	return schemaPage(text, intro, nil)
 }
 
