@@ -11,10 +11,10 @@ import (
 
 var (
 	section   = regexp.MustCompile(`(?ms)^## Your own route[^\n]*\n(.*?)^## `)
-	yamlBlock = regexp.MustCompile("(?ms)`([a-z./]+\\.yaml)`[^`]*?\n```yaml\n(.*?)^```$")
+	yamlBlock = regexp.MustCompile("(?ms)`([a-z_./]+\\.yaml)`[^`]*?\n```yaml\n(.*?)^```$")
 	shBlock   = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
 	// offline are the commands of the section that send nothing and end by themselves.
-	offline = regexp.MustCompile(`(?m)^(export |\./headgate (check|explain|token) |\./headgate check$|TOKEN=)`)
+	offline = regexp.MustCompile(`(?m)^(export |\./headgate (check|explain|test|token) |\./headgate check$|TOKEN=)`)
 )
 
 // TestReadmeWorks does what the README tells a newcomer to do: its files are written out
@@ -37,7 +37,7 @@ func TestReadmeWorks(t *testing.T) {
 	for _, block := range yamlBlock.FindAllSubmatch(text[1], -1) {
 		write(t, filepath.Join(dir, string(block[1])), block[2])
 	}
-	for _, name := range []string{"headgate.yaml", "routes/orders.yaml"} {
+	for _, name := range []string{"headgate.yaml", "routes/orders.yaml", "routes/orders_test.yaml"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Fatalf("the section has no block of YAML that is introduced as `%s`", name)
 		}
@@ -51,8 +51,8 @@ func TestReadmeWorks(t *testing.T) {
 	}
 
 	script := commands(text[1])
-	if !strings.Contains(script, "./headgate check") || !strings.Contains(script, "./headgate explain ") {
-		t.Fatalf("the section runs neither check nor explain, but:\n%s", script)
+	if !strings.Contains(script, "./headgate check") || !strings.Contains(script, "./headgate explain ") || !strings.Contains(script, "./headgate test ") {
+		t.Fatalf("the section lacks check, explain or test:\n%s", script)
 	}
 	cmd := exec.CommandContext(t.Context(), shell, "-e", "-u", "-c", script+"\necho \"token: $TOKEN\"")
 	cmd.Dir = dir
@@ -65,6 +65,7 @@ func TestReadmeWorks(t *testing.T) {
 		"headgate.yaml: 1 route, 1 target: no problem found",
 		"target crm", "PUT http://127.0.0.1:7070/crm/contacts/7", "Authorization: Bearer ***",
 		`{"email":"ada@example.com","total":12.50}`, "token: eyJ",
+		"ok    an order reaches the CRM although it has a bad moment\n1 passed, 0 failed\n",
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the README's commands do not print %q:\n%s", want, out)
