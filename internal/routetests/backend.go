@@ -27,6 +27,9 @@ type backend struct {
 	stray bool
 }
 
+// enough differences have been told: a call that is repeated may differ each time.
+const enough = 20
+
 var errStray = errors.New("the test has no answer to this call")
 
 // RoundTrip implements http.RoundTripper.
@@ -49,6 +52,9 @@ func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		i = last
 	}
+	if len(b.failures) >= enough {
+		return b.script[i].Answer.make(r, b.now)
+	}
 	for _, difference := range b.script[i].Expect.compare(sent) {
 		b.failures = append(b.failures, fmt.Sprintf("call %d: %s", b.made, difference))
 	}
@@ -58,7 +64,11 @@ func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
 // missing tells the calls that the script has and nobody made.
 func (b *backend) missing() (failures []string) {
 	for i := b.made; i < len(b.script); i++ {
-		failures = append(failures, strings.TrimSpace(fmt.Sprintf("call %d: expected, but not made: %s", i+1, b.script[i].Expect.line())))
+		failure := fmt.Sprintf("call %d: expected, but not made", i+1)
+		if what := b.script[i].Expect.line(); what != "" {
+			failure += ": " + what
+		}
+		failures = append(failures, failure)
 	}
 	return failures
 }

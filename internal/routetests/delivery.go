@@ -21,9 +21,8 @@ const (
 
 func trackingID(n int) string { return fmt.Sprintf("trk_"+idDigits, n) }
 
-// maxRuns ends a delivery that never would: polls have a deadline, retries a budget, and
-// both together take far fewer runs with any settings that make sense.
-const maxRuns = 20_000
+// maxRuns ends a delivery that would take too long: a poll each second for a day is less.
+const maxRuns = 100_000
 
 // delivery is a delivery to one target, or a batch of them.
 type delivery struct {
