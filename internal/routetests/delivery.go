@@ -33,7 +33,7 @@ type delivery struct {
 }
 
 func (d *delivery) run(ctx context.Context) []string {
-	in, records, failure := d.input()
+	in, sent, failure := d.input()
 	if failure != "" {
 		return []string{failure}
 	}
@@ -43,7 +43,7 @@ func (d *delivery) run(ctx context.Context) []string {
 	at := tracking.Delivery{Fence: tracking.Fence{Seq: 1}, Phase: tracking.Queued, State: tracking.Pending, Plan: d.plan.Hash}
 	var states []string
 	var last tracking.Event
-	for !at.State.Final() {
+	for !at.State.Final() && (sent == nil || len(sent.places) > 0) {
 		if len(states) == maxRuns {
 			return append(b.failures, fmt.Sprintf("is still %s after %d runs", at.State, maxRuns))
 		}
@@ -53,13 +53,16 @@ func (d *delivery) run(ctx context.Context) []string {
 			return because(b.failures, at)
 		}
 		at = tracking.Apply(at, last, in.Now)
+		if e, ok := last.(tracking.Stripped); ok {
+			sent.strip(e, &in)
+		}
 		states = append(states, string(at.State))
 		if at.NextAt.After(in.Now) {
 			in.Now = at.NextAt
 		}
 	}
 	failures := slices.Concat(b.failures, because(b.missing(), at), d.compareStates(states))
-	for i, end := range d.ends(at, last, records) {
+	for i, end := range d.ends(at, last, sent) {
 		failures = append(failures, d.compareEnd(i, end)...)
 	}
 	if took := at.EndedAt.Sub(began); d.want.Within != nil && took > d.want.Within.D() {
@@ -89,17 +92,44 @@ func reasonOf(d tracking.Delivery) string {
 	return string(d.Reason) + ": " + d.Message
 }
 
-// input makes what the first run sees, and counts the records of a batch.
-func (d *delivery) input() (in target.Input, records int, failure string) {
+// upload is what a batch holds.
+type upload struct {
+	records  [][]byte
+	keys     []string
+	places   []int                // of its records in the test
+	stripped map[int]tracking.End // records that have left, by their places in the test
+}
+
+// strip takes the records out that the backend refused, as the runner does.
+func (u *upload) strip(e tracking.Stripped, in *target.Input) {
+	left := upload{stripped: u.stripped}
+	for i, place := range u.places {
+		if end, refused := e.Records[i]; refused {
+			u.stripped[place] = end
+			continue
+		}
+		left.records, left.keys, left.places = append(left.records, u.records[i]), append(left.keys, u.keys[i]), append(left.places, place)
+	}
+	*u = left
+	u.into(in)
+}
+
+func (u *upload) into(in *target.Input) {
+	in.Payload, in.Keys = array(u.records), u.keys
+	in.Members = func(context.Context) ([][]byte, []string, error) { return u.records, u.keys, nil }
+}
+
+// input makes what the first run sees, and what a batch holds.
+func (d *delivery) input() (in target.Input, sent *upload, failure string) {
 	in = target.Input{
 		Tracking: trackingID(0), Tenant: d.request.Principal.TenantKey(), Params: d.request.Params,
 		Payload: d.payload, AcceptedAt: began, Now: began,
 	}
 	if d.plan.Batch == nil {
 		if len(d.want.Records) > 0 || len(d.want.Outcomes) > 0 {
-			return in, 0, "records and outcomes are for targets with batch"
+			return in, nil, "records and outcomes are for targets with batch"
 		}
-		return in, 1, ""
+		return in, nil, ""
 	}
 	members, keys := [][]byte{d.payload}, []string{target.DeliveryKey(trackingID(0), d.plan.Name)}
 	if len(d.want.Records) > 0 {
@@ -108,23 +138,27 @@ func (d *delivery) input() (in target.Input, records int, failure string) {
 	for i, record := range d.want.Records {
 		text, err := encode.AppendJSON(nil, record.Value())
 		if err != nil {
-			return in, 0, fmt.Sprintf("records[%d] cannot be written as JSON: %s", i, err)
+			return in, nil, fmt.Sprintf("records[%d] cannot be written as JSON: %s", i, err)
 		}
 		members = append(members, text)
 		keys = append(keys, target.DeliveryKey(trackingID(i), d.plan.Name))
 	}
 	if most := d.plan.Batch.MaxRecords; len(members) > most {
-		return in, 0, fmt.Sprintf("records: %d of them, but a batch has at most %d", len(members), most)
+		return in, nil, fmt.Sprintf("records: %d of them, but a batch has at most %d", len(members), most)
 	}
 	if size := len(array(members)); int64(size) > int64(d.plan.Batch.MaxBytes) {
-		return in, 0, fmt.Sprintf("records: %d bytes, but a batch has at most %s", size, d.plan.Batch.MaxBytes)
+		return in, nil, fmt.Sprintf("records: %d bytes, but a batch has at most %s", size, d.plan.Batch.MaxBytes)
 	}
 	if n := len(d.want.Outcomes); n > 0 && n != len(members) {
-		return in, 0, fmt.Sprintf("outcomes: %d of them for %d records", n, len(members))
+		return in, nil, fmt.Sprintf("outcomes: %d of them for %d records", n, len(members))
 	}
-	in.Tracking, in.Payload, in.Keys = batchID, array(members), keys
-	in.Members = func(context.Context) ([][]byte, []string, error) { return members, keys, nil }
-	return in, len(members), ""
+	in.Tracking = batchID
+	sent = &upload{records: members, keys: keys, stripped: map[int]tracking.End{}}
+	for place := range members {
+		sent.places = append(sent.places, place)
+	}
+	sent.into(&in)
+	return in, sent, ""
 }
 
 func (d *delivery) compareStates(got []string) []string {
@@ -136,7 +170,7 @@ func (d *delivery) compareStates(got []string) []string {
 
 // ends gives how the delivery ended, or each record of a batch: as its batch, or as the
 // backend said of it.
-func (d *delivery) ends(at tracking.Delivery, last tracking.Event, records int) []tracking.Delivery {
+func (d *delivery) ends(at tracking.Delivery, last tracking.Event, sent *upload) []tracking.Delivery {
 	if d.plan.Batch == nil {
 		return []tracking.Delivery{at}
 	}
@@ -145,10 +179,13 @@ func (d *delivery) ends(at tracking.Delivery, last tracking.Event, records int) 
 		own = e.Records
 	}
 	settling := tracking.Settling(at)
-	out := make([]tracking.Delivery, records)
-	for i := range out {
-		member := tracking.Delivery{State: tracking.Delivering, Phase: tracking.Running, Batch: batchID}
-		out[i] = tracking.MemberEnd(member, settling, own[i], at.EndedAt)
+	member := tracking.Delivery{State: tracking.Delivering, Phase: tracking.Running, Batch: batchID}
+	out := make([]tracking.Delivery, len(sent.places)+len(sent.stripped))
+	for i, place := range sent.places {
+		out[place] = tracking.MemberEnd(member, settling, own[i], at.EndedAt)
+	}
+	for place, end := range sent.stripped {
+		out[place] = tracking.MemberEnd(member, tracking.Delivery{Attempts: 1}, end, at.EndedAt)
 	}
 	return out
 }
