@@ -16,7 +16,7 @@ func Schema(registry *policies.Registry) ([]byte, error) {
 		"auth": described("Who may call, by names of your choice. Names hold over all route files.",
 			mapping(authenticatorSchema(registry, defs))),
 		"targets": described("Backends that routes feed, by names of your choice. Names hold over all route files.",
-			mapping(editor.Schema(&target.Spec{}, defs))),
+			mapping(targetSchema(defs))),
 		"routes": described("What clients may call.",
 			orNull(&jsonschema.Schema{Type: "array", Items: routeSchema(registry, defs)})),
 	}, "auth", "targets", "routes")
@@ -35,6 +35,21 @@ func authenticatorSchema(registry *policies.Registry, defs jsonschema.Definition
 	schema := closed(kinds, names...)
 	schema.MinProperties, schema.MaxProperties = &one, &one
 	return schema
+}
+
+// targetSchema adds to the target's schema what stands below auth, which is a word or a
+// mapping with exactly one key.
+func targetSchema(defs jsonschema.Definitions) *jsonschema.Schema {
+	ref := editor.Schema(&target.Spec{}, defs)
+	ways := editor.Schema(&target.AuthSpec{}, defs)
+	one := uint64(1)
+	defs["target.AuthSpec"].MinProperties, defs["target.AuthSpec"].MaxProperties = &one, &one
+	for _, name := range []string{"target.Spec", "target.Step"} {
+		if auth, ok := defs[name].Properties.Get("auth"); ok {
+			auth.OneOf = []*jsonschema.Schema{{Type: "string", Const: none}, ways}
+		}
+	}
+	return ref
 }
 
 func routeSchema(registry *policies.Registry, defs jsonschema.Definitions) *jsonschema.Schema {

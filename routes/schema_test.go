@@ -69,6 +69,10 @@ func TestSchema(t *testing.T) {
 		"unknown in csv":    {"targets: {a: {url: 'https://a', post: /, csv: {rows: x, colums: union}}}", false},
 		"part without name": {"targets: {a: {url: 'https://a', post: /, multipart: [{raw: x}]}}", false},
 		"xml without root":  {"targets: {a: {url: 'https://a', post: /, xml: {value: x}}}", false},
+		"target's auth":     {"targets: {a: {url: 'https://a', post: /, auth: {webhook: {secret: {env: A}}}}, b: {url: 'https://a', post: /, auth: none}}", true},
+		"secret in target":  {"targets: {crm: {url: 'https://a', post: /, auth: {bearer: abc}}}", false},
+		"two ways":          {"targets: {crm: {url: 'https://a', post: /, auth: {bearer: {env: A}, webhook: {secret: {env: A}}}}}", false},
+		"bad algorithm":     {"targets: {crm: {url: 'https://a', post: /, auth: {hmac: {header: X-S, secret: {env: A}, algorithm: md5}}}}", false},
 		"bad duration":      {"targets: {crm: {url: 'https://a', post: /, limits: {timeout: soon}}}", false},
 	} {
 		t.Run(name, func(t *testing.T) {

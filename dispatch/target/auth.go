@@ -14,9 +14,10 @@ import (
 
 // auth is how a call shows who we are.
 type auth struct {
-	kind string // bearer, basic, header, query
+	kind string // the key of AuthSpec
 	name string // of the header or the parameter; the user of basic
 	ref  secret.Ref
+	sign *signing // hmac
 }
 
 // masked stands for a secret in a preview.
@@ -36,7 +37,7 @@ func (c *compiler) credentials(n *yamlsrc.Node) *auth {
 		return nil
 	}
 	if at.Kind != yamlsrc.Map {
-		at.Wrong("{bearer: {env: NAME}}, basic, header, query or none", c.report)
+		at.Wrong("{bearer: {env: NAME}}, another way, or none", c.report)
 		return nil
 	}
 	var a *auth
@@ -52,11 +53,15 @@ func decodeAuth(n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *
 		return nil
 	}
 	if len(n.Entries) != 1 {
-		report.Addf(n.Pos, n.Path, "keep one of bearer, basic, header and query", "auth takes exactly one way")
+		report.Addf(n.Pos, n.Path, "keep one of bearer, basic, header, query, hmac and webhook", "auth takes exactly one way")
 		return nil
 	}
 	a := &auth{kind: n.Entries[0].Key}
 	at := n.Entries[0].Value
+	if at.Kind == yamlsrc.Null && a.kind != "bearer" {
+		report.Addf(at.Pos, at.Path, "write its keys below it", "%s is empty", a.kind)
+		return nil
+	}
 	switch {
 	case spec.Bearer != nil:
 		a.ref = *spec.Bearer
@@ -67,14 +72,18 @@ func decodeAuth(n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *
 		}
 		at = find(at, "password")
 	case spec.Header != nil:
-		a.name, a.ref = http.CanonicalHeaderKey(spec.Header.Name), spec.Header.Value
-		if _, reserved := reservedHeaders[a.name]; reserved || !validHeaderName(spec.Header.Name) {
-			report.Addf(at.Pos, at.Path, "write a name such as X-Api-Key", "%q is no header for a secret", spec.Header.Name)
-		}
+		a.name, a.ref = secretHeader(spec.Header.Name, at, report), spec.Header.Value
 		at = find(at, "value")
 	case spec.Query != nil:
 		a.name, a.ref = spec.Query.Name, spec.Query.Value
 		at = find(at, "value")
+	case spec.HMAC != nil:
+		a.name, a.ref = secretHeader(spec.HMAC.Header, at, report), spec.HMAC.Secret
+		a.sign = spec.HMAC.compile(at, report)
+		at = find(at, "secret")
+	case spec.Webhook != nil:
+		a.ref = spec.Webhook.Secret
+		at = find(at, "secret")
 	}
 	if a.ref.IsZero() { // an empty value, such as `bearer:`
 		report.Addf(n.Pos, n.Path, "write {env: NAME} or {file: /path}", "a secret needs either env or file")
@@ -84,15 +93,22 @@ func decodeAuth(n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *
 	return a
 }
 
+// secretHeader checks the name of a header that carries a secret, and gives it as it is
+// sent. at is the mapping in which it stands.
+func secretHeader(name string, at *yamlsrc.Node, report *yamlsrc.Report) string {
+	canonical := http.CanonicalHeaderKey(name)
+	if _, reserved := reservedHeaders[canonical]; reserved || !validHeaderName(name) {
+		report.Addf(at.Pos, at.Path, "write a name such as X-Api-Key", "%q is no header for a secret", name)
+	}
+	return canonical
+}
+
 // secretReader gets a secret from where it is kept; nil stands for three stars in its
 // place, and nothing is read.
 type secretReader func(secret.Ref) (secret.Value, error)
 
 // apply adds the credentials to a request; the secret is read now.
 func (a *auth) apply(r *request, read secretReader) *fault.Fault {
-	if a == nil {
-		return nil
-	}
 	value := masked
 	if read != nil {
 		v, err := read(a.ref)
@@ -103,20 +119,36 @@ func (a *auth) apply(r *request, read secretReader) *fault.Fault {
 		value = v.Reveal()
 		r.secrets = append(r.secrets, value)
 	}
+	switch a.kind {
+	case "hmac":
+		value = a.hmac(r, value, read == nil)
+	case "webhook":
+		var f *fault.Fault
+		if value, f = a.webhook(r, value, read == nil); f != nil {
+			return f
+		}
+	}
+	return a.place(r, value, read == nil)
+}
+
+// place puts the credentials where they belong in the request.
+func (a *auth) place(r *request, value string, mask bool) *fault.Fault {
 	name := "Authorization"
 	switch a.kind {
 	case "bearer":
 		value = "Bearer " + value
 	case "basic":
-		if read != nil {
+		if !mask {
 			value = base64.StdEncoding.EncodeToString([]byte(a.name + ":" + value))
 			r.secrets = append(r.secrets, value)
 		}
 		value = "Basic " + value
-	case "header":
+	case "header", "hmac":
 		name = a.name
+	case "webhook":
+		name = webhookSignature
 	case "query":
-		if read != nil {
+		if !mask {
 			value = url.QueryEscape(value)
 			r.secrets = append(r.secrets, value)
 		}

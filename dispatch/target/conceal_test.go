@@ -34,6 +34,7 @@ func TestCredentialsInAnswersAreConcealed(t *testing.T) {
 		"basic":  `{basic: {user: u, password: {env: CRM_TOKEN}}}`,
 		"header": `{header: {name: X-Key, value: {env: CRM_TOKEN}}}`,
 		"query":  `{query: {name: key, value: {env: CRM_TOKEN}}}`,
+		"hmac":   `{hmac: {header: Authorization, secret: {env: CRM_TOKEN}}}`,
 	} {
 		for _, status := range []int{http.StatusOK, http.StatusUnprocessableEntity, http.StatusServiceUnavailable} {
 			b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -47,6 +48,9 @@ func TestCredentialsInAnswersAreConcealed(t *testing.T) {
 			e.Close()
 			d := tracking.Apply(tracking.Delivery{State: tracking.Pending}, event, time.Now())
 			kept := fmt.Sprintf("%+v %s %s", d, d.Result["m"], d.Result["h"])
+			if sent := b.seen()[0].Header.Get("Authorization"); sent != "" && strings.Contains(kept, sent) {
+				t.Errorf("%s, %d: %s is in %s", name, status, sent, kept)
+			}
 			if strings.Contains(kept, "planted-secret") || strings.Contains(kept, "dTpwbGFudGVkLXNlY3JldA==") {
 				t.Errorf("%s, %d: %s", name, status, kept)
 			}

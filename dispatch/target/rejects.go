@@ -69,7 +69,7 @@ func (r *run) rejectsPage(ctx context.Context, offset int) (*response, *fault.Fa
 		req.to.url = addQuery(req.to.url, parameter(page.LimitParam, page.Limit))
 		req.to.url = addQuery(req.to.url, parameter(page.OffsetParam, offset))
 	}
-	if f := r.step.authorize(req, r.engine.secrets); f != nil {
+	if f := r.plan.authorize(r.step, r.in, req, r.engine.secrets); f != nil {
 		return nil, f
 	}
 	resp, f := r.send(ctx, req)

@@ -36,6 +36,9 @@ type request struct {
 	header  http.Header
 	body    []byte
 	secrets []string // what must not come back in what is kept of the answer
+	// id and at name the call and its time, for a signature that covers them.
+	id string
+	at time.Time
 }
 
 // scope gives the roots that a step's expressions use, before its call.
@@ -112,14 +115,17 @@ func (p *Plan) requestTo(to place, s *step, in *Input, scope transform.Scope, re
 	if f = s.body.into(r, in, scope, read == nil); f != nil {
 		return nil, f
 	}
-	return r, s.authorize(r, read)
+	return r, p.authorize(s, in, r, read)
 }
 
 // authorize adds the credentials of a step. Those of the target stay with its host;
 // those that the step itself declares go where its URL goes.
-func (s *step) authorize(r *request, read secretReader) *fault.Fault {
-	if r.to.other && !s.ownAuth {
+func (p *Plan) authorize(s *step, in *Input, r *request, read secretReader) *fault.Fault {
+	if s.auth == nil || (r.to.other && !s.ownAuth) {
 		return nil
+	}
+	if s.auth.kind == "webhook" {
+		r.id, r.at = p.idempotencyKey(s, in), in.Now
 	}
 	return s.auth.apply(r, read)
 }

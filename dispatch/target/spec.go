@@ -1,15 +1,12 @@
 package target
 
-import (
-	"headgate/config/secret"
-	"headgate/config/unit"
-)
+import "headgate/config/unit"
 
 // Spec is a target as the platform team writes it. The JSON Schema and the reference
 // are generated from it; values that may hold expressions are compiled from the nodes.
 type Spec struct {
 	URL     string            `yaml:"url,required" jsonschema:"required" jsonschema_description:"Base of every call: an absolute http or https URL, without query. ${NAME} is replaced by the environment variable when the file is loaded."`
-	Auth    any               `yaml:"auth" jsonschema:"oneof_type=string;object" jsonschema_description:"How calls authenticate: {bearer: REF}, {basic: {user: TEXT, password: REF}}, {header: {name: TEXT, value: REF}}, {query: {name: TEXT, value: REF}} or none (the default). REF is {env: NAME} or {file: PATH}; the secret is read when the call is sent."`
+	Auth    any               `yaml:"auth" jsonschema:"oneof_type=string;object" jsonschema_description:"How calls authenticate: exactly one way, or none (the default). REF is {env: NAME} or {file: PATH}; the secret is read when the call is sent."`
 	Headers map[string]string `yaml:"headers" jsonschema_description:"Headers of every call; values may hold expressions."`
 	// AllowHosts is looked at when a call is made, and by the dialler.
 	AllowHosts []string `yaml:"allow_hosts" jsonschema_description:"Other hosts that a call may go to when its whole URL is one expression, such as put: ${{ .saved.upload_uri }}: names, *.example.com for all hosts below, each with :port unless it is the usual one. Only https (http where url is http), only public addresses, and without the target's auth and headers; a step's own auth and headers are sent. [] says that such expressions give paths, or URLs of the host of url."`
@@ -170,24 +167,4 @@ type Limits struct {
 type Breaker struct {
 	Failures int           `yaml:"failures" jsonschema_description:"Failures in a row (time-outs, no connection, 5xx), as seen by one worker, that open the breaker for all. Default 10."`
 	OpenFor  unit.Duration `yaml:"open_for" jsonschema_description:"How long it stays open before one delivery is let through as a probe; twice as long after each probe that fails, at most ten times. Meanwhile deliveries wait in their queue and use up no attempts. Default 30s."`
-}
-
-// AuthSpec is the mapping form of auth: exactly one of its keys.
-type AuthSpec struct {
-	Bearer *secret.Ref `yaml:"bearer" jsonschema_description:"Token sent as Authorization: Bearer."`
-	Basic  *BasicAuth  `yaml:"basic" jsonschema_description:"User and password sent as Authorization: Basic."`
-	Header *NamedAuth  `yaml:"header" jsonschema_description:"Key sent in a header of its own."`
-	Query  *NamedAuth  `yaml:"query" jsonschema_description:"Key sent in the query of the URL."`
-}
-
-// BasicAuth is a user with a password kept elsewhere.
-type BasicAuth struct {
-	User     string     `yaml:"user,required" jsonschema:"required" jsonschema_description:"User name; some backends compose it, such as Company\\user."`
-	Password secret.Ref `yaml:"password,required" jsonschema:"required" jsonschema_description:"Where the password is kept."`
-}
-
-// NamedAuth is a secret sent under a name.
-type NamedAuth struct {
-	Name  string     `yaml:"name,required" jsonschema:"required" jsonschema_description:"Name of the header or query parameter."`
-	Value secret.Ref `yaml:"value,required" jsonschema:"required" jsonschema_description:"Where the secret is kept."`
 }

@@ -1,0 +1,39 @@
+package target
+
+import "headgate/config/secret"
+
+// AuthSpec is the mapping form of auth: exactly one of its keys.
+type AuthSpec struct {
+	Bearer  *secret.Ref  `yaml:"bearer" jsonschema_description:"Token sent as Authorization: Bearer."`
+	Basic   *BasicAuth   `yaml:"basic" jsonschema_description:"User and password sent as Authorization: Basic."`
+	Header  *NamedAuth   `yaml:"header" jsonschema_description:"Key sent in a header of its own."`
+	Query   *NamedAuth   `yaml:"query" jsonschema_description:"Key sent in the query of the URL."`
+	HMAC    *HMACAuth    `yaml:"hmac" jsonschema_description:"HMAC of the body, byte for byte as it is sent, in a header; a call without a body signs nothing but the empty text."`
+	Webhook *WebhookAuth `yaml:"webhook" jsonschema_description:"Signature of the Standard Webhooks specification, v1: webhook-id (the idempotency key), webhook-timestamp and webhook-signature."`
+}
+
+// BasicAuth is a user with a password kept elsewhere.
+type BasicAuth struct {
+	User     string     `yaml:"user,required" jsonschema:"required" jsonschema_description:"User name; some backends compose it, such as Company\\user."`
+	Password secret.Ref `yaml:"password,required" jsonschema:"required" jsonschema_description:"Where the password is kept."`
+}
+
+// NamedAuth is a secret sent under a name.
+type NamedAuth struct {
+	Name  string     `yaml:"name,required" jsonschema:"required" jsonschema_description:"Name of the header or query parameter."`
+	Value secret.Ref `yaml:"value,required" jsonschema:"required" jsonschema_description:"Where the secret is kept."`
+}
+
+// HMACAuth signs the body with a shared secret.
+type HMACAuth struct {
+	Header    string     `yaml:"header,required" jsonschema:"required" jsonschema_description:"Name of the header that carries the signature, such as X-Signature."`
+	Secret    secret.Ref `yaml:"secret,required" jsonschema:"required" jsonschema_description:"Where the key is kept; its bytes are taken as they are."`
+	Algorithm string     `yaml:"algorithm" jsonschema:"enum=sha256,enum=sha512" jsonschema_description:"Hash function. Default sha256."`
+	Encoding  string     `yaml:"encoding" jsonschema:"enum=hex,enum=base64" jsonschema_description:"How the signature is written: hex in lower case, or base64 with padding. Default hex."`
+	Prefix    string     `yaml:"prefix" jsonschema_description:"Text before the signature, such as sha256=. Default: no text."`
+}
+
+// WebhookAuth signs the body as the Standard Webhooks specification has it.
+type WebhookAuth struct {
+	Secret secret.Ref `yaml:"secret,required" jsonschema:"required" jsonschema_description:"Where the key is kept: base64, with or without whsec_ before it."`
+}
