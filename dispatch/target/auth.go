@@ -14,10 +14,11 @@ import (
 
 // auth is how a call shows who we are.
 type auth struct {
-	kind string // the key of AuthSpec
-	name string // of the header or the parameter; the user of basic
-	ref  secret.Ref
-	sign *signing // hmac
+	kind  string // the key of AuthSpec
+	name  string // of the header or the parameter; the user of basic
+	ref   secret.Ref
+	sign  *signing // hmac
+	oauth *grant   // oauth2
 }
 
 // masked stands for a secret in a preview.
@@ -53,7 +54,7 @@ func decodeAuth(n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *
 		return nil
 	}
 	if len(n.Entries) != 1 {
-		report.Addf(n.Pos, n.Path, "keep one of bearer, basic, header, query, hmac and webhook", "auth takes exactly one way")
+		report.Addf(n.Pos, n.Path, "keep one of bearer, basic, header, query, hmac, webhook and oauth2", "auth takes exactly one way")
 		return nil
 	}
 	a := &auth{kind: n.Entries[0].Key}
@@ -84,6 +85,10 @@ func decodeAuth(n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *
 	case spec.Webhook != nil:
 		a.ref = spec.Webhook.Secret
 		at = find(at, "secret")
+	case spec.OAuth2 != nil:
+		a.ref = spec.OAuth2.ClientSecret
+		a.oauth = spec.OAuth2.compile(at, report)
+		at = find(at, "client_secret")
 	}
 	if a.ref.IsZero() { // an empty value, such as `bearer:`
 		report.Addf(n.Pos, n.Path, "write {env: NAME} or {file: /path}", "a secret needs either env or file")
@@ -110,8 +115,10 @@ type secretReader func(secret.Ref) (secret.Value, error)
 // apply adds the credentials to a request; the secret is read now.
 func (a *auth) apply(r *request, read secretReader) *fault.Fault {
 	value := masked
+	var v secret.Value
 	if read != nil {
-		v, err := read(a.ref)
+		var err error
+		v, err = read(a.ref)
 		if err != nil {
 			return &fault.Fault{Reason: fault.Auth, Retry: true, Err: err,
 				Message: fmt.Sprintf("the secret %s cannot be read", a.ref)}
@@ -127,6 +134,13 @@ func (a *auth) apply(r *request, read secretReader) *fault.Fault {
 		if value, f = a.webhook(r, value, read == nil); f != nil {
 			return f
 		}
+	case "oauth2":
+		if read != nil {
+			// The token is got when the call is sent: it may take a call of its own.
+			r.oauth, r.clientSecret = a.oauth, v
+			return nil
+		}
+		value = a.oauth.prefix + masked
 	}
 	return a.place(r, value, read == nil)
 }

@@ -10,6 +10,7 @@ type AuthSpec struct {
 	Query   *NamedAuth   `yaml:"query" jsonschema_description:"Key sent in the query of the URL."`
 	HMAC    *HMACAuth    `yaml:"hmac" jsonschema_description:"HMAC of the body, byte for byte as it is sent, in a header; a call without a body signs nothing but the empty text."`
 	Webhook *WebhookAuth `yaml:"webhook" jsonschema_description:"Signature of the Standard Webhooks specification, v1: webhook-id (the idempotency key), webhook-timestamp and webhook-signature."`
+	OAuth2  *OAuth2Auth  `yaml:"oauth2" jsonschema_description:"Access token of OAuth 2.0 client credentials. The worker fetches it when it is needed; all workers share it, encrypted, until it is about to expire or the backend answers 401."`
 }
 
 // BasicAuth is a user with a password kept elsewhere.
@@ -36,4 +37,15 @@ type HMACAuth struct {
 // WebhookAuth signs the body as the Standard Webhooks specification has it.
 type WebhookAuth struct {
 	Secret secret.Ref `yaml:"secret,required" jsonschema:"required" jsonschema_description:"Where the key is kept: base64, with or without whsec_ before it."`
+}
+
+// OAuth2Auth is how an access token is got: RFC 6749, section 4.4.
+type OAuth2Auth struct {
+	TokenURL     string            `yaml:"token_url,required" jsonschema:"required" jsonschema_description:"Where tokens are asked for: an absolute http or https URL, without query. Redirects are not followed."`
+	ClientID     string            `yaml:"client_id,required" jsonschema:"required" jsonschema_description:"Name of the client."`
+	ClientSecret secret.Ref        `yaml:"client_secret,required" jsonschema:"required" jsonschema_description:"Where the client's secret is kept."`
+	Scope        string            `yaml:"scope" jsonschema_description:"Scopes that are asked for, separated by spaces. Default: the token server's own."`
+	Params       map[string]string `yaml:"params" jsonschema_description:"More parameters of the request for a token, such as audience."`
+	Send         string            `yaml:"send" jsonschema:"enum=basic,enum=body" jsonschema_description:"How the client shows its secret to the token server: as Authorization: Basic, or in the body. Default basic."`
+	HeaderPrefix string            `yaml:"header_prefix" jsonschema_description:"What stands before the token in the Authorization header of calls, its space included. Default: Bearer and a space."`
 }

@@ -25,9 +25,9 @@ const maxRetryAfter = 24 * time.Hour
 // backend, and no reason to give up.
 var errStopped = errors.New("the run was cancelled")
 
-// networkFault says why there was no answer. outer is the context of the run, inner
+// networkFault says why who was asked gave no answer. outer is the context of the run, inner
 // the one of the call.
-func networkFault(outer, inner context.Context, err error) *fault.Fault {
+func networkFault(outer, inner context.Context, who string, err error) *fault.Fault {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // the outer text has the whole URL, perhaps with a key in its query
@@ -36,17 +36,17 @@ func networkFault(outer, inner context.Context, err error) *fault.Fault {
 	switch {
 	case errors.Is(outer.Err(), context.Canceled):
 		return &fault.Fault{Reason: fault.Timeout, Retry: true, Err: errStopped,
-			Message: "the worker was stopped before the backend answered"}
+			Message: "the worker was stopped before " + who + " answered"}
 	case inner.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
 		return &fault.Fault{Reason: fault.Timeout, Retry: true, Err: err,
-			Message: "the backend did not answer in time"}
+			Message: who + " did not answer in time"}
 	}
 	var corrupt flate.CorruptInputError
 	if errors.As(err, &corrupt) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) {
-		return &fault.Fault{Reason: fault.BadResponse, Retry: true, Err: err, Message: "the backend's answer cannot be decompressed"}
+		return &fault.Fault{Reason: fault.BadResponse, Retry: true, Err: err, Message: who + "'s answer cannot be decompressed"}
 	}
 	return &fault.Fault{Reason: fault.Unreachable, Retry: true, Err: err,
-		Message: "the backend could not be reached or the connection was lost"}
+		Message: who + " could not be reached or the connection was lost"}
 }
 
 // classify says what is wrong with an answer; nil when it is one that is expected.

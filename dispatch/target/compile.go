@@ -167,22 +167,35 @@ func (c *compiler) base() {
 	if n == nil || n.Kind != yamlsrc.Scalar {
 		return // reported as missing or as no string
 	}
-	const hint = "write the base of the backend, such as https://api.example.com/v1"
+	u := absoluteURL(n, "write the base of the backend, such as https://api.example.com/v1",
+		"use auth: {basic: {user: …, password: {env: NAME}}}", "put the query into the path of the call", c.report)
+	if u == nil {
+		return
+	}
+	c.plan.base, c.plan.host = strings.TrimRight(u.String(), "/"), u.Host
+	name, port, _, _ := authority(u)
+	c.plan.origin = u.Scheme + "://" + name + ":" + port
+}
+
+// absoluteURL checks a URL that the author of a file writes: where calls may go is never
+// decided by data. It gives nil when it has reported a problem. The hints say what to write,
+// where credentials belong and where the query does.
+func absoluteURL(n *yamlsrc.Node, hint, credentials, query string, report *yamlsrc.Report) *url.URL {
 	u, err := url.Parse(n.Text)
+	key := lastKey(n.Path)
 	switch {
 	case strings.Contains(n.Text, "${{"):
-		c.problem(n, "use ${NAME} for an environment variable; expressions belong into the path", "url takes no expressions")
+		report.Addf(n.Pos, n.Path, "use ${NAME} for an environment variable; expressions belong into the path", "%s takes no expressions", key)
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
-		c.problem(n, hint, "url should be absolute, with http or https")
+		report.Addf(n.Pos, n.Path, hint, "%s should be absolute, with http or https", key)
 	case u.User != nil:
-		c.problem(n, "use auth: {basic: {user: …, password: {env: NAME}}}", "credentials must not stand in url")
+		report.Addf(n.Pos, n.Path, credentials, "credentials must not stand in %s", key)
 	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
-		c.problem(n, "put the query into the path of the call", "url should have no query and no fragment")
+		report.Addf(n.Pos, n.Path, query, "%s should have no query and no fragment", key)
 	default:
-		c.plan.base, c.plan.host = strings.TrimRight(u.String(), "/"), u.Host
-		name, port, _, _ := authority(u)
-		c.plan.origin = u.Scheme + "://" + name + ":" + port
+		return u
 	}
+	return nil
 }
 
 func (c *compiler) steps() {

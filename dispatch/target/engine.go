@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type Engine struct {
 	random    func() float64 // in [0,1), for jitter
 	secrets   secretReader
 	clock     func() time.Time // tells how long a run has taken
+	tokens    *tokenCache      // nil: a placeholder stands for each access token
 }
 
 // NewEngine makes an engine. log may be nil.
@@ -37,12 +39,15 @@ func NewEngine(o Outgoing, log *slog.Logger) *Engine {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{transport: o.Transport, guarded: newGuarded(o), log: log, random: rand.Float64, secrets: secret.Ref.Read, clock: time.Now}
+	return &Engine{
+		transport: o.Transport, guarded: newGuarded(o), log: log, random: rand.Float64, secrets: secret.Ref.Read, clock: time.Now,
+		tokens: &tokenCache{shared: o.Tokens, transport: o.Transport, log: log, sources: map[string]*source{}},
+	}
 }
 
 // NewScripted makes an engine for rehearsing plans, which gives the same events each time:
-// every call goes to transport, whatever its host, secrets are what read gives, jitter is
-// half of what it may be, and no time passes while a step runs.
+// every call goes to transport, whatever its host, secrets are what read gives, access tokens
+// are "access-token", jitter is half of what it may be, and no time passes while a step runs.
 func NewScripted(transport http.RoundTripper, read func(secret.Ref) (secret.Value, error)) *Engine {
 	return &Engine{
 		transport: transport, guarded: transport, log: slog.New(slog.DiscardHandler), secrets: read,
@@ -157,6 +162,10 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	began := time.Now()
 	call, cancel := context.WithTimeout(ctx, r.step.timeout)
 	defer cancel()
+	token, f := r.engine.tokens.authorize(r.outer, call, req)
+	if f != nil {
+		return nil, f
+	}
 	var body io.Reader
 	if req.body != nil {
 		body = bytes.NewReader(req.body)
@@ -183,7 +192,7 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 			"not sent: the host %s of allow_hosts has no public address; the operator may open its network with egress: {may_reach: […]}", req.to.host)}
 	}
 	if err != nil {
-		f := networkFault(r.outer, call, err)
+		f := networkFault(r.outer, call, "the backend", err)
 		if resp != nil {
 			f.Status = resp.status
 			f.Message += " (while its answer was read)"
@@ -193,7 +202,13 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	}
 	resp.conceal(req.secrets)
 	r.trace(req, resp.status, began)
-	f := r.plan.classify(r.step, resp)
+	f = r.plan.classify(r.step, resp)
+	if f != nil && f.Status == http.StatusUnauthorized && req.oauth != nil {
+		// The next attempt has another token. This one does not try again by itself: each
+		// sending is an attempt, and those are counted and spaced.
+		r.engine.tokens.refused(r.outer, req.oauth, token)
+		f.Retry = !slices.Contains(r.plan.retry.NotOn, f.Status)
+	}
 	if f != nil && len(req.to.signed) >= minSecret {
 		// Only what is said of a failure: a later step may need the same query.
 		f.Message = strings.ReplaceAll(f.Message, req.to.signed, masked)

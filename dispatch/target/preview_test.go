@@ -62,13 +62,15 @@ func TestPreviewIsWhatIsSent(t *testing.T) {
 func TestPreviewMasksSecrets(t *testing.T) {
 	t.Setenv("CRM_TOKEN", "pw")
 	for yaml, want := range map[string]string{
-		"auth: {bearer: {env: CRM_TOKEN}}":                                           "Authorization: Bearer ***",
-		"auth: {bearer: {env: CRM_NOT_SET}}":                                         "Authorization: Bearer ***",
-		"auth: {basic: {user: u, password: {env: CRM_TOKEN}}}":                       "Authorization: Basic ***",
-		"auth: {header: {name: X-Key, value: {env: CRM_TOKEN}}}":                     "X-Key: ***",
-		"auth: {query: {name: key, value: {env: CRM_TOKEN}}}":                        "http://h/x?key=***",
-		"auth: {hmac: {header: X-S, secret: {env: CRM_TOKEN}, prefix: \"sha256=\"}}": "X-S: sha256=***",
-		"auth: {webhook: {secret: {env: CRM_NOT_SET}}}":                              "Webhook-Signature: v1,***",
+		"auth: {bearer: {env: CRM_TOKEN}}":                                                                              "Authorization: Bearer ***",
+		"auth: {bearer: {env: CRM_NOT_SET}}":                                                                            "Authorization: Bearer ***",
+		"auth: {basic: {user: u, password: {env: CRM_TOKEN}}}":                                                          "Authorization: Basic ***",
+		"auth: {header: {name: X-Key, value: {env: CRM_TOKEN}}}":                                                        "X-Key: ***",
+		"auth: {query: {name: key, value: {env: CRM_TOKEN}}}":                                                           "http://h/x?key=***",
+		"auth: {hmac: {header: X-S, secret: {env: CRM_TOKEN}, prefix: \"sha256=\"}}":                                    "X-S: sha256=***",
+		"auth: {webhook: {secret: {env: CRM_NOT_SET}}}":                                                                 "Webhook-Signature: v1,***",
+		"auth: {oauth2: {token_url: http://t, client_id: a, client_secret: {env: CRM_TOKEN}}}":                          "Authorization: Bearer ***",
+		"auth: {oauth2: {token_url: http://t, client_id: a, client_secret: {env: CRM_NOT_SET}, header_prefix: \"t=\"}}": "Authorization: t=***",
 		"auth: none": "http://h/x",
 	} {
 		previews, err := mustCompile(t, "", "url: http://h\npost: /x\n"+yaml).Preview(input())

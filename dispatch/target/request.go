@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"headgate/config/secret"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
 	"headgate/dispatch/transform"
@@ -39,6 +40,9 @@ type request struct {
 	// id and at name the call and its time, for a signature that covers them.
 	id string
 	at time.Time
+	// oauth, where it is not nil, gives the access token that the call is sent with.
+	oauth        *grant
+	clientSecret secret.Value
 }
 
 // scope gives the roots that a step's expressions use, before its call.

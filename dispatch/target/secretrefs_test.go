@@ -12,8 +12,10 @@ func TestSecretRefs(t *testing.T) {
 		yaml string
 		want []secret.Ref
 	}{
-		"none": {"{url: 'http://x', post: /}", nil},
-		"one":  {"{url: 'http://x', post: /, auth: {bearer: {env: CRM_TOKEN}}}", []secret.Ref{{Env: "CRM_TOKEN"}}},
+		"none":    {"{url: 'http://x', post: /}", nil},
+		"one":     {"{url: 'http://x', post: /, auth: {bearer: {env: CRM_TOKEN}}}", []secret.Ref{{Env: "CRM_TOKEN"}}},
+		"signed":  {"{url: 'http://x', post: /, auth: {webhook: {secret: {env: CRM_TOKEN}}}}", []secret.Ref{{Env: "CRM_TOKEN"}}},
+		"granted": {"{url: 'http://x', post: /, auth: {oauth2: {token_url: 'http://t', client_id: a, client_secret: {env: CRM_TOKEN}}}}", []secret.Ref{{Env: "CRM_TOKEN"}}},
 		"steps inherit, replace and leave out": {`
 url: http://x
 auth: {basic: {user: u, password: {env: CRM_PASSWORD}}}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"headgate/config/secret"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
 )
@@ -43,7 +44,7 @@ func TestWebhookOfTheSpecification(t *testing.T) {
 	t.Setenv("CRM_KEY", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 	p := mustCompile(t, "", "url: http://h\npost: /x\nauth: {webhook: {secret: {env: CRM_KEY}}}")
 	r := &request{header: http.Header{}, id: "msg_p5jXN8AQM9LWM0D4loKWxJek", at: time.Unix(1614265330, 0), body: []byte(`{"test": 2432232314}`)}
-	if f := p.steps[0].auth.apply(r, false); f != nil {
+	if f := p.steps[0].auth.apply(r, secret.Ref.Read); f != nil {
 		t.Fatal(f)
 	}
 	if got := r.header[webhookSignature][0]; got != "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=" {

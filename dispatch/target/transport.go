@@ -20,6 +20,8 @@ type Outgoing struct {
 	// MayReach are networks that are no public ones and yet may be reached by URLs from
 	// answers: a storage of one's own, or the prefix of a NAT64.
 	MayReach []netip.Prefix
+	// Tokens shares access tokens with other workers; nil keeps them in this engine.
+	Tokens Tokens
 }
 
 // Bounds of the transports. Calls to a host are bounded by the slots of the targets that

@@ -165,7 +165,9 @@ func (a *App) build() error {
 	}
 	if a.o.Role != RoleGateway {
 		a.buildFlow()
-		a.engine = target.NewEngine(target.Outgoing{Resolver: a.o.Resolver, MayReach: a.config.Egress.Networks()}, a.log)
+		a.engine = target.NewEngine(target.Outgoing{
+			Resolver: a.o.Resolver, MayReach: a.config.Egress.Networks(), Tokens: redisstore.NewTokens(a.conn.Shared),
+		}, a.log)
 		a.onStop("outgoing connections", func(context.Context) error { a.engine.Close(); return nil })
 		a.owner = dispatch.NewOwner(a.store, a.log)
 		ripening := &dispatch.Ripening{Store: a.store, Queue: client}

@@ -48,6 +48,8 @@ import (
 //	                                  paused:<target>: the note of whoever paused it
 //	hg:flow:changed           channel a target whose row in hg:flow changed
 //	hg:rate:<target>          string  when the next token of its rate is due, µs
+//	hg:token:<name>           string  an access token for calls to targets, sealed by whoever fetched it
+//	hg:tokenlock:<name>       string  who fetches it at the moment
 const prefix = "hg:"
 
 var shardPrefix = func() (out [tracking.Shards]string) {
@@ -101,6 +103,10 @@ const (
 )
 
 func rateKey(target string) string { return prefix + "rate:" + target }
+
+// No command and no script has both keys of a name, so they need not share a slot.
+func tokenKey(name string) string     { return prefix + "token:" + name }
+func tokenLockKey(name string) string { return prefix + "tokenlock:" + name }
 
 func planKey(hash string) string { return prefix + "plan:" + hash }
 
