@@ -53,3 +53,14 @@ steps:
 		t.Errorf("calls %q", seen)
 	}
 }
+
+// A rehearsal asks no token server.
+func TestScriptedAccessToken(t *testing.T) {
+	b := newBackend(t, says(200, `{}`))
+	p := mustCompile(t, b.URL, `{url: "${URL}", post: /a, auth: {oauth2: {token_url: "http://tokens.example/token", client_id: a, client_secret: {env: CRM_KEY}}}}`)
+	e := NewScripted(http.DefaultTransport, func(secret.Ref) (secret.Value, error) { return secret.New("s"), nil })
+	eventOf[tracking.Concluded](t, e.Run(t.Context(), p, input()))
+	if got := b.seen()[0].Header.Get("Authorization"); got != "Bearer access-token" {
+		t.Errorf("sent %q", got)
+	}
+}
