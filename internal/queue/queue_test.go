@@ -299,7 +299,7 @@ func testForeignTaskIsKept(t *testing.T, rdb redis.UniversalClient) {
 		t.Fatal(err)
 	}
 	inspector := asynq.NewInspectorFromRedisClient(rdb)
-	testenv.Eventually(t, 5*time.Second, func() bool {
+	testenv.Eventually(t, 6*idleLook, func() bool { // nobody gives a signal
 		info, err := inspector.GetTaskInfo("crm", "foreign")
 		return err == nil && info.State == asynq.TaskStateArchived
 	}, "the foreign task was not archived")
