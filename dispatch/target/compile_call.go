@@ -10,7 +10,7 @@ import (
 
 // call compiles one call: n is the target itself or an item of its steps.
 func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, first, last bool) *step {
-	s := &step{timeout: c.spec.Limits.Timeout.D(), expect: spec.Expect, uses: map[string]bool{}, needs: map[string]bool{}}
+	s := &step{batched: c.spec.Batch != nil, timeout: c.spec.Limits.Timeout.D(), expect: spec.Expect, uses: map[string]bool{}, needs: map[string]bool{}}
 	c.step = s
 	s.pos = find(c.target, "limits", "timeout").Pos
 	if c.target.Get("limits").Get("timeout") == nil {

@@ -44,6 +44,7 @@ type Plan struct {
 // step is one compiled call.
 type step struct {
 	name    string
+	batched bool            // the target takes batches
 	next    string          // empty: the last one
 	when    *transform.Bool // nil: always
 	method  string
@@ -178,9 +179,7 @@ func (p *Plan) from(name string) (out []*step) {
 
 // SendsRecords reports whether a step of a batch needs its records.
 func (p *Plan) SendsRecords(name string) bool {
-	return slices.ContainsFunc(p.from(name), func(s *step) bool {
-		return s.uses["records"] || s.uses["keys"] || s.body.sendsPayload()
-	})
+	return slices.ContainsFunc(p.from(name), (*step).sendsRecords)
 }
 
 // gatherSlots is how many deliveries a worker puts into batches at a time, besides those
@@ -204,6 +203,11 @@ func (p *Plan) Hold(name string) time.Duration {
 		longest = max(longest, s.hold())
 	}
 	return cmp.Or(longest, p.Limits.Timeout.D())
+}
+
+// sendsRecords is about a step of a batch, and false for any other.
+func (s *step) sendsRecords() bool {
+	return s.batched && (s.uses["records"] || s.uses["keys"] || s.body.sendsPayload())
 }
 
 func (s *step) hold() time.Duration {

@@ -231,7 +231,7 @@ func (p *Plan) idempotencyKey(s *step, in *Input) string {
 	if p.flow {
 		key += ":" + s.name
 	}
-	if len(in.Keys) > 0 {
+	if s.sendsRecords() {
 		key += ":" + strconv.Itoa(len(in.Keys))
 	}
 	return key + in.Delivery.KeySuffix

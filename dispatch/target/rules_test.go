@@ -1,6 +1,7 @@
 package target
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -131,6 +132,22 @@ func TestRulesAreChecked(t *testing.T) {
 	} {
 		if _, report := compileText(t, "http://b.example", `{url: "${URL}", `+text); report.Err() == nil || !strings.Contains(report.Err().Error(), want) {
 			t.Errorf("%s\ngives %v, want %q", text, report.Err(), want)
+		}
+	}
+}
+
+// The number of records is part of the key of what sends them, and of nothing else: a step
+// that only makes a job is given them on its first attempt and not on the next.
+func TestKeysOfBatch(t *testing.T) {
+	p := mustCompile(t, "http://b.example", `{url: "${URL}", batch: {max_records: 10}, steps: [
+		{name: define, post: /jobs, json: {}}, {name: upload, put: /data, json: "${{ .records }}"}, {name: sync, post: /syncs, json: {}}]}`)
+	for _, keys := range [][]string{nil, {"a"}, {"a", "b"}} {
+		in := batchOf()
+		in.Keys = keys
+		for i, want := range []string{"bat_1:crm:define", fmt.Sprint("bat_1:crm:upload:", len(keys)), "bat_1:crm:sync"} {
+			if got := p.idempotencyKey(p.steps[i], &in); got != want {
+				t.Errorf("with %d records the key is %s, want %s", len(keys), got, want)
+			}
 		}
 	}
 }
