@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 )
 
 // DataError says that a value is of the right kind, but holds something that the format
@@ -58,14 +59,19 @@ func decodeRaw(v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
-	if !json.Valid(raw) {
-		return nil, errors.New("a raw message is not valid JSON")
-	}
+	return Decode(raw)
+}
+
+// Decode reads one JSON value with the digits of its numbers kept.
+func Decode(raw []byte) (any, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
-	var out any
-	if err := dec.Decode(&out); err != nil {
+	var v any
+	if err := dec.Decode(&v); err != nil {
 		return nil, err
 	}
-	return out, nil
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("something follows the JSON value")
+	}
+	return v, nil
 }

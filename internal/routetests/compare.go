@@ -2,9 +2,7 @@ package routetests
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -30,7 +28,7 @@ func (c sentCall) line() string {
 
 // showBody writes a body in one line.
 func showBody(body []byte) string {
-	if v, err := decode(body); err == nil {
+	if v, err := encode.Decode(body); err == nil {
 		return show(v)
 	}
 	return show(strings.ToValidUTF8(string(body), "\uFFFD"))
@@ -85,7 +83,7 @@ func compareBody(want any, body []byte) []string {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return []string{differs("json", want, absent{})}
 	}
-	got, err := decode(body)
+	got, err := encode.Decode(body)
 	if err != nil {
 		return []string{fmt.Sprintf("json: want %s, got a body that is not JSON: %s", show(want), showBody(body))}
 	}
@@ -208,18 +206,4 @@ func clip(text string) string {
 		return string(runes[:maxShown]) + "…"
 	}
 	return text
-}
-
-// decode reads JSON with the digits of its numbers.
-func decode(raw []byte) (any, error) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
-		return nil, err
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, fmt.Errorf("something follows the JSON value")
-	}
-	return v, nil
 }

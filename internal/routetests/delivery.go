@@ -215,7 +215,7 @@ func resultOf(d tracking.Delivery) any {
 	}
 	out := make(map[string]any, len(d.Result))
 	for name, raw := range d.Result {
-		v, err := decode(raw)
+		v, err := encode.Decode(raw)
 		if err != nil {
 			v = string(raw)
 		}
