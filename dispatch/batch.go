@@ -1,15 +1,10 @@
 package dispatch
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"slices"
 	"time"
 
-	"headgate/dispatch/fault"
 	"headgate/dispatch/target"
 	"headgate/dispatch/tracking"
 )
@@ -35,7 +30,7 @@ func (r *Runner) gather(ctx context.Context, t Task, claimed *tracking.Claimed, 
 		return err
 	}
 	// From here on the member is on the list, and counts once it says so itself.
-	next := tracking.Gather(claimed.Delivery, joined.Batch.Tracking)
+	next := tracking.Gather(claimed.Delivery, joined)
 	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
 		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
 	}
@@ -54,70 +49,12 @@ func (r *Runner) gather(ctx context.Context, t Task, claimed *tracking.Claimed, 
 // nothingLeft is the end of a batch whose members were all canceled or taken elsewhere.
 const nothingLeft = "no record was left to send"
 
-// manifest is what a batch holds, in the order in which it was or is sent.
-type manifest struct {
-	ids     []string // tracking IDs
-	records [][]byte
-	keys    []string // what names the deliveries to the backend
-}
-
-func (m *manifest) add(id, name, suffix string, record []byte) {
-	m.ids = append(m.ids, id)
-	m.records = append(m.records, record)
-	m.keys = append(m.keys, target.DeliveryKey(id, name)+suffix)
-}
-
-// payload gives the records as one JSON array.
-func (m *manifest) payload() json.RawMessage {
-	return slices.Concat([]byte("["), bytes.Join(m.records, []byte(",")), []byte("]"))
-}
-
-// manifestOf reads what the step of a batch sends; nil for a step that needs no record,
-// such as a poll, and one without any when there is nothing to send at all.
-func (r *Runner) manifestOf(ctx context.Context, t Task, plan *target.Plan, d tracking.Delivery, now time.Time) (*manifest, error) {
-	first := d.Attempts == 0 && d.Polls == 0
-	switch {
-	case !first && !plan.SendsRecords(d.Step):
-		return nil, nil
-	case !first && plan.Polls(d.Step):
-		return r.sent(ctx, t.Ref)
-	}
-	return r.board(ctx, t.Ref, plan, now)
-}
-
-// sent reads what a batch has sent. A member that has left since keeps its place, without a
-// record: places are what the backend's answer may go by.
-func (r *Runner) sent(ctx context.Context, batch tracking.Ref) (*manifest, error) {
-	ids, err := r.Store.Seal(ctx, batch)
-	if err != nil {
-		return nil, err
-	}
-	out := new(manifest)
-	for page := range pages(ids) {
-		members, err := r.Store.Board(ctx, batch, page, true)
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range members {
-			if m.Stands != tracking.Aboard {
-				m.Payload = nil
-			}
-			out.add(m.Tracking, m.Target, m.Delivery.KeySuffix, m.Payload)
-		}
-	}
-	return out, nil
-}
-
 // judge notes how members end that do not end as their batch, in place of what a run noted
 // that died before the batch had ended.
-func (r *Runner) judge(ctx context.Context, t Task, e tracking.Event, sent *manifest) error {
-	end, ok := e.(tracking.Concluded)
-	if !ok {
-		return nil
-	}
+func (r *Runner) judge(ctx context.Context, t Task, d tracking.Delivery, end tracking.Concluded, sent *manifest) error {
 	return r.write(ctx, t.Ref, func(ctx context.Context) (err error) {
 		if sent == nil && len(end.Records) > 0 {
-			if sent, err = r.sent(ctx, t.Ref); err != nil {
+			if sent, err = r.sent(ctx, t.Ref, d); err != nil {
 				return err
 			}
 		}
@@ -127,81 +64,6 @@ func (r *Runner) judge(ctx context.Context, t Task, e tracking.Event, sent *mani
 		}
 		return r.Store.Judge(ctx, t.Ref, ends, batchRetention)
 	})
-}
-
-// joinWait is how long a batch waits at a time for members that are about to join: their
-// runs have put them on its list and not yet ended.
-const joinWait = 20 * time.Millisecond
-
-// board gives the records that a batch sends, in the order in which they joined, with the
-// keys of their deliveries. What does not fit into the batch's bytes leaves it, and a
-// record that never will is rejected. The same records come each time from the first
-// sending on; who is not sent leaves the list, so that it is in the order of the upload.
-func (r *Runner) board(ctx context.Context, batch tracking.Ref, plan *target.Plan, now time.Time) (*manifest, error) {
-	ids, err := r.Store.Seal(ctx, batch)
-	if err != nil {
-		return nil, err
-	}
-	out, ashore := new(manifest), []string(nil)
-	most := int64(plan.Batch.MaxBytes) - int64(len("[]"))
-	room := most
-	for page := range pages(ids) {
-		members, err := r.boardPage(ctx, batch, page)
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range members {
-			if m.Stands != tracking.Aboard {
-				ashore = append(ashore, m.Tracking)
-				continue
-			}
-			size := int64(len(m.Payload) + len(","))
-			switch {
-			case size > most:
-				ashore = append(ashore, m.Tracking)
-				err = r.Store.Apply(ctx, m.Ref, m.Delivery.Fence, tracking.MemberEnd(m.Delivery, tracking.Delivery{}, tooLarge(m, plan), now))
-			case size > room:
-				room = 0 // those behind it leave as well: order stays
-				ashore = append(ashore, m.Tracking)
-				err = r.release(ctx, m)
-			default:
-				room -= size
-				out.add(m.Tracking, m.Target, m.Delivery.KeySuffix, m.Payload)
-			}
-			if err != nil && !moved(err) {
-				return nil, err
-			}
-		}
-	}
-	return out, r.Store.Settled(ctx, batch, ashore)
-}
-
-// boardPage reads a part of the members and waits for those who are joining. A run that
-// never ends is taken over before long: then it has left.
-func (r *Runner) boardPage(ctx context.Context, batch tracking.Ref, ids []string) ([]tracking.Member, error) {
-	for {
-		members, err := r.Store.Board(ctx, batch, ids, true)
-		if err != nil {
-			return nil, err
-		}
-		joining := false
-		for _, m := range members {
-			joining = joining || m.Stands == tracking.Joining
-		}
-		if !joining {
-			return members, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(joinWait):
-		}
-	}
-}
-
-func tooLarge(m tracking.Member, plan *target.Plan) tracking.End {
-	return tracking.End{State: tracking.Rejected, Reason: fault.TooLarge, Message: fmt.Sprintf(
-		"the record has %d bytes, more than a batch of %s takes (batch.max_bytes: %s)", len(m.Payload), plan.Name, plan.Batch.MaxBytes)}
 }
 
 // strip ends members whose records the backend refused, and takes them off the list: the
@@ -230,6 +92,31 @@ func (r *Runner) strip(ctx context.Context, t Task, e tracking.Stripped, sent *m
 	})
 }
 
+// thin sends away the members that are too much for one upload, before anything of it was
+// sent. They join another batch.
+func (r *Runner) thin(ctx context.Context, t Task, sent *manifest, most int) error {
+	return r.write(ctx, t.Ref, func(ctx context.Context) error {
+		for page := range pages(sent.ids[most:]) {
+			members, err := r.Store.Board(ctx, t.Ref, page, false)
+			if err != nil {
+				return err
+			}
+			for _, m := range members {
+				if m.Stands != tracking.Aboard {
+					continue
+				}
+				if err := r.release(ctx, m); err != nil && !moved(err) {
+					return err
+				}
+			}
+			if err := r.Store.Settled(ctx, t.Ref, page); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // release sends a member away, to join another batch.
 func (r *Runner) release(ctx context.Context, m tracking.Member) error {
 	next := tracking.TakeOver(m.Delivery)
@@ -248,7 +135,7 @@ func moved(err error) bool {
 // settle hands the end of a batch on to its members. What is settled leaves the list, so
 // that whoever takes over goes on where this run stopped.
 func (r *Runner) settle(ctx context.Context, t Task, claimed *tracking.Claimed, now func() time.Time) error {
-	ids, err := r.Store.Seal(ctx, t.Ref)
+	ids, err := r.Store.Seal(ctx, t.Ref, claimed.Delivery.Window)
 	if err != nil {
 		return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 	}
@@ -271,7 +158,20 @@ func (r *Runner) settle(ctx context.Context, t Task, claimed *tracking.Claimed, 
 			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 		}
 	}
-	_ = r.apply(ctx, t.Ref, claimed, tracking.SettledBatch(claimed.Delivery, now())) // told in apply
+	left, err := r.Store.Seal(ctx, t.Ref, 0)
+	if err != nil {
+		return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
+	}
+	next := tracking.SettledBatch(claimed.Delivery, now())
+	if len(left) > 0 {
+		next = tracking.NextWindow(claimed.Delivery, now())
+	}
+	if r.apply(ctx, t.Ref, claimed, next) != nil {
+		return nil // told in apply; the due row brings the batch back
+	}
+	if !next.State.Final() {
+		r.enqueue(ctx, taskOf(t.Ref, next, now()))
+	}
 	return nil
 }
 

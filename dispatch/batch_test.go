@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +36,14 @@ func (w *world) member(t *testing.T, payload string) (ref tracking.Ref, queued [
 	ref = tracking.Ref{Tracking: receipt.ID, Target: "crm"}
 	w.run(t, w.only(t))
 	return ref, w.queue.take()
+}
+
+// uploaded is what a run of a batch sends.
+func uploaded(in target.Input) string {
+	if in.Upload == nil {
+		return ""
+	}
+	return "[" + string(bytes.Join(in.Upload.Records, []byte(","))) + "]"
 }
 
 // finish runs tasks until none is queued, and gives how many it ran.
@@ -81,11 +90,11 @@ func TestFullBatchIsSentOnce(t *testing.T) {
 		t.Fatalf("the backend was called %d times", len(w.steps.ran))
 	}
 	in := w.steps.ran[0]
-	if got := string(in.Payload); got != `[{"n":0},{"n":1},{"n":2}]` {
+	if got := uploaded(in); got != `[{"n":0},{"n":1},{"n":2}]` {
 		t.Errorf("sent %s", got)
 	}
-	if want := refs[1].Tracking + ":crm"; len(in.Keys) != 3 || in.Keys[1] != want {
-		t.Errorf("its keys are %v, want the second to be %s", in.Keys, want)
+	if want := refs[1].Tracking + ":crm"; len(in.Upload.Keys) != 3 || in.Upload.Keys[1] != want {
+		t.Errorf("its keys are %v, want the second to be %s", in.Upload.Keys, want)
 	}
 	if !tracking.IsBatch(in.Tracking) {
 		t.Errorf("sent as %s", in.Tracking)
@@ -144,8 +153,8 @@ func TestBatchGoesItsWay(t *testing.T) {
 		t.Errorf("ended as %+v", d)
 	}
 	for i, in := range w.steps.ran[:2] {
-		if string(in.Payload) != `[1,2]` {
-			t.Errorf("call %d sent %s", i, in.Payload)
+		if uploaded(in) != `[1,2]` {
+			t.Errorf("call %d sent %s", i, uploaded(in))
 		}
 	}
 }
@@ -209,10 +218,10 @@ func TestBatchWithinItsBytes(t *testing.T) {
 	// The second record made the first batch full and did not fit into it.
 	var sent []string
 	for _, in := range w.steps.ran {
-		if len(in.Payload) > 20 {
-			t.Errorf("a call of %d bytes: %s", len(in.Payload), in.Payload)
+		if len(uploaded(in)) > 20 {
+			t.Errorf("a call of %d bytes: %s", len(uploaded(in)), uploaded(in))
 		}
-		sent = append(sent, string(in.Payload))
+		sent = append(sent, uploaded(in))
 	}
 	if got := strings.Join(sent, " "); got != `["12345678"] [1] ["123456789012"]` {
 		t.Errorf("sent %s", got)
@@ -227,12 +236,12 @@ func TestCanceledRecordIsNotSent(t *testing.T) {
 	}
 	w.finish(t, first...)
 	if len(w.steps.ran) != 0 {
-		t.Fatalf("sent %s", w.steps.ran[0].Payload)
+		t.Fatalf("sent %s", uploaded(w.steps.ran[0]))
 	}
 	two, queued := w.member(t, `2`)
 	w.finish(t, queued...)
-	if d := w.track(t, two); d.State != tracking.Succeeded || string(w.steps.ran[0].Payload) != `[2]` {
-		t.Errorf("the next is %+v, sent %s", d, w.steps.ran[0].Payload)
+	if d := w.track(t, two); d.State != tracking.Succeeded || uploaded(w.steps.ran[0]) != `[2]` {
+		t.Errorf("the next is %+v, sent %s", d, uploaded(w.steps.ran[0]))
 	}
 	if d := w.track(t, one); d.State != tracking.Canceled {
 		t.Errorf("the canceled one is %+v", d)
@@ -307,7 +316,7 @@ func (w *world) takeOver(t *testing.T, ref tracking.Ref) {
 
 func (w *world) sentOnce(t *testing.T, ref tracking.Ref, body string) {
 	t.Helper()
-	if len(w.steps.ran) != 1 || string(w.steps.ran[0].Payload) != body {
+	if len(w.steps.ran) != 1 || uploaded(w.steps.ran[0]) != body {
 		t.Errorf("%d calls: %+v, want one of %s", len(w.steps.ran), w.steps.ran, body)
 	}
 	if d := w.track(t, ref); d.State != tracking.Succeeded {

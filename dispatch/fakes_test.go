@@ -83,10 +83,16 @@ type steps struct {
 	events []tracking.Event
 	ran    []target.Input
 	during func()
+	answer func(targetInput) tracking.Event // instead of events
 }
+
+type targetInput = target.Input
 
 func (s *steps) Run(_ context.Context, _ *target.Plan, in target.Input) tracking.Event {
 	s.ran = append(s.ran, in)
+	if s.answer != nil {
+		return s.answer(in)
+	}
 	e := s.events[0]
 	if len(s.events) > 1 {
 		s.events = s.events[1:]

@@ -34,7 +34,7 @@ func TestRecordsOfBatchEndByThemselves(t *testing.T) {
 	}
 	w.run(t, queued[len(queued)-1]) // the upload
 	queued = w.queue.take()
-	if got := string(w.steps.ran[0].Payload); got != `[{"n":0},{"n":2},{"n":3},{"n":4}]` {
+	if got := uploaded(w.steps.ran[0]); got != `[{"n":0},{"n":2},{"n":3},{"n":4}]` {
 		t.Fatalf("sent %s", got)
 	}
 	// One leaves after the upload: the others keep their places.
@@ -43,8 +43,8 @@ func TestRecordsOfBatchEndByThemselves(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.finish(t, queued...)
-	if in := w.steps.ran[1]; in.Payload != nil {
-		t.Errorf("a poll was given %s", in.Payload)
+	if in := w.steps.ran[1]; in.Upload != nil {
+		t.Errorf("a poll was given %s", uploaded(in))
 	}
 	for i, want := range []tracking.State{tracking.Rejected, tracking.Canceled, tracking.Succeeded, tracking.Rejected, tracking.Pending} {
 		d := w.track(t, refs[i])
@@ -80,7 +80,7 @@ func TestRecordsAreStripped(t *testing.T) {
 	w.finish(t, queued[len(queued)-1])
 	var sent []string
 	for _, in := range w.steps.ran {
-		sent = append(sent, string(in.Payload))
+		sent = append(sent, uploaded(in))
 	}
 	if got := strings.Join(sent, " "); got != `[{"n":0},{"n":1},{"n":2},{"n":3}] [{"n":0},{"n":2},{"n":3}] [{"n":2}]` {
 		t.Errorf("sent %s", got)

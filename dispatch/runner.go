@@ -101,6 +101,10 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 		return r.settle(ctx, t, claimed, clock)
 	case plan == nil:
 	case plan.Batch != nil && !batch:
+		if end, over := plan.Oversized(claimed.Payload); over {
+			event = end
+			break
+		}
 		if err := r.gather(ctx, t, claimed, plan); err != nil {
 			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 		}
@@ -116,14 +120,13 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 		return r.giveBack(ctx, t.Ref, claimed.Delivery, ctx.Err())
 	}
 	failpoint.Hit("worker.stepped")
+	if sent != nil && sent.last > 0 {
+		claimed.Delivery.Window = sent.last
+	}
 	next := tracking.Apply(claimed.Delivery, event, clock())
 	r.report(ctx, t, claimed, event, next, clock())
 	if batch {
-		err := r.judge(ctx, t, event, sent)
-		if stripped, ok := event.(tracking.Stripped); ok {
-			err = r.strip(ctx, t, stripped, sent, clock())
-		}
-		if err != nil {
+		if err := r.handOn(ctx, t, plan, claimed.Delivery, event, sent, clock()); err != nil {
 			return nil //nolint:nilerr // told in write; the due row brings the batch back
 		}
 		next = tracking.Settling(next)
@@ -138,20 +141,32 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	return nil
 }
 
+// handOn does with the members of a batch what the event says of them, before the batch
+// itself changes: whoever takes it over meanwhile comes to the same.
+func (r *Runner) handOn(ctx context.Context, t Task, plan *target.Plan, d tracking.Delivery, e tracking.Event, sent *manifest, now time.Time) error {
+	switch e := e.(type) {
+	case tracking.Concluded:
+		return r.judge(ctx, t, d, e, sent)
+	case tracking.Stripped:
+		return r.strip(ctx, t, e, sent, now)
+	case tracking.Split:
+		if e.Unsent && !plan.Batch.Later(d) {
+			return r.thin(ctx, t, sent, e.Most)
+		}
+	}
+	return nil
+}
+
 // attempt runs the step that the delivery stands at, holding the claim for as long as
 // that may take. An error means that nothing was sent.
 func (r *Runner) attempt(ctx context.Context, t Task, plan *target.Plan, claimed *tracking.Claimed, held time.Duration, clock func() time.Time) (_ tracking.Event, sent *manifest, err error) {
 	batch := tracking.IsBatch(t.Tracking)
-	var keys []string
 	if batch {
-		if sent, err = r.manifestOf(ctx, t, plan, claimed.Delivery, clock()); err != nil {
+		if sent, err = r.manifestOf(ctx, t, plan, claimed.Delivery); err != nil {
 			return nil, nil, err
 		}
-		if sent != nil && len(sent.ids) == 0 {
+		if sent != nil && sent.window == 0 {
 			return tracking.Concluded{State: tracking.Succeeded, Message: nothingLeft}, sent, nil
-		}
-		if sent != nil {
-			claimed.Payload, keys = sent.payload(), sent.keys
 		}
 	}
 	// Finding the members of a batch took its time; that the claim still holds is seen here.
@@ -161,15 +176,15 @@ func (r *Runner) attempt(ctx context.Context, t Task, plan *target.Plan, claimed
 		}
 	}
 	members := func(ctx context.Context) (_ [][]byte, _ []string, err error) {
-		if sent == nil {
-			sent, err = r.sent(ctx, t.Ref)
+		if sent == nil || len(sent.ids) < sent.window {
+			sent, err = r.sent(ctx, t.Ref, claimed.Delivery)
 		}
 		if err != nil {
 			return nil, nil, err
 		}
 		return sent.records, sent.keys, nil
 	}
-	event, err := r.step(ctx, plan, claimed, keys, members, clock())
+	event, err := r.step(ctx, plan, claimed, sent.upload(claimed.Delivery), members, clock())
 	return event, sent, err
 }
 
@@ -199,7 +214,7 @@ func (r *Runner) claim(ctx context.Context, t Task, token string, hold time.Dura
 }
 
 // step runs the step that the delivery stands at. An error means that nothing was sent.
-func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, keys []string, members func(context.Context) ([][]byte, []string, error), now time.Time) (tracking.Event, error) {
+func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, upload *target.Upload, members func(context.Context) ([][]byte, []string, error), now time.Time) (tracking.Event, error) {
 	d := claimed.Dispatch
 	ctx, release, err := r.Owner.bind(ctx)
 	if err != nil {
@@ -210,7 +225,7 @@ func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.
 	defer cancel()
 	return r.Engine.Run(ctx, plan, target.Input{
 		Tracking: d.ID, Tenant: d.Tenant, Params: d.Params, TraceParent: d.TraceParent,
-		Payload: claimed.Payload, Keys: keys, Members: members, Delivery: claimed.Delivery, AcceptedAt: d.AcceptedAt, Now: now,
+		Payload: claimed.Payload, Upload: upload, Members: members, Delivery: claimed.Delivery, AcceptedAt: d.AcceptedAt, Now: now,
 	}), nil
 }
 
@@ -308,7 +323,7 @@ func (r *Runner) report(ctx context.Context, t Task, claimed *tracking.Claimed, 
 		level, cause = slog.LevelWarn, e.Fault.Err
 	case tracking.NotYet, tracking.Deferred:
 		level = slog.LevelDebug
-	case tracking.Stripped:
+	case tracking.Stripped, tracking.Split:
 		level = slog.LevelWarn
 	}
 	if !r.Log.Enabled(ctx, level) {

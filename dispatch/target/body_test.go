@@ -41,8 +41,7 @@ func TestBodies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBackend(t, says(200, `{}`))
 			p := mustCompile(t, b.URL, "url: ${URL}\npost: /x\n"+tt.yaml)
-			in := input()
-			in.Payload = json.RawMessage(tt.payload)
+			in := holding(t, p, input(), tt.payload)
 			newEngine(t).Run(t.Context(), p, in)
 			if len(b.seen()) != 1 {
 				t.Fatal("no call")
@@ -70,8 +69,7 @@ multipart:
 - {name: left out, raw: "${{ empty }}"}
 - {name: note, filename: note.txt, raw: ""}
 `)
-	in := input()
-	in.Payload = json.RawMessage(`[{"a":1, "n":12345678901234567890}]`)
+	in := holding(t, p, input(), `[{"a":1, "n":12345678901234567890}]`)
 	e := newEngine(t)
 	first := eventOf[tracking.AttemptFailed](t, e.Run(t.Context(), p, in))
 	in.Delivery.StepAttempts, in.Now = 1, in.Now.Add(first.After)

@@ -72,8 +72,79 @@ func (c *compiler) batch() {
 	if b.MaxBytes < 3 || b.MaxBytes > maxBatchBytes {
 		c.problem(find(n, "max_bytes"), "write a size such as 5MB", "max_bytes should be at least 3 bytes and at most %s", maxBatchBytes)
 	}
+	if at := n.Get("max_record_bytes"); at != nil && (b.MaxRecordBytes < 1 || b.MaxRecordBytes > b.MaxBytes) {
+		c.problem(at, "write a size, or leave it out", "max_record_bytes should be more than 0 and at most max_bytes (%s)", b.MaxBytes)
+	}
+	if n.Get("max_in_flight") != nil {
+		c.atLeastOne(b.MaxInFlight, c.target, "batch", "max_in_flight")
+	}
 	c.positive(b.Linger, c.target, "batch", "linger")
+	c.chunk(n.Get("chunk"), b)
 	c.roots = batchRoots
+}
+
+// The words of Chunk.Into.
+const (
+	intoJob  = "job"
+	intoStep = "step"
+)
+
+// chunk checks how a batch is sent in parts.
+func (c *compiler) chunk(n *yamlsrc.Node, b *Batch) {
+	if n == nil || b.Chunk == nil {
+		return
+	}
+	k := b.Chunk
+	if k.Into != "" && k.Into != intoJob && k.Into != intoStep {
+		c.problem(find(n, "into"), yamlsrc.UnknownHint(k.Into, []string{intoJob, intoStep}), "%q is nothing that a chunk can go into", k.Into)
+	}
+	if n.Get("max_records") == nil {
+		k.MaxRecords = b.MaxRecords
+	}
+	if n.Get("max_bytes") == nil {
+		k.MaxBytes = b.MaxBytes
+	}
+	c.between(k.MaxRecords, 1, b.MaxRecords, n, "max_records")
+	if k.MaxBytes < 3 || k.MaxBytes > b.MaxBytes {
+		c.problem(find(n, "max_bytes"), "write a size, or leave it out", "chunk.max_bytes should be at least 3 bytes and at most batch.max_bytes (%s)", b.MaxBytes)
+	}
+}
+
+// foreach checks which step is repeated for each chunk, if any.
+func (c *compiler) foreach() {
+	at := c.target.Get("batch").Get("chunk")
+	into := ""
+	if c.spec.Batch != nil && c.spec.Batch.Chunk != nil {
+		into = c.spec.Batch.Chunk.Into
+	}
+	repeated := false
+	for i, s := range c.plan.steps {
+		n := c.target.Get("steps")
+		if n == nil || i >= len(n.Items) {
+			break
+		}
+		n = n.Items[i]
+		word := find(n, "foreach")
+		switch {
+		case !s.foreach && into == intoStep && s.sendsRecords():
+			c.problem(n, "use them in the step with foreach: chunk alone", "step %s sends the records, which go in chunks", s.name)
+		case !s.foreach:
+		case c.spec.Steps[i].Foreach != "chunk":
+			c.problem(word, "write foreach: chunk", "%q is nothing that a step can be repeated for", c.spec.Steps[i].Foreach)
+		case into != intoStep:
+			c.problem(word, "add chunk: {into: step, max_records: …} to batch", "there are no chunks to repeat the step for")
+		case repeated:
+			c.problem(word, "keep one of them", "a second step that is repeated for each chunk")
+		case s.next == "":
+			c.problem(word, "write chunk: {into: job} for uploads that are each a job of their own", "the last step cannot be repeated: it tells how the batch ended")
+		case !s.sendsRecords():
+			c.problem(word, "use .records in its body", "the step is repeated for each chunk, and sends no records")
+		}
+		repeated = repeated || s.foreach
+	}
+	if into == intoStep && !repeated {
+		c.problem(at, "write foreach: chunk on the step that uploads", "no step is repeated for each chunk")
+	}
 }
 
 // backlog checks the limits that have no default: one that is written down must be one.

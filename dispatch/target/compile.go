@@ -126,6 +126,7 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	c.hosts()
 	c.numbers()
 	c.steps()
+	c.foreach()
 	c.hostsAreUsed()
 	if c.spec.Error != "" {
 		c.step = &step{uses: map[string]bool{}, needs: map[string]bool{}}
@@ -229,6 +230,7 @@ func (c *compiler) steps() {
 		}
 	}
 	seen := map[string]bool{}
+	sends := max(0, slices.IndexFunc(c.spec.Steps, func(s Step) bool { return s.Foreach != "" }))
 	for i, item := range list.Items {
 		spec := c.spec.Steps[i]
 		switch {
@@ -239,7 +241,7 @@ func (c *compiler) steps() {
 			c.problem(find(item, "name"), "give each step a name of its own", "a step called %q is there already", spec.Name)
 		}
 		seen[spec.Name] = true
-		s := c.call(item, &spec.Call, spec, i == 0, i == len(list.Items)-1)
+		s := c.call(item, &spec.Call, spec, i == sends, i == len(list.Items)-1)
 		s.name = spec.Name
 		if i > 0 {
 			c.plan.steps[i-1].next = s.name

@@ -18,14 +18,14 @@ var (
 )
 
 // body compiles what a call sends; nil when that is nothing.
-func (c *compiler) body(n *yamlsrc.Node, method string, first bool) *body {
+func (c *compiler) body(n *yamlsrc.Node, method string, sends bool) *body {
 	kind, at, ok := c.bodyKey(n, bodyKeys)
 	if !ok {
 		return nil
 	}
 	contentType := n.Get("content_type")
 	if at == nil {
-		if !first || method == http.MethodGet || method == http.MethodDelete || method == "" {
+		if !sends || method == http.MethodGet || method == http.MethodDelete || method == "" {
 			if contentType != nil {
 				c.problem(contentType, "add a body, such as json, or leave content_type out", "content_type without a body")
 			}

@@ -9,7 +9,7 @@ import (
 )
 
 // call compiles one call: n is the target itself or an item of its steps.
-func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, first, last bool) *step {
+func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, sends, last bool) *step {
 	s := &step{batched: c.spec.Batch != nil, timeout: c.spec.Limits.Timeout.D(), expect: spec.Expect, uses: map[string]bool{}, needs: map[string]bool{}}
 	c.step = s
 	s.pos = find(c.target, "limits", "timeout").Pos
@@ -24,13 +24,14 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, first, last bool)
 	s.method, s.path = c.method(n)
 	s.headers = c.headers(n)
 	if n != c.target {
+		s.foreach = own.Foreach != ""
 		s.when = c.condition(n.Get("when"), c.roots.request)
 		s.more = c.expression(n.Get("headers_from"), c.roots.request)
 		s.notes = notes{when: own.When, more: own.HeadersFrom}
 	}
 	s.assert = c.condition(n.Get("assert"), c.roots.answer)
 	s.auth, s.ownAuth = c.credentials(n), n != c.target && n.Get("auth") != nil
-	s.body = c.body(n, s.method, first)
+	s.body = c.body(n, s.method, sends)
 	c.ownHeaders(n, s)
 	s.onError = c.rules(n, spec)
 	c.statuses(find(n, "expect"), spec.Expect, 200)

@@ -289,7 +289,7 @@ func TestSpecGivesSchema(t *testing.T) {
 	}
 	for def, keys := range map[string][]string{
 		"Spec": append([]string{"url", "auth", "headers", "steps", "error", "retry", "limits", "breaker", "batch", "max_response", "allow_hosts"}, callKeys...),
-		"Step": append([]string{"name", "when", "headers", "headers_from", "auth", "timeout"}, callKeys...),
+		"Step": append([]string{"name", "when", "headers", "headers_from", "foreach", "auth", "timeout"}, callKeys...),
 	} {
 		if got := len(schema.Defs[def].Properties); got != len(keys) {
 			t.Errorf("%s has %d properties, want %d", def, got, len(keys))

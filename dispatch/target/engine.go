@@ -73,6 +73,9 @@ func (e *Engine) Run(ctx context.Context, p *Plan, in Input) tracking.Event {
 		return tracking.AttemptFailed{Final: true, Fault: &fault.Fault{Reason: fault.TargetGone,
 			Message: fmt.Sprintf("target %s has no step %q any more", p.Name, in.Delivery.Step)}}
 	}
+	if in.Upload == nil && p.Batch != nil {
+		in.Upload = &Upload{} // none for this run
+	}
 	r := &run{engine: e, plan: p, step: s, in: &in, outer: ctx, began: e.clock()}
 	if hold := p.Hold(s.name); hold > s.timeout { // several calls; one alone has its own time-out
 		var cancel context.CancelFunc
@@ -123,12 +126,9 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if !ok {
 		return tracking.Concluded{State: tracking.Succeeded, Message: "the conditions of all steps that were left are false"}
 	}
-	if r.scope, err = r.step.scope(r.in); err != nil {
-		return r.failed(&fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err})
-	}
-	req, f := r.plan.request(r.step, r.in, r.scope, r.engine.secrets)
-	if f != nil {
-		return r.failed(f)
+	req, instead := r.request()
+	if instead != nil {
+		return instead
 	}
 	resp, f := r.send(ctx, req)
 	if resp != nil && r.step.uses["response"] {
@@ -148,6 +148,9 @@ func (r *run) do(ctx context.Context) tracking.Event {
 		return r.failed(f)
 	}
 	answer := tracking.Answer{HTTPStatus: resp.status, JobID: jobID}
+	if r.step.foreach && r.in.Upload.First+len(r.in.Upload.Records) < r.in.Upload.Of {
+		return tracking.Advanced{Answer: answer, Next: r.step.name, Saved: saved, Sent: r.in.Upload.First + len(r.in.Upload.Records)}
+	}
 	if r.step.next != "" {
 		return tracking.Advanced{Answer: answer, Next: r.step.next, Saved: saved}
 	}

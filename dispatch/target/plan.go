@@ -45,6 +45,7 @@ type Plan struct {
 type step struct {
 	name    string
 	batched bool            // the target takes batches
+	foreach bool            // it is repeated for each chunk of the batch
 	next    string          // empty: the last one
 	when    *transform.Bool // nil: always
 	method  string

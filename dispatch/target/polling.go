@@ -46,11 +46,31 @@ func (r *run) polled(ctx context.Context, resp *response) tracking.Event {
 				fmt.Sprintf("the backend's job ended in state %q: some records failed, and the backend does not tell which", answer.JobState)))
 		}
 	case failed:
+		if split := r.split(ctx, answer, message); split != nil {
+			return split
+		}
 		if r.step.rejects == nil {
 			return r.conclude(answer, tracking.Failed, fault.JobFailed, jobFailed(answer, message))
 		}
 	}
 	return r.judged(ctx, end, resp, answer, message)
+}
+
+// split has the records of a job that failed sent again in halves; nil when that is not asked
+// for, or there is one record only.
+func (r *run) split(ctx context.Context, answer tracking.Answer, message string) tracking.Event {
+	if !r.step.poll.Split {
+		return nil
+	}
+	records, _, err := r.in.Records(ctx)
+	if err != nil {
+		return r.pollFailed(&fault.Fault{Reason: fault.Internal, Retry: true, Err: err, Message: "the records of the batch cannot be read: " + err.Error()})
+	}
+	if len(records) < 2 {
+		return nil
+	}
+	return tracking.Split{Answer: answer, Most: len(records) / 2, Anew: true,
+		Message: clip(also(jobFailed(answer, message), "its records are sent again in halves"), maxMessage)}
 }
 
 // ending looks behind a state that says that the job is done.

@@ -3,7 +3,6 @@ package target
 import (
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"headgate/dispatch/fault"
@@ -31,8 +30,7 @@ type Preview struct {
 // are not known stand as <saved.job>. For a batch, the payload is its only record.
 func (p *Plan) Preview(in Input) ([]Preview, error) {
 	if p.Batch != nil { // as the only record of its batch
-		in.Payload = slices.Concat([]byte("["), in.Payload, []byte("]"))
-		in.Keys = []string{DeliveryKey(in.Tracking, p.Name)}
+		in.Upload = &Upload{Records: [][]byte{in.Payload}, Keys: []string{DeliveryKey(in.Tracking, p.Name)}, Of: 1}
 	}
 	var out []Preview
 	known := map[string]bool{}

@@ -29,6 +29,7 @@ func (b *body) into(r *request, in *Input, scope transform.Scope, shown bool) *f
 	if b.parts != nil || r.header["Content-Type"] == nil {
 		r.set("Content-Type", contentType)
 	}
+	r.size = len(r.body)
 	if !b.gzip {
 		return nil
 	}
@@ -59,7 +60,7 @@ func (b *body) sendsPayload() bool {
 // render gives the bytes of a body; nil when there is none.
 func (c *content) render(in *Input, scope transform.Scope) ([]byte, *fault.Fault) {
 	if c.payload {
-		return in.Payload, nil
+		return in.payload(), nil
 	}
 	var v any
 	var err error

@@ -20,8 +20,8 @@ import (
 type Input struct {
 	Tracking, Tenant string
 	Params           map[string]string
-	Payload          json.RawMessage // of a batch: its records as one JSON array
-	Keys             []string        // of a batch: for each record, what names its delivery
+	Payload          json.RawMessage
+	Upload           *Upload // of a batch, in place of the payload; nil for a run that sends none
 	// Members reads the records of a batch, as Records gives them, for a step that sends none.
 	Members     func(context.Context) (records [][]byte, keys []string, err error)
 	TraceParent string
@@ -36,6 +36,7 @@ type request struct {
 	to      place
 	header  http.Header
 	body    []byte
+	size    int      // of the body before it is compressed
 	secrets []string // what must not come back in what is kept of the answer
 	// id and at name the call and its time, for a signature that covers them.
 	id string
@@ -59,15 +60,15 @@ func (s *step) scope(in *Input) (transform.Scope, error) {
 		if !s.uses[root] {
 			continue
 		}
-		payload, err := decodeJSON(in.Payload)
+		payload, err := decodeJSON(in.payload())
 		if err != nil {
 			return nil, fmt.Errorf("read the %s: %w", root, err)
 		}
 		scope[root] = payload
 	}
 	if s.uses["keys"] {
-		keys := make([]any, len(in.Keys))
-		for i, key := range in.Keys {
+		keys := make([]any, len(in.Upload.Keys))
+		for i, key := range in.Upload.Keys {
 			keys[i] = key
 		}
 		scope["keys"] = keys
@@ -80,6 +81,14 @@ func (s *step) scope(in *Input) (transform.Scope, error) {
 		scope["saved"] = saved
 	}
 	return scope, nil
+}
+
+// payload is what the call sends unless an expression says otherwise.
+func (in *Input) payload() json.RawMessage {
+	if in.Upload != nil {
+		return in.Upload.payload()
+	}
+	return in.Payload
 }
 
 func decodeSaved(raw map[string]json.RawMessage) (map[string]any, error) {
@@ -232,7 +241,10 @@ func (p *Plan) idempotencyKey(s *step, in *Input) string {
 		key += ":" + s.name
 	}
 	if s.sendsRecords() {
-		key += ":" + strconv.Itoa(len(in.Keys))
+		key += ":" + strconv.Itoa(len(in.Upload.Records))
+	}
+	if s.foreach {
+		key += fmt.Sprintf(":%d:%d", in.Upload.First, in.Upload.Of)
 	}
 	return key + in.Delivery.KeySuffix
 }

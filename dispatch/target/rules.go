@@ -24,10 +24,11 @@ const (
 	thenRetry = "retry"
 	thenWait  = "wait"
 	thenStrip = "strip"
+	thenSplit = "split"
 	thenAbort = "abort"
 )
 
-var thens = []string{thenRetry, thenWait, thenStrip, thenAbort}
+var thens = []string{thenRetry, thenWait, thenStrip, thenSplit, thenAbort}
 
 // waitEvery is the default of Rule.Every: queues of backends take minutes to drain.
 const waitEvery = 30 * time.Second
@@ -50,6 +51,8 @@ func (c *compiler) rules(n *yamlsrc.Node, spec *Call) (out []rule) {
 		}
 		strip, every := item.Get("records"), item.Get("every")
 		switch {
+		case r.Then == thenSplit && (c.spec.Batch == nil || !c.step.sendsRecords() || c.step.foreach):
+			c.problem(find(item, "then"), "use abort, or write it on the step that sends the whole upload of a batch", "this step sends no records that could be sent in halves")
 		case r.Then == thenStrip && c.spec.Batch == nil:
 			c.problem(find(item, "then"), "use abort, or add batch", "without batch there are no other records to send")
 		case r.Then == thenStrip && strip == nil:
@@ -89,6 +92,12 @@ func (r *run) refused(resp *response, f *fault.Fault) tracking.Event {
 		f.Retry = false
 	case thenStrip:
 		return r.strip(rule, resp, f)
+	case thenSplit:
+		if n := len(r.in.Upload.Records); n > 1 {
+			return tracking.Split{Answer: tracking.Answer{HTTPStatus: resp.status}, Most: n / 2,
+				Message: clip(fmt.Sprintf("%d records were refused as a whole; they are sent again in halves: %s", n, f.Message), maxMessage)}
+		}
+		f.Retry = false
 	case thenWait:
 		return r.wait(rule, resp, f)
 	}
@@ -122,7 +131,7 @@ func (r *run) strip(rule rule, resp *response, f *fault.Fault) tracking.Event {
 	ends := map[int]tracking.End{}
 	for _, place := range places {
 		text, _ := textOf(place)
-		if n, err := strconv.Atoi(text); err == nil && n >= 0 && n < len(r.in.Keys) {
+		if n, err := strconv.Atoi(text); err == nil && n >= 0 && n < len(r.in.Upload.Records) {
 			ends[n] = tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: f.Message}
 		}
 	}
@@ -130,5 +139,5 @@ func (r *run) strip(rule rule, resp *response, f *fault.Fault) tracking.Event {
 		return r.failed(f)
 	}
 	return tracking.Stripped{Answer: tracking.Answer{HTTPStatus: resp.status}, Records: ends,
-		Message: fmt.Sprintf("%d of %d records were refused; the others are sent again", len(ends), len(r.in.Keys))}
+		Message: fmt.Sprintf("%d of %d records were refused; the others are sent again", len(ends), len(r.in.Upload.Records))}
 }

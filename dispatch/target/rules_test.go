@@ -89,7 +89,8 @@ func TestStrip(t *testing.T) {
 	} {
 		b := newBackend(t, says(400, body))
 		in := batchOf(`{}`, `{}`, `{}`)
-		in.Delivery, in.Payload, in.Keys = tracking.Delivery{}, []byte(`[{},{},{}]`), []string{"a", "b", "c"}
+		in.Delivery = tracking.Delivery{}
+		in.Upload = &Upload{Records: [][]byte{[]byte(`{}`), []byte(`{}`), []byte(`{}`)}, Keys: []string{"a", "b", "c"}, Of: 3}
 		event := newEngine(t).Run(t.Context(), mustCompile(t, b.URL, stripYAML), in)
 		if want == "" {
 			if got := eventOf[tracking.AttemptFailed](t, event); !got.Final || !strings.HasPrefix(got.Fault.Message, "bad") || got.Fault.Reason != fault.Rejected {
@@ -143,7 +144,7 @@ func TestKeysOfBatch(t *testing.T) {
 		{name: define, post: /jobs, json: {}}, {name: upload, put: /data, json: "${{ .records }}"}, {name: sync, post: /syncs, json: {}}]}`)
 	for _, keys := range [][]string{nil, {"a"}, {"a", "b"}} {
 		in := batchOf()
-		in.Keys = keys
+		in.Upload = &Upload{Records: make([][]byte, len(keys)), Keys: keys}
 		for i, want := range []string{"bat_1:crm:define", fmt.Sprint("bat_1:crm:upload:", len(keys)), "bat_1:crm:sync"} {
 			if got := p.idempotencyKey(p.steps[i], &in); got != want {
 				t.Errorf("with %d records the key is %s, want %s", len(keys), got, want)

@@ -25,6 +25,7 @@ type Spec struct {
 type Step struct {
 	Name    string `yaml:"name,required" jsonschema:"required,pattern=^[a-z0-9_-]+$" jsonschema_description:"Name of the step, unique in the target; part of the idempotency key that the backend sees."`
 	When    string `yaml:"when" jsonschema_description:"Condition on what the step could send: when it is false, the step is passed over. Default: always."`
+	Foreach string `yaml:"foreach" jsonschema:"enum=chunk" jsonschema_description:"chunk: the step is repeated until all records of the batch are uploaded; see batch.chunk."`
 	Call    `yaml:",inline"`
 	Headers map[string]string `yaml:"headers" jsonschema_description:"Headers of this call; the same name replaces the target's."`
 	// HeadersFrom goes where the call goes, like the step's own headers.
@@ -41,7 +42,7 @@ type Call struct {
 	Patch  string `yaml:"patch" jsonschema_description:"PATCH this path, appended to url."`
 	Delete string `yaml:"delete" jsonschema_description:"DELETE this path, appended to url."`
 
-	JSON        any    `yaml:"json" jsonschema_description:"Body sent as JSON: any YAML value with expressions. JSON inside of a string is made with tojson: body: ${{ .payload | tojson }}. Without any body key, the first POST, PUT or PATCH sends the payload."`
+	JSON        any    `yaml:"json" jsonschema_description:"Body sent as JSON: any YAML value with expressions. JSON inside of a string is made with tojson: body: ${{ .payload | tojson }}. Without any body key, the first step that is a POST, PUT or PATCH sends the payload; with chunk: {into: step}, the one with foreach."`
 	NDJSON      any    `yaml:"ndjson" jsonschema:"oneof_type=string;array" jsonschema_description:"Body sent as JSON documents, one a line: an expression that gives a list, or a list."`
 	CSV         *CSV   `yaml:"csv" jsonschema:"oneof_type=string;array;object" jsonschema_description:"Body sent as CSV, the first line naming the columns: an expression that gives a list of flat objects, a list, or a mapping that says how they are written."`
 	XML         *XML   `yaml:"xml" jsonschema_description:"Body sent as XML. The keys of objects, in alphabetical order, are elements, a list repeats the element of its key, null is an empty element. There are no attributes and no namespaces; other documents are written with raw."`
@@ -64,7 +65,7 @@ type Call struct {
 // Rule says what follows from an answer that is a failure.
 type Rule struct {
 	When string `yaml:"when,required" jsonschema:"required" jsonschema_description:"Condition on .response: the rule is for such answers."`
-	Then string `yaml:"then,required" jsonschema:"required,enum=retry,enum=wait,enum=strip,enum=abort" jsonschema_description:"retry: try again, as after a server error. wait: the backend has no room now; ask again later, which is no attempt. strip: of a batch, the records that records names are rejected and the others sent again. abort: do not try again."`
+	Then string `yaml:"then,required" jsonschema:"required,enum=retry,enum=wait,enum=strip,enum=split,enum=abort" jsonschema_description:"retry: try again, as after a server error. wait: the backend has no room now; ask again later, which is no attempt. strip: of a batch, the records that records names are rejected and the others sent again. split: a batch is sent again in halves, and those in halves, until what is refused stands alone; more go into an upload again after that. abort: do not try again."`
 	// Every is for wait.
 	Every   unit.Duration `yaml:"every" jsonschema_description:"For wait: how long until the next try, unless the backend asks for more. Default 30s."`
 	Records string        `yaml:"records" jsonschema_description:"For strip: expression on .response that gives the places in the upload of the records it refuses, the first being 0, as a number or a list of numbers."`
@@ -85,8 +86,10 @@ type Until struct {
 	Deadline unit.Duration `yaml:"deadline" jsonschema_description:"How long the job may take; after that the delivery is unknown, its job ID kept. Default 24h."`
 	Attempts int           `yaml:"attempts" jsonschema_description:"How many poll calls in a row may fail before the delivery is unknown. Default 20."`
 	Progress *Progress     `yaml:"progress" jsonschema_description:"How far the job is, for the tracking answer."`
-	Job      string        `yaml:"job" jsonschema_description:"Expression that gives the backend's job ID for the tracking answer. Default: .saved.job."`
-	Message  string        `yaml:"message" jsonschema_description:"Expression that gives the backend's own words on the job."`
+	// Split is for backends that fail a whole job because of one record.
+	Split   bool   `yaml:"split" jsonschema_description:"When the job of a batch failed: send its records again in halves, and those in halves, until the one that it fails for stands alone. Only for backends that took nothing of a job that failed. Default false."`
+	Job     string `yaml:"job" jsonschema_description:"Expression that gives the backend's job ID for the tracking answer. Default: .saved.job."`
+	Message string `yaml:"message" jsonschema_description:"Expression that gives the backend's own words on the job."`
 }
 
 // Progress says how far a backend's job is.
@@ -136,9 +139,19 @@ type Page struct {
 // Batch says how deliveries are gathered into one upload. All records of a batch get its
 // end.
 type Batch struct {
-	MaxRecords int           `yaml:"max_records" jsonschema_description:"Most records in one batch. Default 100."`
-	MaxBytes   unit.Size     `yaml:"max_bytes" jsonschema_description:"Most bytes of one batch, as the JSON array of its records. What does not fit goes into the next batch; a record that is larger by itself is rejected. Default 5MB."`
-	Linger     unit.Duration `yaml:"linger" jsonschema_description:"How long a batch that is not full waits for more records, from its first one on. Default 1s."`
+	MaxRecords     int           `yaml:"max_records" jsonschema_description:"Most records in one batch. Default 100."`
+	MaxBytes       unit.Size     `yaml:"max_bytes" jsonschema_description:"Most bytes of one upload: of the body as it is written, before gzip, with all that stands around the records. What does not fit goes into the next batch; a record that is larger by itself is rejected. With chunk, most bytes of all records of the batch, as a JSON array. Default 5MB."`
+	MaxRecordBytes unit.Size     `yaml:"max_record_bytes" jsonschema_description:"Most bytes of one record, as JSON; a larger one is rejected by itself. Default: as many as an upload holds."`
+	Linger         unit.Duration `yaml:"linger" jsonschema_description:"How long a batch that is not full waits for more records, from its first one on. Default 1s."`
+	MaxInFlight    int           `yaml:"max_in_flight" jsonschema_description:"Batches of the target that are under way at a time, jobs of the backend included, for all workers together; the others wait, which is no attempt. Default: no limit."`
+	Chunk          *Chunk        `yaml:"chunk" jsonschema_description:"Send a batch in several uploads."`
+}
+
+// Chunk says how a batch is sent in parts.
+type Chunk struct {
+	Into       string    `yaml:"into,required" jsonschema:"required,enum=job,enum=step" jsonschema_description:"job: all steps are gone through once for each part, one after the other: a job each. step: the step with foreach: chunk is repeated for each part, the others are not: several uploads into one job."`
+	MaxRecords int       `yaml:"max_records" jsonschema_description:"Most records in one upload. Default: those of the batch."`
+	MaxBytes   unit.Size `yaml:"max_bytes" jsonschema_description:"Most bytes of one upload: of the body as it is written, before gzip. Default: those of the batch."`
 }
 
 // RetrySpec says when a failed call is tried again.

@@ -3,6 +3,7 @@ package tracking
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"hash/fnv"
 	"strings"
 	"time"
@@ -54,6 +55,7 @@ type Joined struct {
 	Seq   int  // of the batch's delivery
 	Began bool // the batch was begun by this call
 	Full  bool // this call made it full: nobody joins any more, and it should be sent now
+	Place int  // the how manieth it is in the batch, from 1
 }
 
 // Member is a delivery as its batch finds it.
@@ -98,8 +100,9 @@ type Batches interface {
 	// collecting; repeated, it stays where it is. Without one, a batch begins.
 	Join(ctx context.Context, ref Ref, g Gathering) (Joined, error)
 	// Seal ends the collecting: nobody joins any more. It gives the tracking IDs of the
-	// members that are on the list, in the order in which they joined. It may be repeated.
-	Seal(ctx context.Context, batch Ref) ([]string, error)
+	// members that are on the list, in the order in which they joined, up to the one that was
+	// the last-th to join; 0: all of them. It may be repeated.
+	Seal(ctx context.Context, batch Ref, last int) ([]string, error)
 	// Board reads members, in the order of ids. With send, those that still only collect
 	// are held by the batch from now on, as by a run, and payloads are read too.
 	Board(ctx context.Context, batch Ref, ids []string, send bool) ([]Member, error)
@@ -115,11 +118,11 @@ type Batches interface {
 	Settled(ctx context.Context, batch Ref, ids []string) error
 }
 
-// Gather gives the delivery as a member of a batch that is collecting.
-func Gather(d Delivery, batch string) Delivery {
+// Gather gives the delivery as a member of the batch that it has joined.
+func Gather(d Delivery, j Joined) Delivery {
 	d.Seq++
-	d.Phase, d.Token = Gathered, batch
-	d.State, d.Batch = Collecting, batch
+	d.Phase, d.Token = Gathered, j.Batch.Tracking
+	d.State, d.Batch, d.Place = Collecting, j.Batch.Tracking, j.Place
 	d.NextAt = time.Time{}
 	return d
 }
@@ -142,6 +145,28 @@ func SettledBatch(d Delivery, now time.Time) Delivery {
 	d.Token = ""
 	d.end(d.Verdict, d.Reason, d.Message, now)
 	return d
+}
+
+// NextWindow gives a batch whose window has ended, and all whose members have their ends, as one
+// that goes through its steps with the records that are left on its list.
+func NextWindow(d Delivery, now time.Time) Delivery {
+	d.Seq++
+	d.Token = ""
+	d.State, d.Phase, d.Verdict = Delivering, Queued, ""
+	d.Window, d.WindowMax = 0, 2*d.WindowMax // whatever was refused may be behind us
+	d.Reason, d.Message, d.Result = "", "", nil
+	d.restart(now)
+	return d
+}
+
+// restart has a batch begin with its first step, as an upload of its own: with other
+// idempotency keys and budgets.
+func (d *Delivery) restart(now time.Time) {
+	d.Step, d.Saved, d.Sent = "", nil, 0
+	d.StepAttempts, d.PollFaults, d.Attempts, d.Polls = 0, 0, 0, 0
+	d.JobID, d.JobState, d.JobDone, d.JobTotal, d.HTTPStatus = "", "", 0, 0, 0
+	d.StepSince, d.ReplayedAt = time.Time{}, now
+	d.KeySuffix = fmt.Sprintf(":w%d", d.Seq)
 }
 
 // MemberEnd gives the end that a member takes from its batch, or its own if it has one.

@@ -9,7 +9,7 @@ import (
 )
 
 // Event is what one run of one step came to. The set is closed: Advanced, Concluded,
-// NotYet, Deferred, Stripped, AttemptFailed, PollFailed.
+// NotYet, Deferred, Stripped, Split, AttemptFailed, PollFailed.
 type Event interface{ event() }
 
 // Answer is what every event keeps of the backend's answer.
@@ -26,6 +26,8 @@ type Advanced struct {
 	Answer
 	Next  string // name of the step that follows
 	Saved map[string]json.RawMessage
+	// Sent is how many records of a batch are uploaded when Next is the same step again.
+	Sent int
 }
 
 // Concluded says that the delivery has a final outcome that the backend gave: Succeeded, Warned,
@@ -67,6 +69,18 @@ type Stripped struct {
 	Message string
 }
 
+// Split says of a batch that it is too much at a time, or that one of its records spoils it for
+// the others: from now on at most Most of them go through its steps at a time.
+type Split struct {
+	Answer
+	Most int
+	// Unsent: that was seen before anything was sent, so no attempt was made.
+	Unsent bool
+	// Anew begins with the first step again, under other idempotency keys.
+	Anew    bool
+	Message string
+}
+
 // AttemptFailed says that a try of a step failed. After is when the next may start; Final says
 // that the budget is spent or that no further try can help.
 type AttemptFailed struct {
@@ -88,6 +102,7 @@ func (Concluded) event()     {}
 func (NotYet) event()        {}
 func (Deferred) event()      {}
 func (Stripped) event()      {}
+func (Split) event()         {}
 func (AttemptFailed) event() {}
 func (PollFailed) event()    {}
 
@@ -107,7 +122,7 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 		next.Saved = merge(d.Saved, e.Saved)
 		next.Attempts++
 		next.State, next.Phase = Delivering, Queued
-		next.Step, next.StepAttempts, next.PollFaults = e.Next, 0, 0
+		next.Step, next.StepAttempts, next.PollFaults, next.Sent = e.Next, 0, 0, e.Sent
 		next.StepSince, next.NextAt = now, time.Time{}
 		next.Reason, next.Message = "", ""
 	case Concluded:
@@ -137,6 +152,17 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 		next.Attempts++
 		next.State, next.Phase, next.NextAt = Retrying, Queued, time.Time{}
 		next.Reason, next.Message = "", e.Message
+	case Split: // there is less of it each time
+		next.answer(e.Answer)
+		if !e.Unsent {
+			next.Attempts++
+		}
+		next.State, next.Phase, next.NextAt = Retrying, Queued, time.Time{}
+		next.Reason, next.Message = "", e.Message
+		next.Window, next.WindowMax = 0, e.Most
+		if e.Anew {
+			next.restart(now)
+		}
 	case AttemptFailed:
 		next.Attempts++
 		next.StepAttempts++
@@ -173,7 +199,7 @@ func TakeOver(d Delivery) Delivery {
 		return d
 	}
 	if IsBatch(d.Token) {
-		d.State, d.Batch = Pending, ""
+		d.State, d.Batch, d.Place = Pending, "", 0
 	}
 	d.Seq++
 	d.Token = ""

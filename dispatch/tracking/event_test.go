@@ -48,7 +48,8 @@ func events() map[string]event {
 	no := &fault.Fault{Reason: fault.Rejected, Message: "no such list", Status: 422}
 	saved := map[string]json.RawMessage{"job": json.RawMessage(`"j-1"`)}
 	out := map[string]event{
-		"Advanced": {Advanced{Answer{HTTPStatus: 202, JobID: "j-1", JobState: "new"}, "finish", saved}, func(d *Delivery) {
+		"Advanced": {Advanced{Answer{HTTPStatus: 202, JobID: "j-1", JobState: "new"}, "finish", saved, 7}, func(d *Delivery) {
+			d.Sent = 7
 			d.State, d.Phase, d.NextAt = Delivering, Queued, time.Time{}
 			d.Attempts, d.Step, d.StepAttempts, d.PollFaults, d.StepSince = 4, "finish", 0, 0, start
 			d.Saved = map[string]json.RawMessage{"old": json.RawMessage("1"), "job": json.RawMessage(`"j-1"`)}
@@ -68,6 +69,23 @@ func events() map[string]event {
 			d.State, d.Phase, d.NextAt = Retrying, Queued, time.Time{}
 			d.Attempts = 4
 			d.Reason, d.Message, d.HTTPStatus = "", "1 of 2", 400
+		}},
+		"Split": {Split{Answer{HTTPStatus: 413}, 2, false, false, "in halves"}, func(d *Delivery) {
+			d.State, d.Phase, d.NextAt = Retrying, Queued, time.Time{}
+			d.Attempts, d.Window, d.WindowMax = 4, 0, 2
+			d.Reason, d.Message, d.HTTPStatus = "", "in halves", 413
+		}},
+		"Split, unsent": {Split{Answer{}, 2, true, false, "too much"}, func(d *Delivery) {
+			d.State, d.Phase, d.NextAt = Retrying, Queued, time.Time{}
+			d.Window, d.WindowMax = 0, 2
+			d.Reason, d.Message, d.HTTPStatus = "", "too much", 0
+		}},
+		"Split, anew": {Split{Answer{JobState: "failed"}, 1, false, true, "in halves"}, func(d *Delivery) {
+			d.State, d.Phase, d.NextAt = Retrying, Queued, time.Time{}
+			d.Step, d.Saved, d.StepSince, d.ReplayedAt = "", nil, time.Time{}, start
+			d.Attempts, d.StepAttempts, d.Polls, d.PollFaults, d.Window, d.WindowMax = 0, 0, 0, 0, 0, 1
+			d.JobID, d.JobState, d.JobDone, d.JobTotal = "", "", 0, 0
+			d.Reason, d.Message, d.HTTPStatus, d.KeySuffix = "", "in halves", 0, ":w8"
 		}},
 		"AttemptFailed": {AttemptFailed{f, time.Minute, false}, func(d *Delivery) {
 			d.State, d.Phase, d.NextAt = Retrying, Scheduled, start.Add(time.Minute)

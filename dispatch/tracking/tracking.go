@@ -89,7 +89,14 @@ type Delivery struct {
 	Lane  Lane  `json:"-"` // of its task while Phase is Queued
 
 	Batch   string `json:"batch,omitempty"`   // the batch it is or was sent with
+	Place   int    `json:"place,omitempty"`   // of a member: the how manieth it was to join its batch, from 1
 	Verdict State  `json:"verdict,omitempty"` // of a batch: the end that is being handed on to its members
+	// Window is of a batch the place of the last record that goes through its steps now; 0: all
+	// of them do. WindowMax is how many do at most, after more were refused; 0: no bound.
+	Window    int `json:"window,omitempty"`
+	WindowMax int `json:"window_max,omitempty"`
+	// Sent is how many records of the window the step that is repeated has uploaded.
+	Sent int `json:"sent,omitempty"`
 
 	Plan  string                     `json:"plan,omitempty"` // content hash of the plan it was accepted under
 	State State                      `json:"state"`

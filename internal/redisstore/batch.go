@@ -27,13 +27,13 @@ var (
 )
 
 // Seal implements tracking.Store.
-func (s *Store) Seal(ctx context.Context, batch tracking.Ref) ([]string, error) {
+func (s *Store) Seal(ctx context.Context, batch tracking.Ref, last int) ([]string, error) {
 	shard, err := keysOf(batch.Tracking)
 	if err != nil {
 		return nil, err
 	}
 	keys := []string{recordKey(shard, batch.Tracking), gatheringKey(shard), membersKey(shard, batch.Tracking)}
-	ids, err := s.run(ctx, sealScript, keys, batch.Tracking).StringSlice()
+	ids, err := s.run(ctx, sealScript, keys, batch.Tracking, last).StringSlice()
 	return ids, unavailable("seal a batch", err)
 }
 

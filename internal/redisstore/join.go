@@ -110,10 +110,10 @@ func (s *Store) join(ctx context.Context, kind joinKind, lot []*joining) error {
 		return unavailable("join a batch", err)
 	}
 	for i, j := range lot {
-		a := answer[4*i:]
+		a := answer[5*i:]
 		j.joined = tracking.Joined{
 			Batch: tracking.Ref{Tracking: a[0], Target: kind.target}, Seq: int(atoi64(a[1])),
-			Began: a[2] == "1", Full: a[3] == "1",
+			Began: a[2] == "1", Full: a[3] == "1", Place: int(atoi64(a[4])),
 		}
 	}
 	return nil

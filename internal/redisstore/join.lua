@@ -4,7 +4,8 @@
 -- ARGV  1 target  2 field in gathering, and in open  3 its target, as in fixed.go  4 x  5 value
 --       6 sent at the latest, ms  7 how many make it full  8 how many bytes make it full, 0: any number
 --       then of each its tracking id, the id of its candidate, and its bytes
--- Returns of each: id of the batch, seq of its delivery, '1' if it was begun, '1' if it is full now.
+-- Returns of each: id of the batch, seq of its delivery, '1' if it was begun, '1' if it is full now,
+-- and its place in it, from 1.
 -- Invariant: a batch that is collecting stands in gathering and has a row, like every
 -- delivery that is not final. Nobody joins one that does not stand there; one that is full
 -- does not.
@@ -41,7 +42,7 @@ for i = 9, #ARGV, 3 do
     redis.call('HINCRBY', KEYS[3], ARGV[2], 1)
     redis.call('HSET', KEYS[1], ARGV[2], batch)
   end
-  local joined = batch
+  local joined, place = batch, count
   if redis.call('ZADD', members, 'NX', count, ARGV[i]) == 1 then
     count = count + 1
     local bytes = redis.call('HINCRBY', record, 'b', ARGV[i + 2])
@@ -49,7 +50,9 @@ for i = 9, #ARGV, 3 do
       redis.call('HDEL', KEYS[1], ARGV[2])
       is_full, batch = '1', nil
     end
+  else
+    place = redis.call('ZSCORE', members, ARGV[i])
   end
-  out[#out + 1], out[#out + 2], out[#out + 3], out[#out + 4] = joined, seq, began, is_full
+  out[#out + 1], out[#out + 2], out[#out + 3], out[#out + 4], out[#out + 5] = joined, seq, began, is_full, tostring(place + 1)
 end
 return out

@@ -115,7 +115,7 @@ func (u *upload) strip(e tracking.Stripped, in *target.Input) {
 }
 
 func (u *upload) into(in *target.Input) {
-	in.Payload, in.Keys = array(u.records), u.keys
+	in.Upload = &target.Upload{Records: u.records, Keys: u.keys, Of: len(u.records)}
 	in.Members = func(context.Context) ([][]byte, []string, error) { return u.records, u.keys, nil }
 }
 

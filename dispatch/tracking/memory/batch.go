@@ -11,6 +11,12 @@ import (
 	"headgate/dispatch/tracking"
 )
 
+// listed is a member on the list of its batch.
+type listed struct {
+	id    string
+	place int // the how manieth it was to join, from 1
+}
+
 // Join implements tracking.Store.
 func (s *Store) Join(_ context.Context, ref tracking.Ref, g tracking.Gathering) (joined tracking.Joined, err error) {
 	s.mu.Lock()
@@ -36,11 +42,13 @@ func (s *Store) Join(_ context.Context, ref tracking.Ref, g tracking.Gathering) 
 	}
 	w := s.records[id].rows[ref.Target]
 	joined.Batch, joined.Seq = tracking.Ref{Tracking: id, Target: ref.Target}, w.fence.Seq
-	if slices.Contains(s.members[id], ref.Tracking) {
-		joined.Began = false
+	list := s.members[id]
+	if i := slices.IndexFunc(list, func(l listed) bool { return l.id == ref.Tracking }); i >= 0 {
+		joined.Began, joined.Place = false, list[i].place
 		return joined, nil
 	}
-	s.members[id] = append(s.members[id], ref.Tracking)
+	joined.Place = len(list) + 1
+	s.members[id] = append(list, listed{ref.Tracking, joined.Place})
 	s.records[id].bytes += g.Size
 	if len(s.members[id]) < g.MaxRecords && (g.MaxBytes == 0 || s.records[id].bytes < g.MaxBytes) {
 		return joined, nil
@@ -51,7 +59,7 @@ func (s *Store) Join(_ context.Context, ref tracking.Ref, g tracking.Gathering) 
 }
 
 // Seal implements tracking.Store.
-func (s *Store) Seal(_ context.Context, batch tracking.Ref) ([]string, error) {
+func (s *Store) Seal(_ context.Context, batch tracking.Ref, last int) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, id := range s.gathering {
@@ -59,7 +67,13 @@ func (s *Store) Seal(_ context.Context, batch tracking.Ref) ([]string, error) {
 			delete(s.gathering, key)
 		}
 	}
-	return slices.Clone(s.members[batch.Tracking]), nil
+	var ids []string
+	for _, l := range s.members[batch.Tracking] {
+		if last == 0 || l.place <= last {
+			ids = append(ids, l.id)
+		}
+	}
+	return ids, nil
 }
 
 // Board implements tracking.Store.
@@ -129,7 +143,7 @@ func (s *Store) Ends(_ context.Context, batch tracking.Ref, ids []string) (map[s
 func (s *Store) Settled(_ context.Context, batch tracking.Ref, ids []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	left := slices.DeleteFunc(s.members[batch.Tracking], func(id string) bool { return slices.Contains(ids, id) })
+	left := slices.DeleteFunc(s.members[batch.Tracking], func(l listed) bool { return slices.Contains(ids, l.id) })
 	if s.members[batch.Tracking] = left; len(left) == 0 {
 		delete(s.members, batch.Tracking)
 	}

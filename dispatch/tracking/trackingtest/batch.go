@@ -1,6 +1,7 @@
 package trackingtest
 
 import (
+	"cmp"
 	"slices"
 	"testing"
 	"time"
@@ -53,13 +54,13 @@ func joined(t testing.TB, s tracking.Store, target string, g tracking.Gathering)
 	if err != nil {
 		t.Fatal(err)
 	}
-	must(t, s.Apply(t.Context(), r, c.Delivery.Fence, tracking.Gather(c.Delivery, j.Batch.Tracking)))
+	must(t, s.Apply(t.Context(), r, c.Delivery.Fence, tracking.Gather(c.Delivery, j)))
 	return r, j
 }
 
 func board(t testing.TB, s tracking.Store, batch tracking.Ref, send bool) []tracking.Member {
 	t.Helper()
-	ids, err := s.Seal(t.Context(), batch)
+	ids, err := s.Seal(t.Context(), batch, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,13 +165,22 @@ func batchSealed(t *testing.T, s tracking.Store) {
 	for range 5 {
 		r, j := joined(t, s, target, again(t, target, g))
 		want, batch = append(want, r.Tracking), j.Batch
-	}
-	for range 2 {
-		got, err := s.Seal(t.Context(), batch)
-		if err != nil || !slices.Equal(got, want) {
-			t.Fatalf("sealed %v (%v), want %v in the order of joining", got, err, want)
+		if j.Place != len(want) {
+			t.Errorf("joined at place %d, want %d", j.Place, len(want))
 		}
 	}
+	for _, last := range []int{0, 0, 2, 5, 9} {
+		got, err := s.Seal(t.Context(), batch, last)
+		if n := min(cmp.Or(last, 5), 5); err != nil || !slices.Equal(got, want[:n]) {
+			t.Fatalf("sealed %v (%v) up to %d, want %v in the order of joining", got, err, last, want[:n])
+		}
+	}
+	// Who has left the list does not change the places of the others.
+	must(t, s.Settled(t.Context(), batch, want[:1]))
+	if got, err := s.Seal(t.Context(), batch, 2); err != nil || !slices.Equal(got, want[1:2]) {
+		t.Fatalf("sealed %v (%v) after the first had left, want %v", got, err, want[1:2])
+	}
+	want = want[1:]
 	if _, j := joined(t, s, target, again(t, target, g)); j.Batch == batch || !j.Began {
 		t.Errorf("joined %+v after the seal", j)
 	}
@@ -227,7 +237,7 @@ func batchJoining(t *testing.T, s tracking.Store) {
 	if got := standings(board(t, s, j.Batch, true)); !slices.Equal(got, []tracking.Standing{tracking.Joining}) {
 		t.Fatalf("standings %v, want joining", got)
 	}
-	must(t, s.Apply(t.Context(), r, c.Delivery.Fence, tracking.Gather(c.Delivery, j.Batch.Tracking)))
+	must(t, s.Apply(t.Context(), r, c.Delivery.Fence, tracking.Gather(c.Delivery, j)))
 	if got := standings(board(t, s, j.Batch, true)); !slices.Equal(got, []tracking.Standing{tracking.Aboard}) {
 		t.Fatalf("standings %v, want aboard", got)
 	}
@@ -245,8 +255,8 @@ func batchLeft(t *testing.T, s tracking.Store) {
 	must(t, s.Apply(t.Context(), r, member.Fence, next))
 	other, err := s.Join(t.Context(), r, again(t, target, g))
 	must(t, err)
-	if other.Batch != j.Batch {
-		t.Errorf("joined %+v, want to stand on the same list", other)
+	if other.Batch != j.Batch || other.Place != j.Place || j.Place != 1 {
+		t.Errorf("joined %+v, want to stand on the same list, at its first place", other)
 	}
 	if got := standings(board(t, s, j.Batch, true)); !slices.Equal(got, []tracking.Standing{tracking.Left}) {
 		t.Errorf("standings %v, want left", got)
@@ -277,7 +287,7 @@ func batchSettled(t *testing.T, s tracking.Store) {
 			must(t, s.Apply(t.Context(), m.Ref, m.Delivery.Fence, end))
 		}
 		must(t, s.Settled(t.Context(), batch.Batch, []string{m.Tracking}))
-		left, err := s.Seal(t.Context(), batch.Batch)
+		left, err := s.Seal(t.Context(), batch.Batch, 0)
 		if err != nil || !slices.Equal(left, ids[i+1:]) {
 			t.Fatalf("left on the list %v (%v), want %v", left, err, ids[i+1:])
 		}

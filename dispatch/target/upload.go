@@ -1,0 +1,161 @@
+package target
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"headgate/dispatch/fault"
+	"headgate/dispatch/tracking"
+)
+
+// Upload is what a run of a batch may send: the records that go through the steps now, or of
+// a step that is repeated those that come next.
+type Upload struct {
+	Records [][]byte
+	Keys    []string // for each record, what names its delivery
+	First   int      // how many of the records were uploaded before these
+	Of      int      // how many go through the steps now
+}
+
+// payload gives the records as one JSON array.
+func (u *Upload) payload() json.RawMessage {
+	return slices.Concat([]byte("["), bytes.Join(u.Records, []byte(",")), []byte("]"))
+}
+
+// head gives the first n records.
+func (u *Upload) head(n int) *Upload {
+	return &Upload{Records: u.Records[:n], Keys: u.Keys[:n], First: u.First, Of: u.Of}
+}
+
+// Room is how much may be taken. The zero Room has none.
+type Room struct {
+	records int
+	bytes   int64
+	taken   bool
+}
+
+// unlimited is more than any batch holds.
+const unlimited = 1 << 40
+
+// Take reports whether a record of that many bytes is within the room, as part of a JSON
+// array. After the first one that is not, none is. One record always is: that it is too
+// large by itself is seen when it joins, or when it is written.
+func (r *Room) Take(size int) bool {
+	need := int64(size + len(","))
+	if r.records < 1 || (r.taken && need > r.bytes) {
+		*r = Room{}
+		return false
+	}
+	r.taken = true
+	r.records--
+	r.bytes -= need
+	return true
+}
+
+// Full reports whether no further record is within the room.
+func (r *Room) Full() bool { return r.records < 1 }
+
+// Room is for the records of a batch that go through its steps at a time.
+func (b *Batch) Room(d tracking.Delivery) Room {
+	room := Room{records: unlimited, bytes: int64(b.MaxBytes) - int64(len("[]"))}
+	if d.Window > 0 { // they were within it before
+		room.bytes = unlimited
+	}
+	if b.Chunk != nil && b.Chunk.Into == intoJob && d.Window == 0 {
+		room = b.Chunk.room()
+	}
+	if d.WindowMax > 0 {
+		room.records = min(room.records, d.WindowMax)
+	}
+	return room
+}
+
+// Part is for the records of one upload, among those that go through the steps.
+func (b *Batch) Part(d tracking.Delivery) Room {
+	if b.Chunk != nil && b.Chunk.Into == intoStep {
+		return b.Chunk.room()
+	}
+	return Room{records: unlimited, bytes: unlimited}
+}
+
+func (k *Chunk) room() Room {
+	return Room{records: k.MaxRecords, bytes: int64(k.MaxBytes) - int64(len("[]"))}
+}
+
+// Later reports whether records for which there is no room go through the steps after the
+// others. Otherwise they join another batch.
+func (b *Batch) Later(d tracking.Delivery) bool {
+	return d.WindowMax > 0 || (b.Chunk != nil && b.Chunk.Into == intoJob)
+}
+
+// uploadMax is how many bytes the body of one upload has at most.
+func (b *Batch) uploadMax() int64 {
+	if b.Chunk != nil {
+		return int64(b.Chunk.MaxBytes)
+	}
+	return int64(b.MaxBytes)
+}
+
+// Oversized gives the end of a record that no upload of the target takes, and false for any
+// other.
+func (p *Plan) Oversized(payload []byte) (tracking.Event, bool) {
+	most, key := p.Batch.MaxRecordBytes, "batch.max_record_bytes"
+	if largest := p.Batch.uploadMax() - int64(len("[]")+len(",")); int64(most) > largest || most == 0 {
+		if int64(len(payload)) <= largest {
+			return nil, false
+		}
+		return tooLarge(fmt.Sprintf("the record has %d bytes, more than an upload of %s takes (%d bytes)", len(payload), p.Name, p.Batch.uploadMax())), true
+	}
+	if int64(len(payload)) <= int64(most) {
+		return nil, false
+	}
+	return tooLarge(fmt.Sprintf("the record has %d bytes, more than %s takes (%s: %s)", len(payload), p.Name, key, most)), true
+}
+
+func tooLarge(message string) tracking.Event {
+	return tracking.Concluded{State: tracking.Rejected, Reason: fault.TooLarge, Message: message}
+}
+
+// request makes the call of the step, with as many records of the upload as its body may
+// hold. The event, if any, is what follows instead of the call.
+func (r *run) request() (*request, tracking.Event) {
+	if r.step.foreach {
+		r.in.Upload = r.in.Upload.head(r.plan.Batch.chunked(r.in.Upload.Records))
+	}
+	for {
+		var err error
+		if r.scope, err = r.step.scope(r.in); err != nil {
+			return nil, r.failed(&fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err})
+		}
+		req, f := r.plan.request(r.step, r.in, r.scope, r.engine.secrets)
+		if f != nil {
+			return nil, r.failed(f)
+		}
+		if !r.step.sendsRecords() || int64(req.size) <= r.plan.Batch.uploadMax() {
+			return req, nil
+		}
+		n := len(r.in.Upload.Records)
+		fits := min(int(int64(n)*r.plan.Batch.uploadMax()/int64(req.size)), n-1)
+		switch {
+		case n == 1:
+			return nil, tooLarge(fmt.Sprintf("not sent: with this record alone the body has %d bytes, more than an upload of %s takes (%d bytes)",
+				req.size, r.plan.Name, r.plan.Batch.uploadMax()))
+		case !r.step.foreach:
+			return nil, tracking.Split{Most: max(fits, 1), Unsent: true, Message: fmt.Sprintf("with %d records the body has %d bytes, more than an upload takes", n, req.size)}
+		}
+		r.in.Upload = r.in.Upload.head(max(fits, 1))
+	}
+}
+
+// chunked is how many of the records one upload of a repeated step holds at most.
+func (b *Batch) chunked(records [][]byte) int {
+	room := b.Chunk.room()
+	for i, record := range records {
+		if !room.Take(len(record)) {
+			return i
+		}
+	}
+	return len(records)
+}
