@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"headgate/dispatch/target"
@@ -134,7 +135,7 @@ func moved(err error) bool {
 
 // settle hands the end of a batch on to its members. What is settled leaves the list, so
 // that whoever takes over goes on where this run stopped.
-func (r *Runner) settle(ctx context.Context, t Task, claimed *tracking.Claimed, now func() time.Time) error {
+func (r *Runner) settle(ctx context.Context, t Task, plan *target.Plan, claimed *tracking.Claimed, now func() time.Time) error {
 	ids, err := r.Store.Seal(ctx, t.Ref, claimed.Delivery.Window)
 	if err != nil {
 		return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
@@ -171,8 +172,41 @@ func (r *Runner) settle(ctx context.Context, t Task, claimed *tracking.Claimed, 
 	}
 	if !next.State.Final() {
 		r.enqueue(ctx, taskOf(t.Ref, next, now()))
+		return nil
+	}
+	if plan != nil && plan.Batch.MaxInFlight > 0 {
+		r.land(ctx, t.Ref)
 	}
 	return nil
+}
+
+// flightWait is how long a batch for which there is no room waits by itself. The end of
+// another one wakes it.
+const flightWait = 30 * time.Second
+
+// launch has a batch wait while as many as may be are under way: the event, if any, is what
+// comes of the run. One that has begun is among them.
+func (r *Runner) launch(ctx context.Context, batch tracking.Ref, plan *target.Plan, d tracking.Delivery) (tracking.Event, error) {
+	most := plan.Batch.MaxInFlight
+	if most == 0 || d.Attempts > 0 || d.Polls > 0 {
+		return nil, nil
+	}
+	room, err := r.Store.Launch(ctx, batch, most)
+	if room || err != nil {
+		return nil, err
+	}
+	return tracking.Deferred{After: flightWait, Message: fmt.Sprintf("waits for the end of another batch: %d are under way (batch.max_in_flight)", most)}, nil
+}
+
+// land lets the batch that has waited longest begin.
+func (r *Runner) land(ctx context.Context, batch tracking.Ref) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ripenTimeout)
+	defer cancel()
+	next, err := r.Store.Land(ctx, batch)
+	if err != nil || next == "" {
+		return // who waits is let in at its own time
+	}
+	ripen(ctx, r.Store, r.Queue, tracking.Ref{Tracking: next, Target: batch.Target}, anySeq)
 }
 
 // settleHold is the claim on a batch for settling one page.

@@ -50,6 +50,9 @@ func (r *Ripening) after(d time.Duration, batch tracking.Ref, seq int) {
 	})
 }
 
+// anySeq is for who does not know how far the batch is.
+const anySeq = 0
+
 // ripen has a batch sent now that is scheduled for later. Whatever goes wrong, it is sent
 // at its time.
 func ripen(ctx context.Context, store tracking.Store, queue Queue, batch tracking.Ref, seq int) {
@@ -58,7 +61,7 @@ func ripen(ctx context.Context, store tracking.Store, queue Queue, batch trackin
 		return
 	}
 	d := record.Deliveries[batch.Target]
-	if d.Seq != seq || d.Phase != tracking.Scheduled {
+	if (d.Seq != seq && seq != anySeq) || d.Phase != tracking.Scheduled {
 		return // it was full before, or its time has come
 	}
 	next := tracking.TakeOver(d)

@@ -98,7 +98,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	var sent *manifest
 	switch {
 	case batch && claimed.Delivery.Verdict != "":
-		return r.settle(ctx, t, claimed, clock)
+		return r.settle(ctx, t, plan, claimed, clock)
 	case plan == nil:
 	case plan.Batch != nil && !batch:
 		if end, over := plan.Oversized(claimed.Payload); over {
@@ -162,6 +162,9 @@ func (r *Runner) handOn(ctx context.Context, t Task, plan *target.Plan, d tracki
 func (r *Runner) attempt(ctx context.Context, t Task, plan *target.Plan, claimed *tracking.Claimed, held time.Duration, clock func() time.Time) (_ tracking.Event, sent *manifest, err error) {
 	batch := tracking.IsBatch(t.Tracking)
 	if batch {
+		if wait, err := r.launch(ctx, t.Ref, plan, claimed.Delivery); wait != nil || err != nil {
+			return wait, nil, err
+		}
 		if sent, err = r.manifestOf(ctx, t, plan, claimed.Delivery); err != nil {
 			return nil, nil, err
 		}

@@ -248,3 +248,35 @@ func TestOversizedRecordIsRejectedByItself(t *testing.T) {
 		t.Errorf("sent %s, ended %s", got, states)
 	}
 }
+
+// Batches wait while as many as may be are under way, and the end of one has the next begin
+// at once.
+func TestBatchesInFlight(t *testing.T) {
+	w := newBatchWorld(t, `{max_records: 1, max_in_flight: 1}`, tracking.Advanced{Next: "poll"}, succeeded(),
+		tracking.Advanced{Next: "poll"}, succeeded())
+	one, first := w.member(t, `1`)
+	two, second := w.member(t, `2`)
+	w.run(t, first[len(first)-1])
+	first = w.queue.take()
+	w.run(t, second[len(second)-1])
+	waiting := w.only(t)
+	if d := w.track(t, two); d.State != tracking.Collecting || !strings.Contains(d.Message, "batch.max_in_flight") || waiting.After == 0 {
+		t.Fatalf("the second is %+v, its task %+v", d, waiting)
+	}
+	if _, err := w.store.Cancel(t.Context(), two.Tracking, "other"); err == nil {
+		t.Error("another tenant canceled it")
+	}
+	now := w.clock.Now()
+	w.finish(t, first...)
+	if got, states := w.sent(), w.states(t, []tracking.Ref{one, two}); got != `[1] [2]` || states != "ss" {
+		t.Errorf("sent %s, ended %s", got, states)
+	}
+	if passed := w.clock.Now().Sub(now); passed != 0 {
+		t.Errorf("the second waited for %s after the end of the first", passed)
+	}
+	for _, in := range w.steps.ran {
+		if in.Delivery.Attempts > 1 {
+			t.Errorf("waiting counted as an attempt: %+v", in.Delivery)
+		}
+	}
+}

@@ -114,6 +114,12 @@ type Batches interface {
 	Judge(ctx context.Context, batch Ref, ends map[string]End, keep time.Duration) error
 	// Ends reads what was noted of these members; those without a note are left out.
 	Ends(ctx context.Context, batch Ref, ids []string) (map[string]End, error)
+	// Launch reports whether a batch may begin, since fewer than most of its target are under
+	// way; it is, from now on. Otherwise it waits in line. It may be repeated.
+	Launch(ctx context.Context, batch Ref, most int) (bool, error)
+	// Land tells that a batch is not under way any more, and gives the one that has waited
+	// longest, now out of the line; empty when none waits.
+	Land(ctx context.Context, batch Ref) (next string, err error)
 	// Settled takes members off the list.
 	Settled(ctx context.Context, batch Ref, ids []string) error
 }

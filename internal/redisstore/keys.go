@@ -33,6 +33,8 @@ import (
 //	hg:{07}:dead              zset    <id>:<target> by ms: a dead letter, since when
 //	hg:{07}:open              hash    <target>:<plan>: deliveries that are not final
 //	hg:{07}:gathering         hash    <target>:<plan>: the batch that is collecting
+//	hg:{07}:flight:<target>   zset    <id>: batches under way, by ms: begun at; for targets with a bound
+//	hg:{07}:line:<target>     zset    <id>: batches that wait until one of those has ended, by ms: begun at
 //	hg:{07}:members:<id>      zset    <id of a record> by position: on the list of the batch <id>
 //	hg:{07}:tenants           hash    o:<target>:<tenant>: its deliveries that are not final
 //	                                  n:<target>:<tenant>: those of them that have not begun
@@ -84,6 +86,8 @@ func resumeKey(shard, target string) string { return queuedKey(shard, target) + 
 func idemKey(shard, hash string) string     { return shard + "idem:" + hash }
 func gatheringKey(shard string) string      { return shard + "gathering" }
 func membersKey(shard, id string) string    { return shard + "members:" + id }
+func flightKey(shard, target string) string { return shard + "flight:" + target }
+func lineKey(shard, target string) string   { return shard + "line:" + target }
 func endsKey(shard, id string) string       { return shard + "ends:" + id }
 func markKey(shard string) string           { return shard + "ack" }
 func doneChannel(shard, id string) string   { return shard + "done:" + id }

@@ -43,9 +43,12 @@ func (d *delivery) run(ctx context.Context) []string {
 	at := tracking.Delivery{Fence: tracking.Fence{Seq: 1}, Phase: tracking.Queued, State: tracking.Pending, Plan: d.plan.Hash}
 	var states []string
 	var last tracking.Event
-	for !at.State.Final() && (sent == nil || len(sent.places) > 0) {
+	for !at.State.Final() && (sent == nil || len(sent.list) > 0) {
 		if len(states) == maxRuns {
 			return append(b.failures, fmt.Sprintf("is still %s after %d runs", at.State, maxRuns))
+		}
+		if sent != nil {
+			at = sent.into(&in, at)
 		}
 		in.Delivery, b.now = at, in.Now
 		last = engine.Run(ctx, d.plan, in)
@@ -53,16 +56,20 @@ func (d *delivery) run(ctx context.Context) []string {
 			return because(b.failures, at)
 		}
 		at = tracking.Apply(at, last, in.Now)
-		if e, ok := last.(tracking.Stripped); ok {
-			sent.strip(e, &in)
-		}
 		states = append(states, string(at.State))
+		if sent != nil {
+			at = sent.after(last, at, in.Now)
+		}
 		if at.NextAt.After(in.Now) {
 			in.Now = at.NextAt
 		}
 	}
 	failures := slices.Concat(b.failures, because(b.missing(), at), d.compareStates(states))
-	for i, end := range d.ends(at, last, sent) {
+	ends := []tracking.Delivery{at}
+	if sent != nil {
+		ends = sent.ends
+	}
+	for i, end := range ends {
 		failures = append(failures, d.compareEnd(i, end)...)
 	}
 	if took := at.EndedAt.Sub(began); d.want.Within != nil && took > d.want.Within.D() {
@@ -92,40 +99,14 @@ func reasonOf(d tracking.Delivery) string {
 	return string(d.Reason) + ": " + d.Message
 }
 
-// upload is what a batch holds.
-type upload struct {
-	records  [][]byte
-	keys     []string
-	places   []int                // of its records in the test
-	stripped map[int]tracking.End // records that have left, by their places in the test
-}
-
-// strip takes the records out that the backend refused, as the runner does.
-func (u *upload) strip(e tracking.Stripped, in *target.Input) {
-	left := upload{stripped: u.stripped}
-	for i, place := range u.places {
-		if end, refused := e.Records[i]; refused {
-			u.stripped[place] = end
-			continue
-		}
-		left.records, left.keys, left.places = append(left.records, u.records[i]), append(left.keys, u.keys[i]), append(left.places, place)
-	}
-	*u = left
-	u.into(in)
-}
-
-func (u *upload) into(in *target.Input) {
-	in.Upload = &target.Upload{Records: u.records, Keys: u.keys, Of: len(u.records)}
-	in.Members = func(context.Context) ([][]byte, []string, error) { return u.records, u.keys, nil }
-}
-
 // input makes what the first run sees, and what a batch holds.
-func (d *delivery) input() (in target.Input, sent *upload, failure string) {
+func (d *delivery) input() (in target.Input, sent *batch, failure string) {
 	in = target.Input{
 		Tracking: trackingID(0), Tenant: d.request.Principal.TenantKey(), Params: d.request.Params,
-		Payload: d.payload, AcceptedAt: began, Now: began,
+		AcceptedAt: began, Now: began,
 	}
 	if d.plan.Batch == nil {
+		in.Payload = d.payload
 		if len(d.want.Records) > 0 || len(d.want.Outcomes) > 0 {
 			return in, nil, "records and outcomes are for targets with batch"
 		}
@@ -146,19 +127,11 @@ func (d *delivery) input() (in target.Input, sent *upload, failure string) {
 	if most := d.plan.Batch.MaxRecords; len(members) > most {
 		return in, nil, fmt.Sprintf("records: %d of them, but a batch has at most %d", len(members), most)
 	}
-	if size := len(array(members)); int64(size) > int64(d.plan.Batch.MaxBytes) {
-		return in, nil, fmt.Sprintf("records: %d bytes, but a batch has at most %s", size, d.plan.Batch.MaxBytes)
-	}
 	if n := len(d.want.Outcomes); n > 0 && n != len(members) {
 		return in, nil, fmt.Sprintf("outcomes: %d of them for %d records", n, len(members))
 	}
 	in.Tracking = batchID
-	sent = &upload{records: members, keys: keys, stripped: map[int]tracking.End{}}
-	for place := range members {
-		sent.places = append(sent.places, place)
-	}
-	sent.into(&in)
-	return in, sent, ""
+	return in, newBatch(d.plan, members, keys), ""
 }
 
 func (d *delivery) compareStates(got []string) []string {
@@ -166,28 +139,6 @@ func (d *delivery) compareStates(got []string) []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("states: want [%s], got [%s]", strings.Join(d.want.States, ", "), strings.Join(got, ", "))}
-}
-
-// ends gives how the delivery ended, or each record of a batch: as its batch, or as the
-// backend said of it.
-func (d *delivery) ends(at tracking.Delivery, last tracking.Event, sent *upload) []tracking.Delivery {
-	if d.plan.Batch == nil {
-		return []tracking.Delivery{at}
-	}
-	own := map[int]tracking.End{}
-	if e, ok := last.(tracking.Concluded); ok {
-		own = e.Records
-	}
-	settling := tracking.Settling(at)
-	member := tracking.Delivery{State: tracking.Delivering, Phase: tracking.Running, Batch: batchID}
-	out := make([]tracking.Delivery, len(sent.places)+len(sent.stripped))
-	for i, place := range sent.places {
-		out[place] = tracking.MemberEnd(member, settling, own[i], at.EndedAt)
-	}
-	for place, end := range sent.stripped {
-		out[place] = tracking.MemberEnd(member, tracking.Delivery{Attempts: 1}, end, at.EndedAt)
-	}
-	return out
 }
 
 // compareEnd compares one end with the outcome that is written for it, if any.

@@ -28,6 +28,7 @@ type Store struct {
 	// gathering names the batch that is collecting, members lists who joined one.
 	gathering map[tracking.PlanRef]string
 	members   map[string][]listed
+	flights   map[string]*flight                 // by target
 	ends      map[string]map[string]tracking.End // of members, by batch
 }
 
@@ -72,7 +73,7 @@ func New(now func() time.Time) *Store {
 	return &Store{
 		now: now, records: map[string]*record{}, idem: map[string]*idemEntry{},
 		plans: map[string][]byte{}, waiters: map[string]map[chan struct{}]struct{}{}, owners: map[string]int64{},
-		deadFor: tracking.DeadLetterRetention, gathering: map[tracking.PlanRef]string{}, members: map[string][]listed{}, ends: map[string]map[string]tracking.End{},
+		deadFor: tracking.DeadLetterRetention, gathering: map[tracking.PlanRef]string{}, members: map[string][]listed{}, flights: map[string]*flight{}, ends: map[string]map[string]tracking.End{},
 	}
 }
 

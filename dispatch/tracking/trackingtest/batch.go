@@ -25,6 +25,7 @@ var batchRules = map[string]func(*testing.T, tracking.Store){
 	"a delivery held by a batch cannot be claimed": batchHolds,
 	"touch puts a member off for long":             batchTouch,
 	"the ends of members are noted":                batchJudged,
+	"as many batches begin as there is room for":   batchFlight,
 }
 
 func gathering(t testing.TB, target string, full int) tracking.Gathering {
