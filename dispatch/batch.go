@@ -198,6 +198,20 @@ func (r *Runner) launch(ctx context.Context, batch tracking.Ref, plan *target.Pl
 	return tracking.Deferred{After: flightWait, Message: fmt.Sprintf("waits for the end of another batch: %d are under way (batch.max_in_flight)", most)}, nil
 }
 
+// grounded reports whether a batch waits for the end of another one.
+func grounded(e tracking.Event) bool {
+	d, ok := e.(tracking.Deferred)
+	return ok && d.HTTPStatus == 0
+}
+
+// relaunch looks again once the record says that the batch waits: who landed before that
+// found nobody to wake.
+func (r *Runner) relaunch(ctx context.Context, batch tracking.Ref, plan *target.Plan) {
+	if room, err := r.Store.Launch(ctx, batch, plan.Batch.MaxInFlight); err == nil && room {
+		ripen(ctx, r.Store, r.Queue, batch, anySeq)
+	}
+}
+
 // land lets the batch that has waited longest begin.
 func (r *Runner) land(ctx context.Context, batch tracking.Ref) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ripenTimeout)

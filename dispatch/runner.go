@@ -138,6 +138,9 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	if !next.State.Final() {
 		r.enqueue(ctx, taskOf(t.Ref, next, clock()))
 	}
+	if batch && grounded(event) {
+		r.relaunch(ctx, t.Ref, plan)
+	}
 	return nil
 }
 

@@ -61,8 +61,11 @@ func (b *bulkBackend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// inBatches is how the tests gather that are not about it.
+const inBatches = `{max_records: 40, linger: 400ms}`
+
 // newBatchRig is the quickstart with analytics gathering its events.
-func newBatchRig(t *testing.T, on *testenv.RedisServer) (*rig, *bulkBackend) {
+func newBatchRig(t *testing.T, on *testenv.RedisServer, batch string) (*rig, *bulkBackend) {
 	t.Helper()
 	backend := &bulkBackend{bodies: map[string]string{}, taken: map[string]int{}, seen: map[string]bool{}, done: map[string]bool{}}
 	server := httptest.NewServer(backend)
@@ -70,7 +73,7 @@ func newBatchRig(t *testing.T, on *testenv.RedisServer) (*rig, *bulkBackend) {
 	rdb := func(t testing.TB) redis.UniversalClient { return on.Client(t) }
 	r := newRigOn(t, "url: "+on.URL(), rdb, func(routes string) string {
 		return strings.Replace(routes, "${BACKENDS_URL}/analytics\n",
-			server.URL+"\n    batch: {max_records: 40, linger: 400ms}\n", 1)
+			server.URL+"\n    batch: "+batch+"\n", 1)
 	})
 	return r, backend
 }
@@ -97,10 +100,17 @@ func (b *bulkBackend) check(t *testing.T, records int) {
 	}
 }
 
-// Many records, few calls, and each record ends by itself.
+// Many records, few calls, and each record ends by itself: also where a batch goes in parts,
+// one batch after the other.
 func TestRecordsTravelTogether(t *testing.T) {
-	const records = 500
-	r, backend := newBatchRig(t, testenv.Redis(t))
+	t.Run("whole", func(t *testing.T) { travelTogether(t, inBatches, 500) })
+	t.Run("in parts", func(t *testing.T) {
+		travelTogether(t, `{max_records: 40, linger: 400ms, max_in_flight: 1, chunk: {into: job, max_records: 15}}`, 150)
+	})
+}
+
+func travelTogether(t *testing.T, batch string, records int) {
+	r, backend := newBatchRig(t, testenv.Redis(t), batch)
 	r.start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

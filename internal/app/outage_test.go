@@ -20,7 +20,7 @@ func TestRedisGoesAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := testenv.Redis(t, testenv.WithAOF())
-			r, backend := newBatchRig(t, server)
+			r, backend := newBatchRig(t, server, inBatches)
 			requests := throughOutage(t, r, func(post func() error) {
 				outage(server, func() {
 					// Away long enough for commands in flight to fail, and until one is refused.

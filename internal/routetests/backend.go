@@ -1,7 +1,6 @@
 package routetests
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -109,13 +108,4 @@ func placeholder(r secret.Ref) (secret.Value, error) {
 		return secret.New("secret:" + r.Env), nil
 	}
 	return secret.New("secret:" + r.File), nil
-}
-
-// array joins records to what a batch sends.
-func array(records [][]byte) json.RawMessage {
-	parts := make([]string, len(records))
-	for i, r := range records {
-		parts[i] = string(r)
-	}
-	return json.RawMessage("[" + strings.Join(parts, ",") + "]")
 }
