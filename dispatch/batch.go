@@ -182,7 +182,7 @@ func (r *Runner) settle(ctx context.Context, t Task, plan *target.Plan, claimed 
 
 // flightWait is how long a batch for which there is no room waits by itself. The end of
 // another one wakes it.
-const flightWait = 30 * time.Second
+const flightWait = 10 * time.Second
 
 // launch has a batch wait while as many as may be are under way: the event, if any, is what
 // comes of the run. One that has begun is among them.
