@@ -98,7 +98,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	var sent *manifest
 	switch {
 	case batch && claimed.Delivery.Verdict != "":
-		return r.settle(ctx, t, claimed, clock)
+		return r.settle(ctx, t, plan, claimed, clock)
 	case plan == nil:
 	case plan.Batch != nil && !batch:
 		if err := r.gather(ctx, t, claimed, plan); err != nil {
@@ -121,7 +121,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	if batch {
 		err := r.judge(ctx, t, event, sent)
 		if stripped, ok := event.(tracking.Stripped); ok {
-			err = r.strip(ctx, t, stripped, sent, clock())
+			err = r.strip(ctx, t, plan, stripped, sent, clock())
 		}
 		if err != nil {
 			return nil //nolint:nilerr // told in write; the due row brings the batch back
@@ -308,7 +308,7 @@ func (r *Runner) report(ctx context.Context, t Task, claimed *tracking.Claimed, 
 		level, cause = slog.LevelWarn, e.Fault.Err
 	case tracking.NotYet, tracking.Deferred:
 		level = slog.LevelDebug
-	case tracking.Stripped:
+	case tracking.Stripped, tracking.Again:
 		level = slog.LevelWarn
 	}
 	if !r.Log.Enabled(ctx, level) {

@@ -36,6 +36,7 @@ type request struct {
 	to      place
 	header  http.Header
 	body    []byte
+	limit   int64    // of the answer; 0: the target's
 	secrets []string // what must not come back in what is kept of the answer
 	// id and at name the call and its time, for a signature that covers them.
 	id string
