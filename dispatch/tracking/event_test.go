@@ -69,6 +69,14 @@ func events() map[string]event {
 			d.Attempts = 4
 			d.Reason, d.Message, d.HTTPStatus = "", "1 of 2", 400
 		}},
+		"Again": {Again{Answer{HTTPStatus: 200, JobID: "j-1", JobState: "partial", Done: 1, Total: 2}, time.Minute, fault.JobFailed, "locked", false}, func(d *Delivery) {
+			again(d)
+			d.Attempts = 4
+		}},
+		"Again, by a poll": {Again{Answer{HTTPStatus: 200}, time.Minute, fault.JobFailed, "locked", true}, func(d *Delivery) {
+			again(d)
+			d.Polls = 6
+		}},
 		"AttemptFailed": {AttemptFailed{f, time.Minute, false}, func(d *Delivery) {
 			d.State, d.Phase, d.NextAt = Retrying, Scheduled, start.Add(time.Minute)
 			d.Attempts, d.StepAttempts = 4, 3
@@ -113,6 +121,14 @@ func events() map[string]event {
 		}}
 	}
 	return out
+}
+
+func again(d *Delivery) {
+	d.State, d.Phase, d.NextAt = Retrying, Scheduled, start.Add(time.Minute)
+	d.Rounds, d.KeySuffix = 1, ".s2"
+	d.Step, d.Saved, d.StepAttempts, d.PollFaults, d.StepSince = "", nil, 0, 0, time.Time{}
+	d.JobID, d.JobState = "", ""
+	d.Reason, d.Message, d.HTTPStatus = fault.JobFailed, "locked", 200
 }
 
 func ended(d *Delivery, s State) {
