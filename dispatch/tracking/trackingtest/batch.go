@@ -24,6 +24,7 @@ var batchRules = map[string]func(*testing.T, tracking.Store){
 	"a delivery held by a batch cannot be claimed": batchHolds,
 	"touch puts a member off for long":             batchTouch,
 	"the ends of members are noted":                batchJudged,
+	"who is sent again leaves its batch":           batchSentAgain,
 }
 
 func gathering(t testing.TB, target string, full int) tracking.Gathering {
