@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -315,7 +316,7 @@ func endOf(m tracking.Member, own map[string]tracking.End, plan *target.Plan, no
 	case plan == nil:
 		return tracking.End{State: tracking.Failed, Reason: fault.TargetGone, Message: end.Message + "; the target's plan is no longer known"}
 	}
-	return plan.Again(&m.Delivery, end, tracking.MadeAt(m.Tracking), now)
+	return plan.Again(&m.Delivery, end, tracking.MadeAt(m.Tracking), now, rand.Float64()) //nolint:gosec // spreads load
 }
 
 // pageOfMembers bounds what is held of a batch at a time besides its records.

@@ -2,7 +2,6 @@ package target
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"headgate/dispatch/tracking"
@@ -10,12 +9,9 @@ import (
 
 // Again says what becomes at the time now of a delivery whose record the backend wants to have
 // once more: it goes on after the wait in the end that is given, or has failed when the
-// attempts or the time of its retries are used up. Each round counts as an attempt.
-func (p *Plan) Again(d *tracking.Delivery, e tracking.End, acceptedAt, now time.Time) tracking.End {
-	return p.again(d, e, acceptedAt, now, rand.Float64()) //nolint:gosec // spreads load
-}
-
-func (p *Plan) again(d *tracking.Delivery, e tracking.End, acceptedAt, now time.Time, random float64) tracking.End {
+// attempts or the time of its retries are used up. Each round counts as an attempt. random, from
+// 0 to below 1, draws the wait.
+func (p *Plan) Again(d *tracking.Delivery, e tracking.End, acceptedAt, now time.Time, random float64) tracking.End {
 	e.After = p.backoff(d.Rounds, random)
 	var why string
 	switch {
@@ -31,7 +27,7 @@ func (p *Plan) again(d *tracking.Delivery, e tracking.End, acceptedAt, now time.
 
 // again makes the event of a delivery by itself whose record is to be sent once more.
 func (r *run) again(answer tracking.Answer, e tracking.End) tracking.Event {
-	e = r.plan.again(&r.in.Delivery, e, r.in.AcceptedAt, r.now(), r.engine.random())
+	e = r.plan.Again(&r.in.Delivery, e, r.in.AcceptedAt, r.now(), r.engine.random())
 	if e.State != tracking.Retrying {
 		return r.conclude(answer, e.State, e.Reason, e.Message)
 	}

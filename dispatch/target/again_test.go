@@ -97,16 +97,16 @@ func TestAgain(t *testing.T) {
 func TestAgainWaits(t *testing.T) {
 	p := mustCompile(t, "http://b.example", againYAML)
 	for rounds, want := range []time.Duration{5 * time.Second, 10 * time.Second} {
-		got := p.again(&tracking.Delivery{Rounds: rounds}, tracking.End{State: tracking.Retrying, Message: "locked"}, noon, noon, 0.5)
+		got := p.Again(&tracking.Delivery{Rounds: rounds}, tracking.End{State: tracking.Retrying, Message: "locked"}, noon, noon, 0.5)
 		if got.State != tracking.Retrying || got.After != want || got.Message != "locked" {
 			t.Errorf("after %d rounds: %+v, want %s", rounds, got, want)
 		}
 	}
 	late := tracking.End{State: tracking.Retrying}
-	if got := p.Again(&tracking.Delivery{ReplayedAt: noon}, late, noon.Add(-time.Hour), noon); got.State != tracking.Retrying {
+	if got := p.Again(&tracking.Delivery{ReplayedAt: noon}, late, noon.Add(-time.Hour), noon, 0.5); got.State != tracking.Retrying {
 		t.Errorf("the time of a replay does not count: %+v", got)
 	}
-	if got := p.Again(&tracking.Delivery{}, late, noon.Add(-time.Hour), noon.Add(time.Minute)); got.State != tracking.Failed {
+	if got := p.Again(&tracking.Delivery{}, late, noon.Add(-time.Hour), noon.Add(time.Minute), 0.5); got.State != tracking.Failed {
 		t.Errorf("too late: %+v", got)
 	}
 }

@@ -16,10 +16,11 @@ import (
 // the first on.
 const (
 	idDigits = "%024d"
-	batchID  = "bat_000000000000000000000000"
 )
 
 func trackingID(n int) string { return fmt.Sprintf("trk_"+idDigits, n) }
+
+func batchID(n int) string { return fmt.Sprintf("bat_"+idDigits, n) }
 
 // maxRuns ends a delivery that would take too long: a poll each second for a day is less.
 const maxRuns = 100_000
@@ -40,35 +41,46 @@ func (d *delivery) run(ctx context.Context) []string {
 	b := &backend{script: d.want.Calls}
 	engine := target.NewScripted(b, placeholder)
 	defer engine.Close()
-	at := tracking.Delivery{Fence: tracking.Fence{Seq: 1}, Phase: tracking.Queued, State: tracking.Pending, Plan: d.plan.Hash}
+	at := d.begun()
 	var states []string
-	var last tracking.Event
-	for !at.State.Final() && (sent == nil || len(sent.places) > 0) {
+	for {
 		if len(states) == maxRuns {
 			return append(b.failures, fmt.Sprintf("is still %s after %d runs", at.State, maxRuns))
 		}
 		in.Delivery, b.now = at, in.Now
-		last = engine.Run(ctx, d.plan, in)
+		event := engine.Run(ctx, d.plan, in)
 		if b.stray {
 			return because(b.failures, at)
 		}
-		at = tracking.Apply(at, last, in.Now)
-		if e, ok := last.(tracking.Stripped); ok {
-			sent.strip(e, &in)
-		}
+		at = tracking.Apply(at, event, in.Now)
 		states = append(states, string(at.State))
 		if at.NextAt.After(in.Now) {
 			in.Now = at.NextAt
 		}
+		if sent != nil && sent.follow(d.plan, at, event, &in) {
+			at = d.begun()
+		}
+		if at.State.Final() || sent != nil && len(sent.places) == 0 {
+			break
+		}
 	}
 	failures := slices.Concat(b.failures, because(b.missing(), at), d.compareStates(states))
-	for i, end := range d.ends(at, last, sent) {
+	ends := []tracking.Delivery{at}
+	if sent != nil {
+		ends = sent.members
+	}
+	for i, end := range ends {
 		failures = append(failures, d.compareEnd(i, end)...)
 	}
 	if took := at.EndedAt.Sub(began); d.want.Within != nil && took > d.want.Within.D() {
 		failures = append(failures, fmt.Sprintf("within: want an end after %s at the latest, got one after %s", d.want.Within, took))
 	}
 	return failures
+}
+
+// begun is a delivery, or a batch, before its first run.
+func (d *delivery) begun() tracking.Delivery {
+	return tracking.Delivery{Fence: tracking.Fence{Seq: 1}, Phase: tracking.Queued, State: tracking.Pending, Plan: d.plan.Hash}
 }
 
 // because adds to the last failure how the delivery stands: that is most often why a call
@@ -90,33 +102,6 @@ func reasonOf(d tracking.Delivery) string {
 		return string(d.Reason) + d.Message
 	}
 	return string(d.Reason) + ": " + d.Message
-}
-
-// upload is what a batch holds.
-type upload struct {
-	records  [][]byte
-	keys     []string
-	places   []int                // of its records in the test
-	stripped map[int]tracking.End // records that have left, by their places in the test
-}
-
-// strip takes the records out that the backend refused, as the runner does.
-func (u *upload) strip(e tracking.Stripped, in *target.Input) {
-	left := upload{stripped: u.stripped}
-	for i, place := range u.places {
-		if end, refused := e.Records[i]; refused {
-			u.stripped[place] = end
-			continue
-		}
-		left.records, left.keys, left.places = append(left.records, u.records[i]), append(left.keys, u.keys[i]), append(left.places, place)
-	}
-	*u = left
-	u.into(in)
-}
-
-func (u *upload) into(in *target.Input) {
-	in.Payload, in.Keys = array(u.records), u.keys
-	in.Members = func(context.Context) ([][]byte, []string, error) { return u.records, u.keys, nil }
 }
 
 // input makes what the first run sees, and what a batch holds.
@@ -152,11 +137,7 @@ func (d *delivery) input() (in target.Input, sent *upload, failure string) {
 	if n := len(d.want.Outcomes); n > 0 && n != len(members) {
 		return in, nil, fmt.Sprintf("outcomes: %d of them for %d records", n, len(members))
 	}
-	in.Tracking = batchID
-	sent = &upload{records: members, keys: keys, stripped: map[int]tracking.End{}}
-	for place := range members {
-		sent.places = append(sent.places, place)
-	}
+	sent = newUpload(members, keys)
 	sent.into(&in)
 	return in, sent, ""
 }
@@ -166,28 +147,6 @@ func (d *delivery) compareStates(got []string) []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("states: want [%s], got [%s]", strings.Join(d.want.States, ", "), strings.Join(got, ", "))}
-}
-
-// ends gives how the delivery ended, or each record of a batch: as its batch, or as the
-// backend said of it.
-func (d *delivery) ends(at tracking.Delivery, last tracking.Event, sent *upload) []tracking.Delivery {
-	if d.plan.Batch == nil {
-		return []tracking.Delivery{at}
-	}
-	own := map[int]tracking.End{}
-	if e, ok := last.(tracking.Concluded); ok {
-		own = e.Records
-	}
-	settling := tracking.Settling(at)
-	member := tracking.Delivery{State: tracking.Delivering, Phase: tracking.Running, Batch: batchID}
-	out := make([]tracking.Delivery, len(sent.places)+len(sent.stripped))
-	for i, place := range sent.places {
-		out[place] = tracking.MemberEnd(member, settling, own[i], at.EndedAt)
-	}
-	for place, end := range sent.stripped {
-		out[place] = tracking.MemberEnd(member, tracking.Delivery{Attempts: 1}, end, at.EndedAt)
-	}
-	return out
 }
 
 // compareEnd compares one end with the outcome that is written for it, if any.
