@@ -32,6 +32,7 @@ func (r *run) correlation(ctx context.Context, list *rejects, scope transform.Sc
 	if err != nil {
 		return nil, &fault.Fault{Reason: fault.Internal, Retry: true, Err: err, Message: "the records of the batch cannot be read: " + err.Error()}
 	}
+	r.records = len(records)
 	if list.index != nil {
 		return func(*response) ([]int, *fault.Fault) {
 			place, err := strconv.Atoi(itemText(list.index, scope))

@@ -85,14 +85,15 @@ func (e *Engine) Run(ctx context.Context, p *Plan, in Input) tracking.Event {
 
 // run is one run of one step.
 type run struct {
-	engine *Engine
-	plan   *Plan
-	step   *step
-	in     *Input
-	scope  transform.Scope
-	outer  context.Context             //nolint:containedctx // tells a stopped worker from a slow backend
-	byKey  map[string]map[string][]int // places of the batch's records, by the key's expression and the key
-	began  time.Time                   // by our own clock: how long the run has taken since Input.Now
+	engine  *Engine
+	plan    *Plan
+	step    *step
+	in      *Input
+	scope   transform.Scope
+	outer   context.Context             //nolint:containedctx // tells a stopped worker from a slow backend
+	records int                         // of the batch, once its lists are read
+	byKey   map[string]map[string][]int // places of the batch's records, by the key's expression and the key
+	began   time.Time                   // by our own clock: how long the run has taken since Input.Now
 }
 
 // now is the store's clock, carried on by our own.

@@ -127,10 +127,23 @@ func (r *run) judged(ctx context.Context, end ending, last *response, answer tra
 	if r.plan.Batch == nil {
 		return r.ended(answer, judge(end, of[0], found, answer, message))
 	}
-	whole, _ := r.ended(answer, judge(end, nil, found, answer, message)).(tracking.Concluded)
+	if found.accounts {
+		for place := range r.records {
+			if of[place] == nil {
+				of[place] = verdict{}
+			}
+		}
+	}
+	unnamed := *found
+	unnamed.accounts = false // those that it leaves out have ends of their own
+	usual := judge(end, nil, &unnamed, answer, message)
+	whole, _ := r.ended(answer, usual).(tracking.Concluded)
 	whole.Records = make(map[int]tracking.End, len(of))
 	for place, v := range of {
 		one := judge(end, v, found, answer, message)
+		if one == usual && one.State == tracking.Succeeded {
+			continue // it ends as its batch, with the batch's result
+		}
 		one.Message = clip(one.Message, maxMessage)
 		whole.Records[place] = one
 	}
