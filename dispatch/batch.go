@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
+	"headgate/dispatch/fault"
 	"headgate/dispatch/target"
 	"headgate/dispatch/tracking"
 )
@@ -70,7 +72,7 @@ func (r *Runner) judge(ctx context.Context, t Task, d tracking.Delivery, end tra
 // strip ends members whose records the backend refused, and takes them off the list: the
 // batch is sent again without them. After a crash half-way through, those that have ended
 // are found not to be aboard any more.
-func (r *Runner) strip(ctx context.Context, t Task, e tracking.Stripped, sent *manifest, now time.Time) error {
+func (r *Runner) strip(ctx context.Context, t Task, plan *target.Plan, e tracking.Stripped, sent *manifest, now time.Time) error {
 	return r.write(ctx, t.Ref, func(ctx context.Context) error {
 		ids, own := make([]string, 0, len(e.Records)), make(map[string]tracking.End, len(e.Records))
 		for place, end := range e.Records {
@@ -80,7 +82,7 @@ func (r *Runner) strip(ctx context.Context, t Task, e tracking.Stripped, sent *m
 			members, err := r.Store.Board(ctx, t.Ref, page, false)
 			if err == nil {
 				batch := tracking.Delivery{Attempts: 1, HTTPStatus: e.HTTPStatus}
-				err = r.settlePage(ctx, members, batch, own, now)
+				err = r.settlePage(ctx, plan, members, batch, own, now)
 			}
 			if err == nil {
 				err = r.Store.Settled(ctx, t.Ref, page)
@@ -147,7 +149,7 @@ func (r *Runner) settle(ctx context.Context, t Task, plan *target.Plan, claimed 
 			own, err = r.Store.Ends(ctx, t.Ref, page)
 		}
 		if err == nil {
-			err = r.settlePage(ctx, members, claimed.Delivery, own, now())
+			err = r.settlePage(ctx, plan, members, claimed.Delivery, own, now())
 		}
 		if err == nil {
 			err = r.Store.Settled(ctx, t.Ref, page)
@@ -226,7 +228,7 @@ func (r *Runner) land(ctx context.Context, batch tracking.Ref) {
 // settleHold is the claim on a batch for settling one page.
 const settleHold = 30 * time.Second
 
-func (r *Runner) settlePage(ctx context.Context, members []tracking.Member, batch tracking.Delivery, own map[string]tracking.End, now time.Time) error {
+func (r *Runner) settlePage(ctx context.Context, plan *target.Plan, members []tracking.Member, batch tracking.Delivery, own map[string]tracking.End, now time.Time) error {
 	ends := make([]tracking.Change, 0, len(members))
 	for _, m := range members {
 		if m.Stands != tracking.Aboard {
@@ -239,10 +241,31 @@ func (r *Runner) settlePage(ctx context.Context, members []tracking.Member, batc
 			continue
 		}
 		ends = append(ends, tracking.Change{
-			Tracking: m.Tracking, Expect: m.Delivery.Fence, Next: tracking.MemberEnd(m.Delivery, batch, own[m.Tracking], now),
+			Tracking: m.Tracking, Expect: m.Delivery.Fence, Next: tracking.MemberEnd(m.Delivery, batch, endOf(m, own, plan, now), now),
 		})
 	}
-	return r.Store.ApplyAll(ctx, members[0].Target, ends)
+	if err := r.Store.ApplyAll(ctx, members[0].Target, ends); err != nil {
+		return err
+	}
+	for _, end := range ends {
+		if !end.Next.State.Final() { // whoever dies before this leaves it to the due row
+			r.enqueue(ctx, taskOf(tracking.Ref{Tracking: end.Tracking, Target: members[0].Target}, end.Next, now))
+		}
+	}
+	return nil
+}
+
+// endOf gives the end that a member has by itself. Whether one that the backend wants to have
+// once more may be sent again is decided here, for each by what it has behind it.
+func endOf(m tracking.Member, own map[string]tracking.End, plan *target.Plan, now time.Time) tracking.End {
+	end := own[m.Tracking]
+	switch {
+	case end.State != tracking.Retrying:
+		return end
+	case plan == nil:
+		return tracking.End{State: tracking.Failed, Reason: fault.TargetGone, Message: end.Message + "; the target's plan is no longer known"}
+	}
+	return plan.Again(&m.Delivery, end, tracking.MadeAt(m.Tracking), now, rand.Float64()) //nolint:gosec // spreads load
 }
 
 // pageOfMembers bounds what is held of a batch at a time besides its records.

@@ -151,7 +151,7 @@ func (r *Runner) handOn(ctx context.Context, t Task, plan *target.Plan, d tracki
 	case tracking.Concluded:
 		return r.judge(ctx, t, d, e, sent)
 	case tracking.Stripped:
-		return r.strip(ctx, t, e, sent, now)
+		return r.strip(ctx, t, plan, e, sent, now)
 	case tracking.Split:
 		if e.Unsent && !plan.Batch.Later(d) {
 			return r.thin(ctx, t, sent, e.Most)
@@ -329,7 +329,7 @@ func (r *Runner) report(ctx context.Context, t Task, claimed *tracking.Claimed, 
 		level, cause = slog.LevelWarn, e.Fault.Err
 	case tracking.NotYet, tracking.Deferred:
 		level = slog.LevelDebug
-	case tracking.Stripped, tracking.Split:
+	case tracking.Stripped, tracking.Split, tracking.Again:
 		level = slog.LevelWarn
 	}
 	if !r.Log.Enabled(ctx, level) {

@@ -157,11 +157,14 @@ func alignFields(t reflect.Type, schema *jsonschema.Schema, defs jsonschema.Defi
 			schema.Required = append(schema.Required, name)
 		}
 		if property, ok := schema.Properties.Get(name); ok {
-			alternatives(f, property)
+			alternatives(f, property, defs)
 			standard(f, property)
 			align(f.Type, property, defs, seen)
 			for _, form := range property.OneOf {
-				if form.Ref != "" {
+				switch {
+				case form.Ref != "" && f.Type.Kind() == reflect.Slice: // one, written without its list
+					align(f.Type.Elem(), form, defs, seen)
+				case form.Ref != "":
 					align(f.Type, form, defs, seen)
 				}
 			}
@@ -172,15 +175,21 @@ func alignFields(t reflect.Type, schema *jsonschema.Schema, defs jsonschema.Defi
 // alternatives lets the tag oneof_type have the last word on types with several written
 // forms, such as a list that may be one word: the derived type would contradict it. A
 // struct that has other forms besides stays known as one.
-func alternatives(f reflect.StructField, property *jsonschema.Schema) {
+func alternatives(f reflect.StructField, property *jsonschema.Schema, defs jsonschema.Definitions) {
 	if !strings.Contains(f.Tag.Get("jsonschema"), "oneof_type=") {
 		return
 	}
-	ref := property.Ref
+	ref, items := property.Ref, (*jsonschema.Schema)(nil)
+	if list := defs[strings.TrimPrefix(ref, "#/$defs/")]; list != nil && list.Items != nil && list.Items.Ref != "" {
+		ref, items = list.Items.Ref, list.Items // of which one may be written alone
+	}
 	property.Ref, property.Type = "", ""
 	for _, form := range property.OneOf {
 		if form.Type == "object" && ref != "" {
 			form.Type, form.Ref = "", ref
+		}
+		if form.Type == "array" && items != nil {
+			form.Items = items
 		}
 		if form.Type == "array" && f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.String {
 			form.Items = &jsonschema.Schema{Type: "string"}

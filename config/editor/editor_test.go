@@ -14,6 +14,19 @@ import (
 
 type words []string
 
+type many []part
+
+// DecodeYAML implements yamlsrc.Decoder.
+func (m *many) DecodeYAML(n *yamlsrc.Node, report *yamlsrc.Report) {
+	if n.Kind == yamlsrc.Map {
+		*m = make(many, 1)
+		n.Decode(&(*m)[0], report)
+		return
+	}
+	type plain many
+	n.Decode((*plain)(m), report)
+}
+
 type base struct {
 	Name string `yaml:"name,required"`
 }
@@ -33,6 +46,7 @@ type sample struct {
 	Parts  []part          `yaml:"parts"`
 	ByName map[string]part `yaml:"by_name"`
 	Either *part           `yaml:"either" jsonschema:"oneof_type=string;object"`
+	Many   many            `yaml:"many" jsonschema:"oneof_type=object;array"`
 	Hidden string          `yaml:"-"`
 	GoOnly string
 }
@@ -71,6 +85,11 @@ func TestSchemaAgreesWithDecode(t *testing.T) {
 		"{name: a, either: {max: 1}}":                        false,
 		"{name: a, either: {wait: 1s, unknown: true}}":       false,
 		"{name: a, either: [x]}":                             false,
+		"{name: a, many: {wait: 1s}}":                        true,
+		"{name: a, many: [{wait: 1s}, {wait: 2s}]}":          true,
+		"{name: a, many: [{max: 1}]}":                        false,
+		"{name: a, many: {max: 1}}":                          false,
+		"{name: a, many: 1}":                                 false,
 		"{}":                                                 false,
 		"{name: a, Hidden: b}":                               false,
 		"{name: a, GoOnly: b}":                               false,

@@ -58,7 +58,7 @@ func (p *Plan) classify(s *step, r *response) *fault.Fault {
 	if ok {
 		if r.tooLong {
 			return &fault.Fault{Reason: fault.BadResponse, Status: r.status,
-				Message: fmt.Sprintf("the backend's answer is larger than max_response (%d bytes)", p.maxResponse)}
+				Message: fmt.Sprintf("the backend's answer is larger than max_response (%d bytes)", r.limit)}
 		}
 		return nil
 	}

@@ -46,13 +46,7 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, sends, last bool)
 	if spec.Until != nil {
 		s.poll = c.poll(n, spec)
 	}
-	if spec.Rejects != nil {
-		s.rejects = c.rejects(n.Get("rejects"), spec.Rejects)
-		if spec.Until == nil && s.rejects.path != nil {
-			// Were the list not to be had, nothing could be done but to send everything again.
-			c.problem(n.Get("rejects"), "add until, which says when the backend's job is over, or leave get out", "rejects.get needs until")
-		}
-	}
+	s.rejects = c.lists(n, spec)
 	return s
 }
 
@@ -100,7 +94,7 @@ func (c *compiler) method(n *yamlsrc.Node) (method string, p *transform.Text) {
 		case method != "":
 			c.report.Addf(e.KeyPos, e.Value.Path, "keep one of them, or write steps", "a second method: one call has one method")
 		default:
-			method, p = name, c.path(e.Value)
+			method, p = name, c.path(e.Value, c.roots.request)
 		}
 	}
 	if method == "" {
@@ -115,7 +109,7 @@ func (c *compiler) method(n *yamlsrc.Node) (method string, p *transform.Text) {
 
 // path compiles what is appended to the base. One that is a single expression, such as
 // the path of a job in an answer, is used unescaped.
-func (c *compiler) path(n *yamlsrc.Node) *transform.Text {
+func (c *compiler) path(n *yamlsrc.Node, roots []string) *transform.Text {
 	if n.Kind != yamlsrc.Scalar {
 		return nil // reported
 	}
@@ -129,7 +123,7 @@ func (c *compiler) path(n *yamlsrc.Node) *transform.Text {
 	default:
 		c.problem(n, "write /"+n.Text, "a path begins with /")
 	}
-	compiled := c.text(n, c.roots.request)
+	compiled := c.text(n, roots)
 	c.mayLeave(n, compiled)
 	return compiled
 }

@@ -1,10 +1,6 @@
 package target
 
-import (
-	"fmt"
-
-	"headgate/config/yamlsrc"
-)
+import "headgate/config/yamlsrc"
 
 // DecodeYAML implements yamlsrc.Decoder: it sets the defaults first.
 func (u *Until) DecodeYAML(n *yamlsrc.Node, report *yamlsrc.Report) {
@@ -14,20 +10,6 @@ func (u *Until) DecodeYAML(n *yamlsrc.Node, report *yamlsrc.Report) {
 	}
 	type plain Until
 	n.Decode((*plain)(u), report)
-}
-
-// DecodeYAML implements yamlsrc.Decoder: it sets the defaults first.
-func (r *Rejects) DecodeYAML(n *yamlsrc.Node, report *yamlsrc.Report) {
-	*r = Rejects{MaxPages: 100}
-	type plain Rejects
-	n.Decode((*plain)(r), report)
-}
-
-// DecodeYAML implements yamlsrc.Decoder: it sets the defaults first.
-func (p *Page) DecodeYAML(n *yamlsrc.Node, report *yamlsrc.Report) {
-	*p = Page{Limit: 1000, LimitParam: "limit", OffsetParam: "offset"}
-	type plain Page
-	n.Decode((*plain)(p), report)
 }
 
 func (c *compiler) poll(step *yamlsrc.Node, spec *Call) *poll {
@@ -85,69 +67,4 @@ func (c *compiler) words(n *yamlsrc.Node, p *poll) {
 		}
 	}
 	c.problem(n, "add succeeded: [completed]", "no state says that the job is done")
-}
-
-func (c *compiler) rejects(n *yamlsrc.Node, spec *Rejects) *rejects {
-	r := &rejects{Rejects: *spec, warnings: map[string]bool{}}
-	if get := n.Get("get"); get != nil {
-		r.path = c.path(get)
-	}
-	r.items = c.expression(n.Get("items"), c.roots.answer)
-	r.total = c.expression(n.Get("total"), c.roots.answer)
-	r.reason = c.expression(n.Get("reason"), c.roots.item)
-	r.code = c.expression(n.Get("code"), c.roots.item)
-	r.match = c.condition(n.Get("match"), c.roots.item)
-	c.correlation(n, r)
-	if spec.Page != nil && r.path == nil {
-		c.problem(n.Get("page"), "add get, or leave page out", "the last answer has no other page")
-	} else if spec.Page != nil {
-		r.more = c.condition(find(n, "page").Get("more"), c.roots.answer)
-		c.atLeastOne(spec.Page.Limit, n, "page", "limit")
-		for key, name := range map[string]string{"limit_param": spec.Page.LimitParam, "offset_param": spec.Page.OffsetParam} {
-			if name == "" {
-				c.problem(find(n, "page", key), fmt.Sprintf("leave it out for %q", key[:len(key)-len("_param")]), "%s is empty", key)
-			}
-		}
-	}
-	c.atLeastOne(spec.MaxPages, n, "max_pages")
-	if list := n.Get("warnings"); list != nil {
-		for _, item := range list.Items {
-			code, ok := textOf(item.Value())
-			if !ok {
-				c.problem(item, "write a code, such as ELQ-00040", "a warning is the code of a reason")
-			}
-			r.warnings[code] = true
-		}
-		if r.code == nil && len(list.Items) > 0 {
-			c.problem(list, "add code: ${{ .item.… }}", "warnings are codes, but code does not say where they are")
-		}
-	}
-	return r
-}
-
-// recordRoots are what the key of a record is made of.
-var recordRoots = []string{"record", "key"}
-
-// correlation compiles which record an item means.
-func (c *compiler) correlation(n *yamlsrc.Node, r *rejects) {
-	index, key := n.Get("index"), n.Get("key")
-	if c.spec.Batch == nil {
-		for _, at := range []*yamlsrc.Node{index, key} {
-			if at != nil {
-				c.problem(at, "use match, a condition on .item, or add batch", "without batch there is one record, and no other to tell it from")
-			}
-		}
-		return
-	}
-	switch {
-	case r.match != nil:
-		c.problem(n.Get("match"), "use index or key", "match cannot tell the records of a batch apart")
-	case index == nil && key == nil:
-		c.problem(n, "add index: ${{ .item.… }}, or key: {item: ${{ .item.… }}, record: ${{ .record.… }}}", "which record of the batch an item means is not said")
-	case index != nil && key != nil:
-		c.problem(key, "keep one of them", "index and key are two ways to say the same")
-	}
-	r.index = c.expression(index, c.roots.item)
-	r.itemKey = c.expression(key.Get("item"), c.roots.item)
-	r.recordKey = c.expression(key.Get("record"), recordRoots)
 }

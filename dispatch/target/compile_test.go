@@ -205,7 +205,7 @@ func TestCompileDefaults(t *testing.T) {
 	if p.Hold("") != 6*time.Second {
 		t.Errorf("hold %s, want the timeout and twice as long for the pages", p.Hold(""))
 	}
-	if d := p.steps[0].poll; d.Deadline.D() != 24*time.Hour || d.Attempts != 20 || p.steps[0].rejects.MaxPages != 100 {
+	if d := p.steps[0].poll; d.Deadline.D() != 24*time.Hour || d.Attempts != 20 || p.steps[0].rejects[0].MaxPages != 100 {
 		t.Errorf("%+v", d)
 	}
 }

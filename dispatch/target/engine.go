@@ -2,6 +2,7 @@ package target
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -87,13 +88,15 @@ func (e *Engine) Run(ctx context.Context, p *Plan, in Input) tracking.Event {
 
 // run is one run of one step.
 type run struct {
-	engine *Engine
-	plan   *Plan
-	step   *step
-	in     *Input
-	scope  transform.Scope
-	outer  context.Context //nolint:containedctx // tells a stopped worker from a slow backend
-	began  time.Time       // by our own clock: how long the run has taken since Input.Now
+	engine  *Engine
+	plan    *Plan
+	step    *step
+	in      *Input
+	scope   transform.Scope
+	outer   context.Context             //nolint:containedctx // tells a stopped worker from a slow backend
+	records int                         // of the batch, once its lists are read
+	byKey   map[string]map[string][]int // places of the batch's records, by the key's expression and the key
+	began   time.Time                   // by our own clock: how long the run has taken since Input.Now
 }
 
 // now is the store's clock, carried on by our own.
@@ -154,7 +157,7 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if r.step.next != "" {
 		return tracking.Advanced{Answer: answer, Next: r.step.next, Saved: saved}
 	}
-	if r.step.rejects != nil {
+	if len(r.step.rejects) > 0 {
 		return r.judged(ctx, succeeded, resp, answer, "")
 	}
 	return r.done(answer, tracking.Succeeded, "")
@@ -188,7 +191,7 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	got, err := transport.RoundTrip(hr) //nolint:bodyclose // read closes it
 	var resp *response
 	if err == nil {
-		resp, err = read(got, r.plan.maxResponse)
+		resp, err = read(got, cmp.Or(req.limit, r.plan.maxResponse))
 	}
 	if guarded(err) {
 		return nil, &fault.Fault{Reason: fault.BadResponse, Err: err, Message: fmt.Sprintf(

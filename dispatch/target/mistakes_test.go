@@ -119,6 +119,13 @@ func TestMistakes(t *testing.T) {
 			t.Errorf("%s after %d pages", ends, b.count("GET /refused"))
 		}
 	})
+	t.Run("03 a cursor that repeats ends the list", func(t *testing.T) {
+		b := resultsOf(t, `{"state":"partial"}`, map[string]http.HandlerFunc{"/list": says(200, `{"items":[{"i":0}],"next":"c"}`)})
+		p := resultsPlan(t, b.URL, "get: /list\nitems: ${{ .response.body.items }}\nindex: ${{ .item.i }}\npage: {cursor: '${{ .response.body.next }}'}")
+		if got := finished(t, p, `{}`, `{}`); ends(got, 2) != "ru" || len(b.seen()) != 3 {
+			t.Errorf("ended %s after %d calls", ends(got, 2), len(b.seen()))
+		}
+	})
 	t.Run("04 an unmapped running state is a success", func(t *testing.T) {
 		b := &jobs{uploads: []string{uploaded}, polls: []string{`200 {"state":"somehow"}`, `200 {"state":"active"}`, `200 {"state":"done"}`}}
 		if d, _ := play(t, b, records); d.State != tracking.Succeeded || d.Polls != 3 {
@@ -147,6 +154,15 @@ func TestMistakes(t *testing.T) {
 			t.Errorf("ended %s", ends)
 		}
 	})
+	t.Run("08 identical records take the same line of two lists", func(t *testing.T) {
+		b := resultsOf(t, `{"state":"done"}`, map[string]http.HandlerFunc{
+			"/failed": says(200, "email,sf__Error\na,no\n"), "/unprocessed": says(200, "email\n"), "/successful": says(200, "email\na\nb\n"),
+		})
+		p := resultsPlan(t, b.URL, strings.Replace(bulkLists, "when: ${{ .response.body.failed > 0 }}", "when: ${{ true }}", 1))
+		if got := finished(t, p, `{"email":"a"}`, `{"email":"b"}`, `{"email":"a"}`); ends(got, 3) != "rss" {
+			t.Errorf("ended %s", ends(got, 3))
+		}
+	})
 	t.Run("09 a full queue fails the batch", func(t *testing.T) {
 		full := `400 {"code":1016}`
 		b := &jobs{uploads: []string{full, full, full, full, full, uploaded}, polls: []string{`200 {"state":"done"}`}}
@@ -164,6 +180,13 @@ func TestMistakes(t *testing.T) {
 		b := &jobs{uploads: []string{uploaded}, polls: []string{`200 {"state":"warning"}`}, lists: []string{`200 {"items":[{"email":"1@example.com","why":"no"}]}`}}
 		if _, ends := play(t, b, records[:3]); ends != "srs" {
 			t.Errorf("ended %s", ends)
+		}
+	})
+	t.Run("11 one locked record has its batch sent again", func(t *testing.T) {
+		b := resultsOf(t, `{"state":"partial","errors":[{"i":1,"why":"locked"}]}`, nil)
+		got := finished(t, resultsPlan(t, b.URL, "items: ${{ .response.body.errors }}\nindex: ${{ .item.i }}\nmeans: retry"), `{}`, `{}`, `{}`)
+		if got.State != tracking.Succeeded || len(got.Records) != 1 || got.Records[1].State != tracking.Retrying {
+			t.Errorf("%+v", got)
 		}
 	})
 	t.Run("13 an empty job ID is polled", func(t *testing.T) {

@@ -37,23 +37,30 @@ func (r *run) failed(f *fault.Fault) tracking.Event {
 
 // tooLate reports whether so much later is later than the delivery may be tried.
 func (r *run) tooLate(after time.Duration) bool {
-	limit := r.in.AcceptedAt.Add(r.plan.retry.Within.D())
-	if replayed := r.in.Delivery.ReplayedAt; !replayed.IsZero() {
-		limit = replayed.Add(r.plan.retry.Within.D()) // its first time was over long ago
+	return r.plan.tooLate(&r.in.Delivery, r.in.AcceptedAt, r.now().Add(after))
+}
+
+func (p *Plan) tooLate(d *tracking.Delivery, acceptedAt, at time.Time) bool {
+	limit := acceptedAt.Add(p.retry.Within.D())
+	if !d.ReplayedAt.IsZero() {
+		limit = d.ReplayedAt.Add(p.retry.Within.D()) // its first time was over long ago
 	}
-	return !r.in.AcceptedAt.IsZero() && r.now().Add(after).After(limit)
+	return !acceptedAt.IsZero() && at.After(limit)
 }
 
 // backoff is full-jitter exponential: anything from nothing to first·2ⁿ, at most max.
 // What the backend asks for is a floor, with up to a tenth more so that those who were
 // turned away together do not come back together.
 func (r *run) backoff(failures int, f *fault.Fault) time.Duration {
-	ceiling := growth(r.plan.retry.First, 2, failures, r.plan.retry.Max)
-	after := time.Duration(r.engine.random() * float64(ceiling))
+	after := r.plan.backoff(failures, r.engine.random())
 	if f.RetryAfter > 0 {
 		after = max(after, f.RetryAfter+time.Duration(r.engine.random()*0.1*float64(f.RetryAfter)))
 	}
 	return after
+}
+
+func (p *Plan) backoff(failures int, random float64) time.Duration {
+	return time.Duration(random * float64(growth(p.retry.First, 2, failures, p.retry.Max)))
 }
 
 // growth is first·factorⁿ, at most limit.

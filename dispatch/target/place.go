@@ -35,8 +35,10 @@ func (p *Plan) place(to *transform.Text, scope transform.Scope) (place, *fault.F
 	}
 	if err := p.checkPath(text); err != nil {
 		reason := fault.Internal
-		if names, all := to.Fields("saved"); len(names) > 0 || all { // an answer gave it
-			reason = fault.BadResponse
+		for _, root := range []string{"saved", "response"} {
+			if names, all := to.Fields(root); len(names) > 0 || all { // an answer gave it
+				reason = fault.BadResponse
+			}
 		}
 		return place{}, &fault.Fault{Reason: reason, Message: err.Error(), Err: err}
 	}

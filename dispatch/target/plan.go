@@ -65,7 +65,7 @@ type step struct {
 	onError []rule
 	poll    *poll
 	notes   notes
-	rejects *rejects        // nil: the backend gives no per-record result
+	rejects []*rejects      // empty: the backend gives no per-record result
 	uses    map[string]bool // the roots that its expressions use
 	needs   map[string]bool // the saved values that its request uses
 }
@@ -128,16 +128,6 @@ const (
 	partial
 	failed
 )
-
-// rejects is a compiled Rejects.
-type rejects struct {
-	Rejects
-	path                       *transform.Text // nil: the last answer has the list
-	items, reason, code, total *transform.Value
-	match, more                *transform.Bool
-	warnings                   map[string]bool
-	index, itemKey, recordKey  *transform.Value // of a batch
-}
 
 // FirstStep names the step that a new delivery runs first.
 func (p *Plan) FirstStep() string { return p.steps[0].name }
@@ -212,10 +202,13 @@ func (s *step) sendsRecords() bool {
 }
 
 func (s *step) hold() time.Duration {
-	if s.rejects != nil && s.rejects.path != nil {
-		return 3 * s.timeout // the poll itself, and twice as long for the pages of rejects
+	hold := s.timeout
+	for _, list := range s.rejects {
+		if list.path != nil {
+			hold += 2 * s.timeout // for its pages
+		}
 	}
-	return s.timeout
+	return hold
 }
 
 // seal fills in Source and Hash from the tree the plan was compiled from.

@@ -35,13 +35,15 @@ func (r *run) polled(ctx context.Context, resp *response) tracking.Event {
 	case running:
 		return r.notYet(resp, answer, message)
 	case succeeded:
-		return r.done(answer, tracking.Succeeded, message)
+		if !r.step.accounts() {
+			return r.done(answer, tracking.Succeeded, message)
+		}
 	case warned:
-		if r.step.rejects == nil {
+		if len(r.step.rejects) == 0 {
 			return r.done(answer, tracking.Warned, message)
 		}
 	case partial:
-		if r.step.rejects == nil {
+		if len(r.step.rejects) == 0 {
 			return r.conclude(answer, tracking.Unknown, fault.JobFailed, also(message,
 				fmt.Sprintf("the backend's job ended in state %q: some records failed, and the backend does not tell which", answer.JobState)))
 		}
@@ -49,7 +51,7 @@ func (r *run) polled(ctx context.Context, resp *response) tracking.Event {
 		if split := r.split(ctx, answer, message); split != nil {
 			return split
 		}
-		if r.step.rejects == nil {
+		if len(r.step.rejects) == 0 {
 			return r.conclude(answer, tracking.Failed, fault.JobFailed, jobFailed(answer, message))
 		}
 	}

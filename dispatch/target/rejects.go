@@ -7,91 +7,159 @@ import (
 	"strconv"
 
 	"headgate/dispatch/fault"
+	"headgate/dispatch/tracking"
 	"headgate/dispatch/transform"
 )
 
-// readRejects reads the list: from the last answer, or page by page with calls of its own.
-// A page that cannot be had is a failed poll: the next one starts again with the state of
-// the job.
-func (r *run) readRejects(ctx context.Context, last *response) (*findings, *fault.Fault) {
-	spec := r.step.rejects
-	scope := maps.Clone(r.scope)
-	found := &findings{of: map[int]*verdict{}}
-	which, f := r.correlation(ctx, scope)
-	if f != nil {
-		return nil, f
+// rejects is a compiled Rejects.
+type rejects struct {
+	Rejects
+	path                      *transform.Text // nil: the last answer has the list
+	decode                    decoder         // nil: JSON, as any answer is read
+	when, match               *transform.Bool
+	items, reason, code       *transform.Value
+	total, count              *transform.Value
+	index, itemKey, recordKey *transform.Value // of a batch
+	more                      *transform.Bool
+	cursor, following         *transform.Value
+	means                     tracking.State // of an item: its record's end, or Retrying
+	classes                   []class
+	warnings                  map[string]bool
+}
+
+// class is a compiled Class.
+type class struct {
+	when *transform.Bool
+	as   tracking.State
+}
+
+// accounts reports whether some list names the records that were taken: then a record that
+// none of them names was not accounted for.
+func (s *step) accounts() bool {
+	for _, list := range s.rejects {
+		if list.means == tracking.Succeeded {
+			return true
+		}
 	}
-	for page := 0; page < spec.MaxPages; page++ {
-		resp := last
-		if spec.path != nil {
-			if resp, f = r.rejectsPage(ctx, found.read); f != nil {
-				return nil, f
+	return false
+}
+
+// readLists reads what the backend says of single records, list by list. A page that cannot
+// be had is a failed poll: the next one starts again with the state of the job.
+func (r *run) readLists(ctx context.Context, last *response) (*findings, *fault.Fault) {
+	found := &findings{complete: true, groups: map[*int]*group{}}
+	for _, list := range r.step.rejects {
+		if list.when != nil {
+			needed, err := list.when.Eval(r.scope)
+			if err != nil {
+				return nil, unreadable(last, err)
+			}
+			if !needed {
+				continue
 			}
 		}
-		resp.into(scope)
-		list, f := items(spec, scope, resp)
+		named, f := r.readList(ctx, list, last, found)
 		if f != nil {
 			return nil, f
 		}
-		for _, item := range list {
-			scope["item"] = item
-			places, f := which(resp)
-			if f != nil {
-				return nil, f
-			}
-			found.add(spec, scope, places)
-		}
-		delete(scope, "item")
-		found.read += len(list)
-		more, f := anotherPage(spec, scope, resp, len(list))
-		if f != nil {
-			return nil, f
-		}
-		if !more {
-			found.complete = found.read >= total(spec, scope) && found.strangers == 0
-			return found, nil
+		found.accounts = found.accounts || list.means == tracking.Succeeded
+		if !named.agrees(itemText(list.count, r.scope)) {
+			found.complete = false
 		}
 	}
 	return found, nil
 }
 
-func (r *run) rejectsPage(ctx context.Context, offset int) (*response, *fault.Fault) {
-	spec := r.step.rejects
-	to, f := r.plan.place(spec.path, r.scope)
+// readList reads one list, page by page where it has pages.
+func (r *run) readList(ctx context.Context, list *rejects, last *response, found *findings) (*mentions, *fault.Fault) {
+	scope := maps.Clone(r.scope)
+	which, f := r.correlation(ctx, list, scope)
 	if f != nil {
 		return nil, f
 	}
-	req, f := r.plan.envelope(r.step, to, r.in, r.scope)
+	out := &mentions{groups: map[int]int{}}
+	pages, f := r.pagesOf(list)
 	if f != nil {
 		return nil, f
 	}
-	if page := spec.Page; page != nil {
-		req.to.url = addQuery(req.to.url, parameter(page.LimitParam, page.Limit))
-		req.to.url = addQuery(req.to.url, parameter(page.OffsetParam, offset))
+	for range list.MaxPages {
+		resp, f := r.listPage(ctx, list, last, pages)
+		if f != nil {
+			return nil, f
+		}
+		resp.into(scope)
+		items, f := itemsOf(list, scope, resp)
+		if f != nil {
+			return nil, f
+		}
+		for _, item := range items {
+			scope["item"] = item
+			places, f := which(resp)
+			if f == nil {
+				f = found.add(list, scope, resp, places)
+			}
+			if f != nil {
+				return nil, f
+			}
+			out.add(places)
+		}
+		delete(scope, "item")
+		found.read += len(items)
+		pages.read += len(items)
+		more, f := pages.turn(r.plan, scope, resp, len(items))
+		switch {
+		case f != nil:
+			return nil, f
+		case more:
+			continue
+		case pages.astray || pages.read < number(list.total, scope):
+			found.complete = false
+		}
+		return out, nil
 	}
-	if f := r.plan.authorize(r.step, r.in, req, r.engine.secrets); f != nil {
-		return nil, f
-	}
-	resp, f := r.send(ctx, req)
-	if f != nil {
-		f.Message = "the list of refused records cannot be read: " + f.Message
-	}
-	return resp, f
+	found.complete = false // there are more pages than may be read
+	return out, nil
 }
 
-func items(spec *rejects, scope transform.Scope, resp *response) ([]any, *fault.Fault) {
-	v, err := spec.items.Eval(scope)
+// listPage has the answer that holds a page: the last one, or that of a call of its own.
+func (r *run) listPage(ctx context.Context, list *rejects, last *response, at *pages) (*response, *fault.Fault) {
+	resp := &response{status: last.status, header: last.header, body: last.body, secrets: last.secrets}
+	if list.path != nil {
+		req, f := r.plan.envelope(r.step, at.to, r.in, r.scope)
+		if f != nil {
+			return nil, f
+		}
+		req.limit = int64(list.MaxResponse)
+		if accept := accepted[list.Format]; accept != "" {
+			req.set("Accept", accept)
+		}
+		if f := r.plan.authorize(r.step, r.in, req, r.engine.secrets); f != nil {
+			return nil, f
+		}
+		if resp, f = r.send(ctx, req); f != nil {
+			f.Message = "the list of refused records cannot be read: " + f.Message
+			return nil, f
+		}
+	}
+	if err := resp.unpack(list.decode, int64(list.MaxResponse)); err != nil {
+		return nil, unreadable(resp, err)
+	}
+	return resp, nil
+}
+
+func itemsOf(list *rejects, scope transform.Scope, resp *response) ([]any, *fault.Fault) {
+	v, err := list.items.Eval(scope)
 	if v == nil && (err == nil || errors.Is(err, transform.ErrEmpty)) {
 		return nil, nil
 	}
-	list, ok := v.([]any)
+	items, ok := v.([]any)
 	if err == nil && !ok {
 		err = errors.New("items gives no list")
 	}
 	if err != nil {
 		return nil, unreadable(resp, err)
 	}
-	return list, nil
+	return items, nil
 }
 
 // itemText gives a text on an item; an item without it is no fault.
@@ -107,30 +175,14 @@ func itemText(e *transform.Value, scope transform.Scope) string {
 	return clean(text, maxMessage)
 }
 
-func anotherPage(spec *rejects, scope transform.Scope, resp *response, got int) (bool, *fault.Fault) {
-	switch {
-	case spec.Page == nil, got == 0:
-		return false, nil // an empty page ends the list, whatever else it says
-	case spec.more == nil:
-		return got >= spec.Page.Limit, nil
-	}
-	more, err := spec.more.Eval(scope)
-	if err != nil {
-		return false, unreadable(resp, err)
-	}
-	return more, nil
-}
-
-// total is how many items there should be; 0 when the backend does not say.
-func total(spec *rejects, scope transform.Scope) int {
-	n, err := strconv.Atoi(itemText(spec.total, scope))
+// number is how many items there should be; 0 when the backend does not say.
+func number(e *transform.Value, scope transform.Scope) int {
+	n, err := strconv.Atoi(itemText(e, scope))
 	if err != nil {
 		return 0
 	}
 	return n
 }
-
-func parameter(name string, value int) string { return name + "=" + strconv.Itoa(value) }
 
 func unreadable(resp *response, err error) *fault.Fault {
 	return &fault.Fault{Reason: fault.BadResponse, Status: resp.status, Retry: true, Err: err,

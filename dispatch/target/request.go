@@ -37,6 +37,7 @@ type request struct {
 	header  http.Header
 	body    []byte
 	size    int      // of the body before it is compressed
+	limit   int64    // of the answer; 0: the target's
 	secrets []string // what must not come back in what is kept of the answer
 	// id and at name the call and its time, for a signature that covers them.
 	id string

@@ -19,7 +19,8 @@ type response struct {
 	status  int
 	header  http.Header
 	body    []byte
-	tooLong bool // there was more than max_response
+	limit   int64
+	tooLong bool // there was more than limit
 
 	value   any // the body as .response.body, once decoded
 	decoded bool
@@ -90,7 +91,7 @@ func (r *response) without(v any) any {
 // decompression, so that a small answer cannot fill the memory.
 func read(resp *http.Response, limit int64) (*response, error) {
 	defer func() { _ = resp.Body.Close() }()
-	out := &response{status: resp.StatusCode, header: resp.Header}
+	out := &response{status: resp.StatusCode, header: resp.Header, limit: limit}
 	var buf bytes.Buffer
 	if resp.ContentLength > 0 {
 		buf.Grow(int(min(resp.ContentLength, limit)) + bytes.MinRead)

@@ -59,7 +59,7 @@ type Call struct {
 	Result  map[string]any `yaml:"result" jsonschema_description:"Values of the last answer shown in the tracking answer."`
 	Warn    string         `yaml:"warn" jsonschema_description:"Condition on the last answer: true makes the delivery warned instead of succeeded."`
 	Until   *Until         `yaml:"until" jsonschema_description:"Repeat this last call until the backend's job is over."`
-	Rejects *Rejects       `yaml:"rejects" jsonschema_description:"Where the backend tells which records it refused: in a call of its own, read after a job ended partial, warned or failed, or in the last answer itself."`
+	Rejects ResultLists    `yaml:"rejects" jsonschema:"oneof_type=object;array" jsonschema_description:"Where the backend tells what came of single records: a list of items, or several that are read one after the other and joined. A list is in a call of its own, read after a job ended partial, warned or failed, or in the last answer itself. A record that several items name takes the worst of them: rejected, retry, warned, succeeded."`
 }
 
 // Rule says what follows from an answer that is a failure.
@@ -104,36 +104,6 @@ type PollGap struct {
 	First  unit.Duration `yaml:"first" jsonschema_description:"Wait after the first poll. Default 2s."`
 	Factor float64       `yaml:"factor" jsonschema_description:"How much longer each wait is than the one before. Default 1.5."`
 	Max    unit.Duration `yaml:"max" jsonschema_description:"Longest wait. Default 60s."`
-}
-
-// Rejects says how to read what a job refused.
-type Rejects struct {
-	Get      string     `yaml:"get" jsonschema_description:"GET this path, appended to url. Without it the list is read from the last answer."`
-	Items    string     `yaml:"items,required" jsonschema:"required" jsonschema_description:"Expression that gives the list of refused records in .response.body."`
-	Match    string     `yaml:"match" jsonschema_description:"Condition on .item: is it our record? Default: every item is, since a job has one record. In a batch index or key says which record is meant."`
-	Index    string     `yaml:"index" jsonschema_description:"Expression on .item that gives the place of its record in the upload, the first being 0. For a batch: this or key."`
-	Key      *RecordKey `yaml:"key" jsonschema_description:"What an item and its record have in common, for a batch whose items name no place."`
-	Reason   string     `yaml:"reason" jsonschema_description:"Expression on .item that gives the reason for a person."`
-	Code     string     `yaml:"code" jsonschema_description:"Expression on .item that gives the backend's code for the reason."`
-	Warnings []any      `yaml:"warnings" jsonschema_description:"Codes that are only warnings: the record was taken."`
-	Total    string     `yaml:"total" jsonschema_description:"Expression on .response that gives how many items there should be."`
-	Page     *Page      `yaml:"page" jsonschema_description:"How to read page by page. Default: one page."`
-	MaxPages int        `yaml:"max_pages" jsonschema_description:"Most pages read. Default 100."`
-}
-
-// RecordKey says how an item and a record are found to belong together. Records with the
-// same value share their items.
-type RecordKey struct {
-	Item   string `yaml:"item,required" jsonschema:"required" jsonschema_description:"Expression on .item."`
-	Record string `yaml:"record,required" jsonschema:"required" jsonschema_description:"Expression on .record, which is the record's payload, and on .key, which names its delivery."`
-}
-
-// Page is paging by offset.
-type Page struct {
-	Limit       int    `yaml:"limit" jsonschema_description:"Items a page. Default 1000."`
-	LimitParam  string `yaml:"limit_param" jsonschema_description:"Query parameter for the limit. Default limit."`
-	OffsetParam string `yaml:"offset_param" jsonschema_description:"Query parameter for the number of items to pass over. Default offset."`
-	More        string `yaml:"more" jsonschema_description:"Condition on .response: is there another page? Default: the page was full."`
 }
 
 // Batch says how deliveries are gathered into one upload. All records of a batch get its

@@ -2,9 +2,8 @@ package target
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 	"strings"
 
 	"headgate/dispatch/fault"
@@ -12,117 +11,139 @@ import (
 	"headgate/dispatch/transform"
 )
 
-// findings are what a list of rejects says.
+// findings are what the lists say together.
 type findings struct {
-	of        map[int]*verdict // by the place of the record; a delivery by itself has place 0
-	read      int              // items read, of whichever record
-	strangers int              // items that mean none of the batch's records
-	complete  bool             // there are no more items, and each is understood
+	groups    map[*int]*group // by where the places of the records lie, which correlation gives
+	order     []*group        // as they were first named
+	read      int             // items read, of whichever record
+	strangers int             // items that mean none of the batch's records
+	complete  bool            // there are no more items
+	accounts  bool            // a list of what was taken is among them
 }
 
-// verdict is what the list says about one record.
-type verdict struct {
-	reasons  []string // why it was refused
-	warnings []string // what the backend remarked on although it took it
-	refused  bool
-	warned   bool
+// group is what the items say of records that they cannot tell apart; mostly it is one.
+type group struct {
+	places  []int
+	remarks []remark
 }
 
-// add takes one item into account, for the records that it means.
-func (f *findings) add(spec *rejects, scope transform.Scope, places []int) {
-	code := itemText(spec.code, scope)
-	reason := itemText(spec.reason, scope)
-	if code != "" {
-		reason = strings.TrimSpace(code + " " + reason)
-	}
-	if reason == "" {
-		reason = "refused, without a reason"
-	}
+// remark is what one item says of its record.
+type remark struct {
+	means  tracking.State
+	reason string
+}
+
+// add takes the item in scope into account, for the records at places.
+func (f *findings) add(list *rejects, scope transform.Scope, resp *response, places []int) *fault.Fault {
 	if places == nil {
 		f.strangers++
 	}
-	for _, place := range places {
-		v := f.of[place]
-		if v == nil {
-			v = new(verdict)
-			f.of[place] = v
-		}
-		if code != "" && spec.warnings[code] {
-			v.warned = true
-			v.warnings = append(v.warnings, reason)
-		} else {
-			v.refused = true
-			v.reasons = append(v.reasons, reason)
-		}
+	if len(places) == 0 {
+		return nil
 	}
-}
-
-// correlation gives what finds the records that the item in scope means: their places, or
-// nil when it means none of ours. The records of a batch are read for it once.
-func (r *run) correlation(ctx context.Context, scope transform.Scope) (func(*response) ([]int, *fault.Fault), *fault.Fault) {
-	spec := r.step.rejects
-	if r.plan.Batch == nil {
-		return func(resp *response) ([]int, *fault.Fault) {
-			if spec.match == nil {
-				return []int{0}, nil
-			}
-			ours, err := spec.match.Eval(scope)
-			switch {
-			case err != nil:
-				return nil, unreadable(resp, err)
-			case ours:
-				return []int{0}, nil
-			}
-			return []int{}, nil // of another upload, which the list has as well
-		}, nil
-	}
-	records, keys, err := r.in.Records(ctx)
+	code := itemText(list.code, scope)
+	reason := strings.TrimSpace(code + " " + itemText(list.reason, scope))
+	means, err := list.classified(code, scope)
 	if err != nil {
-		return nil, &fault.Fault{Reason: fault.Internal, Retry: true, Err: err, Message: "the records of the batch cannot be read: " + err.Error()}
+		return unreadable(resp, err)
 	}
-	if spec.index != nil {
-		return func(*response) ([]int, *fault.Fault) {
-			place, err := strconv.Atoi(itemText(spec.index, scope))
-			if err != nil || place < 0 || place >= len(records) {
-				return nil, nil
-			}
-			return []int{place}, nil
-		}, nil
+	if reason == "" && means != tracking.Succeeded {
+		reason = unreasoned[means]
 	}
-	byKey := make(map[string][]int, len(records))
-	for place, record := range records {
-		payload, err := decodeJSON(record)
-		if err != nil {
-			continue // it has left the batch since, and what comes of it is told elsewhere
-		}
-		if key := itemText(spec.recordKey, transform.Scope{"record": payload, "key": keys[place]}); key != "" {
-			byKey[key] = append(byKey[key], place)
-		}
+	g := f.groups[&places[0]]
+	if g == nil {
+		g = &group{places: places}
+		f.groups[&places[0]] = g
+		f.order = append(f.order, g)
 	}
-	return func(*response) ([]int, *fault.Fault) { return byKey[itemText(spec.itemKey, scope)], nil }, nil
+	g.remarks = append(g.remarks, remark{means, reason})
+	return nil
 }
 
-// judged reads the list of rejects and says what came of the delivery, or of each record
-// of a batch. What cannot be read after a poll is asked for again by the next one; after
-// an upload, nothing may make it be sent again.
+// unreasoned stands for a reason that the backend does not give.
+var unreasoned = map[tracking.State]string{
+	tracking.Rejected: "refused, without a reason",
+	tracking.Warned:   "a warning, without a reason",
+	tracking.Retrying: "to be sent again, without a reason",
+}
+
+func (l *rejects) classified(code string, scope transform.Scope) (tracking.State, error) {
+	for _, class := range l.classes {
+		if holds, err := class.when.Eval(scope); err != nil || holds {
+			return class.as, err
+		}
+	}
+	if code != "" && l.warnings[code] {
+		return tracking.Warned, nil
+	}
+	return l.means, nil
+}
+
+// verdict is what the lists say about one record: the reasons by what they mean.
+type verdict map[tracking.State][]string
+
+// says reports whether an item gives the record this end, and joins its reasons.
+func (v verdict) says(means tracking.State) (string, bool) {
+	reasons, ok := v[means]
+	return strings.Join(slices.DeleteFunc(slices.Clone(reasons), func(s string) bool { return s == "" }), "; "), ok
+}
+
+// verdicts gives what is said of each record. Those that share a key share its items. But where
+// lists account for each record, each has an item of its own: as many items as records
+// are given out one by one, and with fewer nobody knows whom they leave out, so that they
+// cannot say of any that it was taken.
+func (f *findings) verdicts() map[int]verdict {
+	out := make(map[int]verdict, len(f.order))
+	for _, g := range f.order {
+		for i, place := range g.places {
+			if out[place] == nil {
+				out[place] = verdict{}
+			}
+			for n, one := range g.remarks {
+				switch {
+				case f.accounts && len(g.remarks) == len(g.places) && n != i:
+				case f.accounts && len(g.remarks) < len(g.places) && one.means == tracking.Succeeded:
+				default:
+					out[place][one.means] = append(out[place][one.means], one.reason)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// judged reads the lists and says what came of the delivery, or of each record of a batch.
+// What cannot be read after a poll is asked for again by the next one; after an upload,
+// nothing may make it be sent again.
 func (r *run) judged(ctx context.Context, end ending, last *response, answer tracking.Answer, message string) tracking.Event {
-	found, f := r.readRejects(ctx, last)
+	found, f := r.readLists(ctx, last)
 	switch {
 	case f != nil && r.step.poll != nil:
 		return r.pollFailed(f)
 	case f != nil:
 		return r.conclude(answer, tracking.Unknown, fault.BadResponse, f.Message)
-	case r.plan.Batch == nil:
-		v := found.of[0]
-		if v == nil {
-			v = new(verdict)
-		}
-		return r.ended(answer, judge(end, v, found, answer, message))
 	}
-	whole, _ := r.ended(answer, judge(end, new(verdict), found, answer, message)).(tracking.Concluded)
-	whole.Records = make(map[int]tracking.End, len(found.of))
-	for place, v := range found.of {
+	of := found.verdicts()
+	if r.plan.Batch == nil {
+		return r.ended(answer, judge(end, of[0], found, answer, message))
+	}
+	if found.accounts {
+		for place := range r.records {
+			if of[place] == nil {
+				of[place] = verdict{}
+			}
+		}
+	}
+	unnamed := *found
+	unnamed.accounts = false // those that it leaves out have ends of their own
+	usual := judge(end, nil, &unnamed, answer, message)
+	whole, _ := r.ended(answer, usual).(tracking.Concluded)
+	whole.Records = make(map[int]tracking.End, len(of))
+	for place, v := range of {
 		one := judge(end, v, found, answer, message)
+		if one == usual && one.State == tracking.Succeeded {
+			continue // it ends as its batch, with the batch's result
+		}
 		one.Message = clip(one.Message, maxMessage)
 		whole.Records[place] = one
 	}
@@ -131,22 +152,38 @@ func (r *run) judged(ctx context.Context, end ending, last *response, answer tra
 
 // ended makes the event of an end.
 func (r *run) ended(answer tracking.Answer, e tracking.End) tracking.Event {
-	if e.State == tracking.Succeeded || e.State == tracking.Warned {
+	switch e.State {
+	case tracking.Succeeded, tracking.Warned:
 		return r.done(answer, e.State, e.Message)
+	case tracking.Retrying:
+		return r.again(answer, e)
 	}
 	return r.conclude(answer, e.State, e.Reason, e.Message)
 }
 
-// judge joins how the job ended with what the list says about one record.
-func judge(end ending, v *verdict, found *findings, answer tracking.Answer, message string) tracking.End {
+// judge joins how the job ended with what the lists say about one record; the worst that they
+// say counts.
+func judge(end ending, v verdict, found *findings, answer tracking.Answer, message string) tracking.End {
+	warnings, warned := v.says(tracking.Warned)
+	if reasons, refused := v.says(tracking.Rejected); refused {
+		return tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: reasons}
+	}
+	if reasons, again := v.says(tracking.Retrying); again {
+		return tracking.End{State: tracking.Retrying, Reason: fault.JobFailed, Message: reasons}
+	}
+	remarks, taken := v.says(tracking.Succeeded)
 	switch {
-	case v.refused:
-		return tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: strings.Join(v.reasons, "; ")}
+	case taken && warned:
+		return tracking.End{State: tracking.Warned, Message: warnings}
+	case taken:
+		return tracking.End{State: tracking.Succeeded, Message: also(message, remarks)}
+	case found.accounts && !warned:
+		return tracking.End{State: tracking.Unknown, Reason: fault.BadResponse, Message: unaccounted(answer)}
 	case end == failed:
-		return tracking.End{State: tracking.Failed, Reason: fault.JobFailed, Message: also(jobFailed(answer, message), strings.Join(v.warnings, "; "))}
-	case v.warned:
-		return tracking.End{State: tracking.Warned, Message: strings.Join(v.warnings, "; ")}
-	case !found.complete:
+		return tracking.End{State: tracking.Failed, Reason: fault.JobFailed, Message: also(jobFailed(answer, message), warnings)}
+	case warned:
+		return tracking.End{State: tracking.Warned, Message: warnings}
+	case !found.complete, found.strangers > 0:
 		return tracking.End{State: tracking.Unknown, Reason: fault.BadResponse, Message: incomplete(found, answer)}
 	case end == succeeded, end == partial && found.read > 0:
 		// Some records were refused, the list is whole, and this one is not in it.
@@ -156,26 +193,23 @@ func judge(end ending, v *verdict, found *findings, answer tracking.Answer, mess
 		fmt.Sprintf("the backend's job ended in state %q and names no refused record", answer.JobState))}
 }
 
+// unaccounted says why nothing is known of a record that none of the lists names, though they
+// should name each.
+func unaccounted(answer tracking.Answer) string {
+	return atTheEnd(answer, "none of its lists names this record")
+}
+
 // incomplete says why nothing is known of a record that no item names.
 func incomplete(found *findings, answer tracking.Answer) string {
-	why := fmt.Sprintf("its list of refused records is not complete: %d read", found.read)
 	if found.strangers > 0 {
-		why = fmt.Sprintf("%d of the %d items in its list of refused records name no record of this batch", found.strangers, found.read)
+		return atTheEnd(answer, fmt.Sprintf("%d of the %d items in its list of refused records name no record of this batch", found.strangers, found.read))
 	}
+	return atTheEnd(answer, fmt.Sprintf("its list of refused records is not complete: %d read", found.read))
+}
+
+func atTheEnd(answer tracking.Answer, why string) string {
 	if answer.JobState == "" {
 		return "the backend answered, but " + why
 	}
 	return fmt.Sprintf("the backend's job ended in state %q, but %s", answer.JobState, why)
-}
-
-// errNoRecords is what a step without a batch behind it is told.
-var errNoRecords = errors.New("there is no batch")
-
-// Records gives the records of a batch in the order in which they were sent, and what
-// names the delivery of each; a record that has left since is nil.
-func (in *Input) Records(ctx context.Context) (records [][]byte, keys []string, err error) {
-	if in.Members == nil {
-		return nil, nil, errNoRecords
-	}
-	return in.Members(ctx)
 }

@@ -132,7 +132,10 @@ func TestRejectsInTheAnswer(t *testing.T) {
 }
 
 func TestRejectsAreChecked(t *testing.T) {
-	const rejects = `rejects: {items: "${{ .response.body }}"`
+	const (
+		rejects = `rejects: {items: "${{ .response.body }}"`
+		polls   = `get: /a, until: {state: "${{ .response.body }}", succeeded: [a]}, ` + rejects + `, `
+	)
 	for text, want := range map[string]string{
 		`batch: {}, post: /a, ` + rejects + `}}`:                                                                              "which record of the batch an item means is not said",
 		`batch: {}, post: /a, ` + rejects + `, match: "${{ true }}"}}`:                                                        "match cannot tell",
@@ -141,8 +144,27 @@ func TestRejectsAreChecked(t *testing.T) {
 		`post: /a, ` + rejects + `, key: {item: "${{ .item }}", record: "${{ .key }}"}}}`:                                     "without batch there is one record",
 		`post: /a, ` + rejects + `, get: /b}}`:                                                                                "rejects.get needs until",
 		`post: /a, ` + rejects + `, page: {limit: 2}}}`:                                                                       "the last answer has no other page",
-		`batch: {}, post: /a, ` + rejects + `, key: {item: "${{ .item }}"}}}`:                                                 "record",
-		`batch: {}, post: /a, ` + rejects + `, key: {item: "${{ .item }}", record: "${{ .payload }}"}}}`:                      "payload",
+		`post: /a, rejects: }`:                      "rejects is empty",
+		`post: /a, rejects: []}`:                    "rejects is empty",
+		`post: /a, ` + rejects + `, means: maybe}}`: `an item cannot mean "maybe"`,
+		`post: /a, ` + rejects + `, classify: [{when: "${{ true }}", as: never}]}}`:                         `an item cannot mean "never"`,
+		`post: /a, ` + rejects + `, classify: [{as: retry}]}}`:                                              "when",
+		`post: /a, ` + rejects + `, format: yaml}}`:                                                         `"yaml" is no format`,
+		`post: /a, ` + rejects + `, format: zip, files: zip}}`:                                              `files cannot be written as "zip"`,
+		`post: /a, ` + rejects + `, files: csv}}`:                                                           "this is none",
+		`post: /a, ` + rejects + `, format: ndjson, delimiter: ";"}}`:                                       "only a CSV has a delimiter",
+		`post: /a, ` + rejects + `, format: csv, delimiter: "ab"}}`:                                         "cannot stand between cells",
+		`post: /a, ` + rejects + `, max_response: 1GB}}`:                                                    "max_response should be",
+		`post: /a, ` + rejects + `, count: 3}}`:                                                             "count should be an expression",
+		`post: /a, rejects: [{items: "${{ .response.body }}"}, {items: "${{ .item }}"}]}`:                   "item",
+		`post: /a, rejects: [{items: "${{ .response.body }}"}, {get: /b, items: "${{ .response.body }}"}]}`: "rejects.get needs until",
+		polls + `get: /b, page: {limit: 2, cursor: "${{ .response.body.c }}"}}}`:                            "a list is read by offset, or by cursor",
+		polls + `get: /b, page: {param: after}}}`:                                                           "where the cursor is is not said",
+		polls + `get: /b, page: {cursor: "${{ .response.body.c }}", param: ""}}}`:                           "param is empty",
+		polls + `get: /b, page: {next: /c}}}`:                                                               "next should be an expression",
+		polls + `get: "${{ .response.body.errors_url }}"}}`:                                                 "does not say which hosts",
+		`batch: {}, post: /a, ` + rejects + `, key: {item: "${{ .item }}"}}}`:                               "record",
+		`batch: {}, post: /a, ` + rejects + `, key: {item: "${{ .item }}", record: "${{ .payload }}"}}}`:    "payload",
 	} {
 		if _, report := compileText(t, "http://b.example", `{url: "${URL}", `+text); report.Err() == nil || !strings.Contains(report.Err().Error(), want) {
 			t.Errorf("%s\ngives %v, want %q", text, report.Err(), want)

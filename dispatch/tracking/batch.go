@@ -78,10 +78,13 @@ type Change struct {
 const BatchLook = 10 * time.Minute
 
 // End is how a member ended when that is not how its batch did. The zero End is the batch's.
+// With the state Retrying it has not ended: it leaves its batch to be sent with another.
 type End struct {
 	State   State        `json:"s"`
 	Reason  fault.Reason `json:"r,omitempty"`
 	Message string       `json:"m,omitempty"`
+	// After is how long one that is to be sent again waits; who hands the end on knows.
+	After time.Duration `json:"-"`
 }
 
 // Standing is how a delivery stands to a batch that lists it.
@@ -175,7 +178,8 @@ func (d *Delivery) restart(now time.Time) {
 	d.KeySuffix = fmt.Sprintf(":w%d", d.Seq)
 }
 
-// MemberEnd gives the end that a member takes from its batch, or its own if it has one.
+// MemberEnd gives the end that a member takes from its batch, or its own if it has one; one that
+// is to be sent again leaves its batch.
 func MemberEnd(d, batch Delivery, own End, now time.Time) Delivery {
 	if d.State.Final() {
 		return d
@@ -183,6 +187,10 @@ func MemberEnd(d, batch Delivery, own End, now time.Time) Delivery {
 	d.Seq++
 	d.Token = ""
 	d.Follow(batch)
+	if own.State == Retrying {
+		d.again(own.Reason, own.Message, now, own.After)
+		return d
+	}
 	if own.State != "" {
 		d.end(own.State, own.Reason, own.Message, now)
 		return d

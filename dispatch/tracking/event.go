@@ -3,13 +3,15 @@ package tracking
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"headgate/dispatch/fault"
 )
 
 // Event is what one run of one step came to. The set is closed: Advanced, Concluded,
-// NotYet, Deferred, Stripped, Split, AttemptFailed, PollFailed.
+// NotYet, Deferred, Stripped, Split, Again, AttemptFailed, PollFailed.
 type Event interface{ event() }
 
 // Answer is what every event keeps of the backend's answer.
@@ -81,6 +83,17 @@ type Split struct {
 	Message string
 }
 
+// Again says that the backend did not take the record for now: it is sent once more, from the
+// first step on, as something that the backend has not seen.
+type Again struct {
+	Answer
+	After   time.Duration
+	Reason  fault.Reason
+	Message string
+	// Poll reports that the answer came from a poll, which is no attempt.
+	Poll bool
+}
+
 // AttemptFailed says that a try of a step failed. After is when the next may start; Final says
 // that the budget is spent or that no further try can help.
 type AttemptFailed struct {
@@ -103,6 +116,7 @@ func (NotYet) event()        {}
 func (Deferred) event()      {}
 func (Stripped) event()      {}
 func (Split) event()         {}
+func (Again) event()         {}
 func (AttemptFailed) event() {}
 func (PollFailed) event()    {}
 
@@ -130,11 +144,7 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 			panic(fmt.Sprintf("tracking: concluded as %q, which is not final", e.State))
 		}
 		next.answer(e.Answer)
-		if e.Poll {
-			next.Polls++
-		} else {
-			next.Attempts++
-		}
+		next.tried(e.Poll)
 		next.Result = e.Result
 		next.end(e.State, e.Reason, e.Message, now)
 	case NotYet:
@@ -163,6 +173,10 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 		if e.Anew {
 			next.restart(now)
 		}
+	case Again:
+		next.answer(e.Answer)
+		next.tried(e.Poll)
+		next.again(e.Reason, e.Message, now, e.After)
 	case AttemptFailed:
 		next.Attempts++
 		next.StepAttempts++
@@ -249,6 +263,41 @@ func (d *Delivery) end(s State, reason fault.Reason, message string, now time.Ti
 		// as a signed URL. Only a job whose outcome is unknown goes on with it.
 		d.Saved = nil
 	}
+}
+
+func (d *Delivery) tried(poll bool) {
+	if poll {
+		d.Polls++
+	} else {
+		d.Attempts++
+	}
+}
+
+// again has the record sent once more after a while: nothing of the round that has ended is
+// kept but its counts and why it ended.
+func (d *Delivery) again(reason fault.Reason, message string, now time.Time, after time.Duration) {
+	d.Rounds++
+	d.KeySuffix = nextRound(d.KeySuffix)
+	d.Batch, d.Place, d.Step, d.Saved = "", 0, "", nil
+	d.StepAttempts, d.PollFaults = 0, 0
+	d.JobID, d.JobState, d.JobDone, d.JobTotal = "", "", 0, 0
+	d.Reason, d.Message = reason, message
+	d.schedule(Retrying, now, after)
+	d.StepSince = time.Time{}
+}
+
+// roundMark stands in the suffix of idempotency keys before the number of the round.
+const roundMark = ".s"
+
+// nextRound gives the end of the keys of another round. It counts on after a replay, which begins
+// the count of rounds anew: the backend knows the keys of all rounds before.
+func nextRound(suffix string) string {
+	base, number, _ := strings.Cut(suffix, roundMark)
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		n = 1 // the first round has no number
+	}
+	return base + roundMark + strconv.Itoa(n+1)
 }
 
 func (d *Delivery) schedule(s State, now time.Time, after time.Duration) {

@@ -87,6 +87,14 @@ func events() map[string]event {
 			d.JobID, d.JobState, d.JobDone, d.JobTotal = "", "", 0, 0
 			d.Reason, d.Message, d.HTTPStatus, d.KeySuffix = "", "in halves", 0, ":w8"
 		}},
+		"Again": {Again{Answer{HTTPStatus: 200, JobID: "j-1", JobState: "partial", Done: 1, Total: 2}, time.Minute, fault.JobFailed, "locked", false}, func(d *Delivery) {
+			again(d)
+			d.Attempts = 4
+		}},
+		"Again, by a poll": {Again{Answer{HTTPStatus: 200}, time.Minute, fault.JobFailed, "locked", true}, func(d *Delivery) {
+			again(d)
+			d.Polls = 6
+		}},
 		"AttemptFailed": {AttemptFailed{f, time.Minute, false}, func(d *Delivery) {
 			d.State, d.Phase, d.NextAt = Retrying, Scheduled, start.Add(time.Minute)
 			d.Attempts, d.StepAttempts = 4, 3
@@ -131,6 +139,14 @@ func events() map[string]event {
 		}}
 	}
 	return out
+}
+
+func again(d *Delivery) {
+	d.State, d.Phase, d.NextAt = Retrying, Scheduled, start.Add(time.Minute)
+	d.Rounds, d.KeySuffix = 1, ".s2"
+	d.Step, d.Saved, d.StepAttempts, d.PollFaults, d.StepSince = "", nil, 0, 0, time.Time{}
+	d.JobID, d.JobState = "", ""
+	d.Reason, d.Message, d.HTTPStatus = fault.JobFailed, "locked", 200
 }
 
 func ended(d *Delivery, s State) {
@@ -209,7 +225,7 @@ func drawEvent(t *rapid.T) Event {
 	f := &fault.Fault{Reason: rapid.SampledFrom(fault.All()).Draw(t, "reason"), Status: answer.HTTPStatus}
 	after := time.Duration(rapid.Int64Range(-int64(time.Minute), int64(time.Hour)).Draw(t, "after"))
 	final := rapid.Bool().Draw(t, "final")
-	switch rapid.IntRange(0, 5).Draw(t, "kind") {
+	switch rapid.IntRange(0, 6).Draw(t, "kind") {
 	case 0:
 		key := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "saved")
 		return Advanced{Answer: answer, Next: rapid.StringN(1, 4, 8).Draw(t, "next"), Saved: map[string]json.RawMessage{key: json.RawMessage("1")}}
@@ -225,6 +241,8 @@ func drawEvent(t *rapid.T) Event {
 		}
 		state := rapid.SampledFrom(allStates[5:]).Draw(t, "state")
 		return Concluded{Answer: answer, State: state, Poll: rapid.Bool().Draw(t, "poll")}
+	case 5:
+		return Again{Answer: answer, After: after, Reason: f.Reason, Poll: final}
 	default:
 		return nil // a take-over
 	}
@@ -288,12 +306,13 @@ func holds(t *rapid.T, before Delivery, e Event, after Delivery, now time.Time) 
 	if after.State.Final() && after.State != Unknown && after.Saved != nil {
 		fail("what was saved for later steps is kept although there are none")
 	}
+	_, again := e.(Again)
 	for key := range before.Saved {
-		if _, ok := after.Saved[key]; !ok && (!after.State.Final() || after.State == Unknown) {
+		if _, ok := after.Saved[key]; !ok && !again && (!after.State.Final() || after.State == Unknown) {
 			fail("something saved is lost")
 		}
 	}
-	if before.JobID != "" && after.JobID == "" {
+	if before.JobID != "" && after.JobID == "" && !again {
 		fail("the job ID is lost")
 	}
 	tries, polls := after.Attempts-before.Attempts, after.Polls-before.Polls
@@ -317,6 +336,10 @@ func holds(t *rapid.T, before Delivery, e Event, after Delivery, now time.Time) 
 	case Advanced:
 		if after.Step != e.Next || after.StepAttempts != 0 || after.PollFaults != 0 || !after.StepSince.Equal(now) {
 			fail("a new step starts with fresh budgets")
+		}
+	case Again:
+		if tries+polls != 1 || (polls == 1) != e.Poll || after.Rounds != before.Rounds+1 || after.KeySuffix == before.KeySuffix || after.Step != "" || len(after.Saved) > 0 {
+			fail("it does not begin anew, or under the keys that it had")
 		}
 	case Concluded:
 		if tries+polls != 1 || (polls == 1) != e.Poll || after.State != e.State || !after.EndedAt.Equal(now) {

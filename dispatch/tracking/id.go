@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -77,6 +78,21 @@ func Shard(id string) (shard int, ok bool) {
 	}
 	shard, err := strconv.Atoi(rest[:2])
 	return shard, err == nil && shard < Shards
+}
+
+// MadeAt gives when a tracking ID was made, by the clock of the process that made it; zero for what
+// is none.
+func MadeAt(id string) time.Time {
+	if _, ok := Shard(id); !ok {
+		return time.Time{}
+	}
+	var high, low uint64
+	for _, c := range []byte(id[len(id)-idDigits:]) {
+		over, rest := bits.Mul64(low, 62)
+		sum, carry := bits.Add64(rest, uint64(strings.IndexByte(base62, c)), 0)
+		high, low = high*62+over+carry, sum
+	}
+	return time.UnixMilli(int64(high >> 16)) //nolint:gosec // 48 bits: the first of a version 7 UUID
 }
 
 // IdemShard gives the shard that the row of an idempotency key is kept in.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	. "headgate/dispatch/tracking" //nolint:revive // as the other tests of the package
 )
@@ -86,6 +87,24 @@ func TestShardRefuses(t *testing.T) {
 	for shard := range Shards {
 		if got, ok := Shard(fmt.Sprintf("trk_%02d%s", shard, rest)); !ok || got != shard {
 			t.Errorf("shard %d reads as %d, %v", shard, got, ok)
+		}
+	}
+}
+
+func TestMadeAt(t *testing.T) {
+	before := time.Now().Truncate(time.Millisecond)
+	for range 1000 {
+		id, err := NewID("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := MadeAt(id); at.Before(before) || at.After(time.Now()) {
+			t.Fatalf("%s was made at %s, not after %s", id, at, before)
+		}
+	}
+	for _, id := range []string{"", "trk_", "x"} {
+		if at := MadeAt(id); !at.IsZero() {
+			t.Errorf("%q was made at %s", id, at)
 		}
 	}
 }

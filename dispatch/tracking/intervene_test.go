@@ -3,6 +3,7 @@ package tracking_test
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,5 +66,28 @@ func TestReviveForgetsAndRemembers(t *testing.T) {
 		if got := tracking.Revive(old, c.how, now); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s:\n%+v, want\n%+v", name, got, c.want)
 		}
+	}
+}
+
+// The keys of a round are ones that the backend has not seen, also after a replay: that begins
+// the count of rounds anew.
+func TestKeysOfRounds(t *testing.T) {
+	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	d := tracking.Delivery{State: tracking.Delivering, Phase: tracking.Running}
+	var keys []string
+	round := func() {
+		d = tracking.Apply(d, tracking.Again{}, now)
+		keys = append(keys, d.KeySuffix)
+	}
+	round()
+	round()
+	d = tracking.Revive(tracking.Apply(d, tracking.Concluded{State: tracking.Failed}, now), tracking.Revival{}, now)
+	keys = append(keys, d.KeySuffix)
+	round()
+	d = tracking.Revive(tracking.Apply(d, tracking.Concluded{State: tracking.Failed}, now), tracking.Revival{NewKey: true}, now)
+	keys = append(keys, d.KeySuffix)
+	round()
+	if got := strings.Join(keys, " "); got != ".s2 .s3 .s3 .s4 .r2 .r2.s2" || d.Rounds != 1 {
+		t.Errorf("keys end in %s, after %d rounds", got, d.Rounds)
 	}
 }

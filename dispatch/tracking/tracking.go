@@ -105,6 +105,7 @@ type Delivery struct {
 
 	Attempts     int `json:"attempts,omitempty"`      // tries of all steps, polls that said "not yet" excluded
 	StepAttempts int `json:"step_attempts,omitempty"` // failed tries of the step to run next
+	Rounds       int `json:"rounds,omitempty"`        // how often the backend had it sent again from the first step on
 	Polls        int `json:"polls,omitempty"`         // polls answered by the backend
 	PollFaults   int `json:"poll_faults,omitempty"`   // failed poll calls in a row
 	Replays      int `json:"replays,omitempty"`       // how often it was taken up again after its end
@@ -115,7 +116,8 @@ type Delivery struct {
 	EndedAt   time.Time `json:"ended_at,omitzero"`
 	// ReplayedAt is when it was last taken up again: retry.within counts from it.
 	ReplayedAt time.Time `json:"replayed_at,omitzero"`
-	// KeySuffix ends the idempotency keys that the backend sees, after a replay with new ones.
+	// KeySuffix ends the idempotency keys that the backend sees, after a replay with new ones
+	// and in later rounds.
 	KeySuffix string `json:"key_suffix,omitempty"`
 	// KeepPayload keeps the payload after success: for as long as the record is kept.
 	KeepPayload bool `json:"keep_payload,omitempty"`

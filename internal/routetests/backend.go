@@ -1,6 +1,7 @@
 package routetests
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -82,7 +83,14 @@ func (a *Answer) make(r *http.Request, now time.Time) (*http.Response, error) {
 	}
 	// A Retry-After may be a date: it counts from the Date of its answer.
 	header, body := http.Header{"Date": {now.UTC().Format(http.TimeFormat)}}, []byte(a.Body)
-	if a.JSON != nil {
+	if a.Base64 != "" {
+		raw, err := base64.StdEncoding.DecodeString(a.Base64)
+		if err != nil {
+			return nil, fmt.Errorf("write the answer: %w", err)
+		}
+		body = raw
+		header.Set("Content-Type", "application/octet-stream")
+	} else if a.JSON != nil {
 		text, err := encode.AppendJSON(nil, a.JSON.Value())
 		if err != nil {
 			return nil, fmt.Errorf("write the answer: %w", err)

@@ -2,6 +2,7 @@ package routetests
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"headgate/dispatch/target"
@@ -16,18 +17,21 @@ type batch struct {
 	list    []int // places of those that have not ended, in the order in which they are sent
 	window  []int // of those, the ones that go through the steps now
 	part    []int // of those, the ones that the run may send
-	ends    []tracking.Delivery
+	members []tracking.Delivery
+	later   []int // places of those that are sent again, in another batch
+	batches int   // how many there were before this one
 }
 
 // newBatch makes a batch that nothing has been sent of. A record that is too large for the
 // target has ended.
 func newBatch(plan *target.Plan, records [][]byte, keys []string) *batch {
-	b := &batch{plan: plan, records: records, keys: keys, ends: make([]tracking.Delivery, len(records))}
+	b := &batch{plan: plan, records: records, keys: keys, members: make([]tracking.Delivery, len(records))}
 	for place, record := range records {
 		if end, over := plan.Oversized(record); over {
-			b.ends[place] = tracking.Apply(tracking.Delivery{State: tracking.Pending, Phase: tracking.Queued}, end, began)
+			b.members[place] = tracking.Apply(tracking.Delivery{State: tracking.Pending, Phase: tracking.Queued}, end, began)
 			continue
 		}
+		b.members[place] = tracking.Delivery{State: tracking.Delivering, Phase: tracking.Running, Batch: batchID(0)}
 		b.list = append(b.list, place)
 	}
 	return b
@@ -48,6 +52,7 @@ func (b *batch) into(in *target.Input, at tracking.Delivery) tracking.Delivery {
 	if b.plan.Batch.Later(at) && len(b.window) > 0 {
 		at.Window = b.window[len(b.window)-1] + 1
 	}
+	in.Tracking = batchID(b.batches)
 	in.Upload = &target.Upload{First: at.Sent, Of: len(b.window)}
 	in.Upload.Records, in.Upload.Keys = b.of(b.part)
 	in.Members = func(context.Context) ([][]byte, []string, error) {
@@ -90,14 +95,37 @@ func (b *batch) after(e tracking.Event, at tracking.Delivery, now time.Time) tra
 	return at
 }
 
-// end ends a record that has not ended.
+// end ends a record that has not ended, or has it sent again in another batch.
 func (b *batch) end(place int, of tracking.Delivery, own tracking.End, now time.Time) {
-	for i, other := range b.list {
-		if other == place {
-			member := tracking.Delivery{State: tracking.Delivering, Phase: tracking.Running, Batch: batchID}
-			b.ends[place] = tracking.MemberEnd(member, of, own, now)
-			b.list = append(b.list[:i:i], b.list[i+1:]...)
-			return
-		}
+	i := slices.Index(b.list, place)
+	if i < 0 {
+		return
 	}
+	b.list = slices.Delete(b.list, i, i+1)
+	m := &b.members[place]
+	if own.State == tracking.Retrying {
+		own = b.plan.Again(m, own, began, now, 0.5)
+	}
+	if *m = tracking.MemberEnd(*m, of, own, now); !m.State.Final() {
+		b.later = append(b.later, place)
+	}
+}
+
+// again makes the batch in which records are sent once more, all of them together when the
+// last may be; false when there are none.
+func (b *batch) again(in *target.Input) bool {
+	if len(b.later) == 0 {
+		return false
+	}
+	b.batches++
+	b.list, b.later = b.later, nil
+	for _, place := range b.list {
+		m := &b.members[place]
+		if m.NextAt.After(in.Now) {
+			in.Now = m.NextAt
+		}
+		b.keys[place] = target.DeliveryKey(trackingID(place), b.plan.Name) + m.KeySuffix
+		m.State, m.Phase, m.Batch = tracking.Delivering, tracking.Running, batchID(b.batches)
+	}
+	return true
 }

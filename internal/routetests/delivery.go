@@ -16,10 +16,11 @@ import (
 // the first on.
 const (
 	idDigits = "%024d"
-	batchID  = "bat_000000000000000000000000"
 )
 
 func trackingID(n int) string { return fmt.Sprintf("trk_"+idDigits, n) }
+
+func batchID(n int) string { return fmt.Sprintf("bat_"+idDigits, n) }
 
 // maxRuns ends a delivery that would take too long: a poll each second for a day is less.
 const maxRuns = 100_000
@@ -40,10 +41,9 @@ func (d *delivery) run(ctx context.Context) []string {
 	b := &backend{script: d.want.Calls}
 	engine := target.NewScripted(b, placeholder)
 	defer engine.Close()
-	at := tracking.Delivery{Fence: tracking.Fence{Seq: 1}, Phase: tracking.Queued, State: tracking.Pending, Plan: d.plan.Hash}
+	at := d.begun()
 	var states []string
-	var last tracking.Event
-	for !at.State.Final() && (sent == nil || len(sent.list) > 0) {
+	for sent == nil || len(sent.list) > 0 {
 		if len(states) == maxRuns {
 			return append(b.failures, fmt.Sprintf("is still %s after %d runs", at.State, maxRuns))
 		}
@@ -51,23 +51,29 @@ func (d *delivery) run(ctx context.Context) []string {
 			at = sent.into(&in, at)
 		}
 		in.Delivery, b.now = at, in.Now
-		last = engine.Run(ctx, d.plan, in)
+		event := engine.Run(ctx, d.plan, in)
 		if b.stray {
 			return because(b.failures, at)
 		}
-		at = tracking.Apply(at, last, in.Now)
+		at = tracking.Apply(at, event, in.Now)
 		states = append(states, string(at.State))
 		if sent != nil {
-			at = sent.after(last, at, in.Now)
+			at = sent.after(event, at, in.Now)
 		}
 		if at.NextAt.After(in.Now) {
 			in.Now = at.NextAt
+		}
+		if at.State.Final() && (sent == nil || !sent.again(&in)) {
+			break
+		}
+		if at.State.Final() {
+			at = d.begun()
 		}
 	}
 	failures := slices.Concat(b.failures, because(b.missing(), at), d.compareStates(states))
 	ends := []tracking.Delivery{at}
 	if sent != nil {
-		ends = sent.ends
+		ends = sent.members
 	}
 	for i, end := range ends {
 		failures = append(failures, d.compareEnd(i, end)...)
@@ -76,6 +82,11 @@ func (d *delivery) run(ctx context.Context) []string {
 		failures = append(failures, fmt.Sprintf("within: want an end after %s at the latest, got one after %s", d.want.Within, took))
 	}
 	return failures
+}
+
+// begun is a delivery, or a batch, before its first run.
+func (d *delivery) begun() tracking.Delivery {
+	return tracking.Delivery{Fence: tracking.Fence{Seq: 1}, Phase: tracking.Queued, State: tracking.Pending, Plan: d.plan.Hash}
 }
 
 // because adds to the last failure how the delivery stands: that is most often why a call
@@ -130,7 +141,6 @@ func (d *delivery) input() (in target.Input, sent *batch, failure string) {
 	if n := len(d.want.Outcomes); n > 0 && n != len(members) {
 		return in, nil, fmt.Sprintf("outcomes: %d of them for %d records", n, len(members))
 	}
-	in.Tracking = batchID
 	return in, newBatch(d.plan, members, keys), ""
 }
 

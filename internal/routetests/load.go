@@ -1,6 +1,7 @@
 package routetests
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -204,10 +205,14 @@ func checkAnswer(a *Answer, call *yamlsrc.Node, report *yamlsrc.Report) {
 		report.Addf(at.Pos, at.Path, "write {status: 200}, {timeout: true} or {refused: true}", "an answer is one of status, timeout and refused")
 	case a.Status != 0 && (a.Status < 200 || a.Status > 599):
 		report.Addf(at.Pos, at.Path, "write a status from 200 to 599", "%d is no status of an answer", a.Status)
-	case a.Status == 0 && (a.JSON != nil || a.Body != "" || len(a.Headers) > 0):
+	case a.Status == 0 && (a.JSON != nil || a.Body != "" || a.Base64 != "" || len(a.Headers) > 0):
 		report.Addf(at.Pos, at.Path, "add a status", "without a status there is no answer to have a body or headers")
-	case a.JSON != nil && a.Body != "":
-		report.Addf(at.Pos, at.Path, "keep one of json and body", "an answer has one body")
+	case a.JSON != nil && a.Body+a.Base64 != "", a.Body != "" && a.Base64 != "":
+		report.Addf(at.Pos, at.Path, "keep one of json, body and base64", "an answer has one body")
+	}
+	if _, err := base64.StdEncoding.DecodeString(a.Base64); err != nil {
+		at := at.Get("base64")
+		report.Addf(at.Pos, at.Path, "write what base64 gives for the file", "the body is no Base64")
 	}
 }
 

@@ -34,6 +34,8 @@ func TestProblems(t *testing.T) {
 		"status 100":            {calls("{answer: {status: 100}}"), "100 is no status of an answer"},
 		"body of a time-out":    {calls("{answer: {timeout: true, body: x}}"), "without a status there is no answer to have a body or headers"},
 		"two bodies answered":   {calls("{answer: {status: 200, json: 1, body: x}}"), "an answer has one body"},
+		"two bodies, one coded": {calls("{answer: {status: 200, body: x, base64: eA==}}"), "an answer has one body"},
+		"no Base64":             {calls("{answer: {status: 200, base64: x}}"), "the body is no Base64"},
 		"two bodies expected":   {calls("{expect: {json: 1, body: x}, answer: {status: 200}}"), "a call has one body"},
 		"header of a list":      {calls("{expect: {headers: {X-A: [a]}}, answer: {status: 200}}"), "X-A should be a text, or null for a header that is not sent"},
 		"repeated in the midst": {calls("{answer: {status: 200}, repeat: true}, {answer: {status: 200}}"), "after a call that is repeated none follows"},

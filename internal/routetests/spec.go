@@ -74,6 +74,7 @@ type Answer struct {
 	Headers map[string]string `yaml:"headers" jsonschema_description:"Headers of the answer."`
 	JSON    *yamlsrc.Node     `yaml:"json" jsonschema_description:"Body as JSON."`
 	Body    string            `yaml:"body" jsonschema_description:"Body as text."`
+	Base64  string            `yaml:"base64" jsonschema_description:"Body as Base64: of an archive, say."`
 	Timeout bool              `yaml:"timeout" jsonschema_description:"There is no answer in time."`
 	Refused bool              `yaml:"refused" jsonschema_description:"The connection is refused."`
 }

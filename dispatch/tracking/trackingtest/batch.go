@@ -26,6 +26,7 @@ var batchRules = map[string]func(*testing.T, tracking.Store){
 	"touch puts a member off for long":             batchTouch,
 	"the ends of members are noted":                batchJudged,
 	"as many batches begin as there is room for":   batchFlight,
+	"who is sent again leaves its batch":           batchSentAgain,
 }
 
 func gathering(t testing.TB, target string, full int) tracking.Gathering {

@@ -53,3 +53,43 @@ func batchJudged(t *testing.T, s tracking.Store) {
 		t.Errorf("of another batch: %v", got)
 	}
 }
+
+// A member that is to be sent again is scheduled, belongs to no batch, and joins another when
+// its time has come.
+func batchSentAgain(t *testing.T, s tracking.Store) {
+	target := unique("mail")
+	g := gathering(t, target, 2)
+	joined(t, s, target, g)
+	r, j := joined(t, s, target, again(t, target, g))
+	c := claim(t, s, j.Batch, j.Seq, "run", long)
+	m := board(t, s, j.Batch, true)[1]
+	own := tracking.End{State: tracking.Retrying, Reason: fault.JobFailed, Message: "locked"}
+	must(t, s.Judge(t.Context(), j.Batch, map[string]tracking.End{r.Tracking: own}, time.Hour))
+	noted, err := s.Ends(t.Context(), j.Batch, []string{r.Tracking})
+	if err != nil || noted[r.Tracking] != own {
+		t.Fatalf("noted %+v (%v)", noted, err)
+	}
+	own.After = 50 * time.Millisecond
+	batch := tracking.Settling(tracking.Apply(c.Delivery, succeeded(), c.Now))
+	next := tracking.MemberEnd(m.Delivery, batch, own, c.Now)
+	for range 2 { // as by two runs of which the first was killed
+		must(t, s.ApplyAll(t.Context(), target, []tracking.Change{{Tracking: r.Tracking, Expect: m.Delivery.Fence, Next: next}}))
+	}
+	d := load(t, s, r.Tracking).Deliveries[target]
+	if d.State != tracking.Retrying || d.Phase != tracking.Scheduled || d.Rounds != 1 || d.KeySuffix == "" || d.Attempts != 1 || d.Batch != "" || d.Message != "locked" || where(t, s, r) != "due" {
+		t.Errorf("%+v in %q", d, where(t, s, r))
+	}
+	if got := board(t, s, j.Batch, false)[1].Stands; got != tracking.Left {
+		t.Errorf("it stands %v to its batch", got)
+	}
+	taken := claim(t, s, r, d.Seq, "run", long)
+	if len(taken.Payload) == 0 {
+		t.Error("its payload is gone")
+	}
+	other, err := s.Join(t.Context(), r, again(t, target, g))
+	must(t, err)
+	must(t, s.Apply(t.Context(), r, taken.Delivery.Fence, tracking.Gather(taken.Delivery, other)))
+	if got := board(t, s, other.Batch, true); other.Batch == j.Batch || len(got) != 1 || got[0].Stands != tracking.Aboard || len(got[0].Payload) == 0 {
+		t.Errorf("in %v: %+v", other.Batch, got)
+	}
+}
