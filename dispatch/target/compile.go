@@ -68,7 +68,8 @@ type compiler struct {
 	told   map[*yamlsrc.Node]bool
 	kept   bool // the plan was accepted before: newer checks do not end what is under way
 
-	expressionURL bool // some call takes its whole URL from an expression
+	tokenFields   []string // what base uses of the token answer, sorted
+	expressionURL bool     // some call takes its whole URL from an expression
 }
 
 // once runs a check of n, which several steps inherit: its problems are reported the

@@ -1,10 +1,8 @@
 package target
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -162,22 +160,13 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	began := time.Now()
 	call, cancel := context.WithTimeout(ctx, r.step.timeout)
 	defer cancel()
-	token, f := r.engine.tokens.authorize(r.outer, call, req)
+	if f := r.engine.tokens.authorize(r.outer, call, req); f != nil {
+		return nil, f
+	}
+	hr, f := req.http(call)
 	if f != nil {
 		return nil, f
 	}
-	var body io.Reader
-	if req.body != nil {
-		body = bytes.NewReader(req.body)
-	}
-	hr, err := http.NewRequestWithContext(call, req.method, req.to.url, body)
-	if err != nil {
-		return nil, &fault.Fault{Reason: fault.Internal, Message: "the call cannot be made: its URL is not valid"}
-	}
-	hr.Header = req.header
-	// A request with an Idempotency-Key the transport would send again by itself when a
-	// reused connection breaks. Each sending is an attempt, and those are counted by us.
-	hr.GetBody = nil
 	transport := r.engine.transport
 	if req.to.other {
 		transport = r.engine.guarded
@@ -206,7 +195,7 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	if f != nil && f.Status == http.StatusUnauthorized && req.oauth != nil {
 		// The next attempt has another token. This one does not try again by itself: each
 		// sending is an attempt, and those are counted and spaced.
-		r.engine.tokens.refused(r.outer, req.oauth, token)
+		r.engine.tokens.refused(r.outer, req.oauth, req.token)
 		f.Retry = !slices.Contains(r.plan.retry.NotOn, f.Status)
 	}
 	if f != nil && len(req.to.signed) >= minSecret {

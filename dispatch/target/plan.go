@@ -145,10 +145,11 @@ func (p *Plan) FirstStep() string { return p.steps[0].name }
 func (p *Plan) SecretRefs() []secret.Ref {
 	var out []secret.Ref
 	for _, s := range p.steps {
-		if s.auth != nil && !s.auth.ref.IsZero() {
-			out = append(out, s.auth.ref)
+		if s.auth != nil {
+			out = append(out, s.auth.refs...)
 		}
 	}
+	out = slices.DeleteFunc(out, secret.Ref.IsZero)
 	slices.SortFunc(out, func(a, b secret.Ref) int { return strings.Compare(a.String(), b.String()) })
 	return slices.Compact(out)
 }

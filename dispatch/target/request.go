@@ -1,16 +1,17 @@
 package target
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
-	"headgate/config/secret"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
 	"headgate/dispatch/transform"
@@ -41,8 +42,25 @@ type request struct {
 	id string
 	at time.Time
 	// oauth, where it is not nil, gives the access token that the call is sent with.
-	oauth        *grant
-	clientSecret secret.Value
+	oauth *client
+	token accessToken // with which it was sent
+}
+
+// http makes the request that the transport is given.
+func (r *request) http(ctx context.Context) (*http.Request, *fault.Fault) {
+	var body io.Reader
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	hr, err := http.NewRequestWithContext(ctx, r.method, r.to.url, body)
+	if err != nil {
+		return nil, &fault.Fault{Reason: fault.Internal, Message: "the call cannot be made: its URL is not valid"}
+	}
+	hr.Header = r.header
+	// A request with an Idempotency-Key the transport would send again by itself when a
+	// reused connection breaks. Each sending is an attempt, and those are counted by us.
+	hr.GetBody = nil
+	return hr, nil
 }
 
 // scope gives the roots that a step's expressions use, before its call.
@@ -128,8 +146,9 @@ func (p *Plan) authorize(s *step, in *Input, r *request, read secretReader) *fau
 	if s.auth == nil || (r.to.other && !s.ownAuth) {
 		return nil
 	}
+	r.at = in.Now
 	if s.auth.kind == "webhook" {
-		r.id, r.at = p.idempotencyKey(s, in), in.Now
+		r.id = p.idempotencyKey(s, in)
 	}
 	return s.auth.apply(r, read)
 }

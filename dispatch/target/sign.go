@@ -92,7 +92,7 @@ func (a *auth) webhook(r *request, key string, mask bool) (string, *fault.Fault)
 	if err != nil || len(raw) == 0 {
 		// The error of the decoder would tell where in the secret it stopped.
 		return "", &fault.Fault{Reason: fault.Auth, Retry: true,
-			Message: fmt.Sprintf("the secret %s is no key of a webhook: base64, with or without whsec_ before it", a.ref)}
+			Message: fmt.Sprintf("the secret %s is no key of a webhook: base64, with or without whsec_ before it", a.refs[0])}
 	}
 	mac := hmac.New(sha256.New, raw)
 	mac.Write([]byte(r.id + "." + at + "."))

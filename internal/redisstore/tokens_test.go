@@ -86,6 +86,24 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// A value without an end stays, and is replaced and dropped like any other.
+func TestTokensWithoutAnEnd(t *testing.T) {
+	rdb := testenv.Redis(t).Client(t)
+	tokens, ctx := NewTokens(rdb), t.Context()
+	must(t, tokens.Put(ctx, "a", []byte("x"), time.Minute))
+	must(t, tokens.Put(ctx, "a", []byte("y"), 0))
+	if got, left, err := tokens.Get(ctx, "a"); err != nil || string(got) != "y" || left > 0 {
+		t.Errorf("%q for %s (%v)", got, left, err)
+	}
+	if ttl, err := rdb.TTL(ctx, tokenKey("a")).Result(); err != nil || ttl >= 0 {
+		t.Errorf("it ends after %s (%v)", ttl, err)
+	}
+	must(t, tokens.Drop(ctx, "a", []byte("y")))
+	if got, _, err := tokens.Get(ctx, "a"); err != nil || got != nil {
+		t.Errorf("%q is left (%v)", got, err)
+	}
+}
+
 func TestTokensEnd(t *testing.T) {
 	tokens, ctx := NewTokens(testenv.Redis(t).Client(t)), t.Context()
 	must(t, tokens.Put(ctx, "a", []byte("x"), 50*time.Millisecond))
