@@ -136,7 +136,7 @@ func (r *run) do(ctx context.Context) tracking.Event {
 		f = r.asserted(resp)
 	}
 	if f != nil {
-		return r.refused(resp, f)
+		return r.refused(req, resp, f)
 	}
 	if r.step.poll != nil {
 		return r.polled(ctx, resp)

@@ -24,7 +24,7 @@ func (r *run) readRejects(ctx context.Context, last *response) (*findings, *faul
 	for page := 0; page < spec.MaxPages; page++ {
 		resp := last
 		if spec.path != nil {
-			if resp, f = r.rejectsPage(ctx, found.read); f != nil {
+			if resp, f = r.rejectsPage(ctx, scope, found.read); f != nil {
 				return nil, f
 			}
 		}
@@ -55,7 +55,7 @@ func (r *run) readRejects(ctx context.Context, last *response) (*findings, *faul
 	return found, nil
 }
 
-func (r *run) rejectsPage(ctx context.Context, offset int) (*response, *fault.Fault) {
+func (r *run) rejectsPage(ctx context.Context, scope transform.Scope, offset int) (*response, *fault.Fault) {
 	spec := r.step.rejects
 	to, f := r.plan.place(spec.path, r.scope)
 	if f != nil {
@@ -73,10 +73,27 @@ func (r *run) rejectsPage(ctx context.Context, offset int) (*response, *fault.Fa
 		return nil, f
 	}
 	resp, f := r.send(ctx, req)
+	if f == nil {
+		f = r.stale(scope, req, resp)
+	}
 	if f != nil {
 		f.Message = "the list of refused records cannot be read: " + f.Message
 	}
 	return resp, f
+}
+
+// stale is the fault of a page that says, in its body, that the access token is good no
+// more. Of the rules of a step that polls there are no others.
+func (r *run) stale(scope transform.Scope, req *request, resp *response) *fault.Fault {
+	if len(r.step.onError) == 0 || r.step.poll == nil {
+		return nil
+	}
+	resp.into(scope)
+	if r.step.ruleFor(scope) == nil {
+		return nil
+	}
+	r.engine.tokens.refused(r.outer, req.oauth, req.token)
+	return &fault.Fault{Reason: fault.Auth, Status: resp.status, Retry: true, Message: r.plan.faultMessage(r.step, resp, fault.Auth)}
 }
 
 func items(spec *rejects, scope transform.Scope, resp *response) ([]any, *fault.Fault) {

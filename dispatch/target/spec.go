@@ -53,7 +53,7 @@ type Call struct {
 
 	Assert  string         `yaml:"assert" jsonschema_description:"Condition on an answer with an expected status: false means that the call failed all the same. For backends that answer errors with 200. Such an answer is a refusal, which is not tried again; of a poll it is a failed poll."`
 	Expect  []int          `yaml:"expect" jsonschema_description:"Statuses that mean the call worked. Default: any 2xx."`
-	OnError []Rule         `yaml:"on_error" jsonschema_description:"What follows from an answer that is a failure, by status or by assert, instead of what usually does. The first rule whose condition holds counts. Polls have until instead."`
+	OnError []Rule         `yaml:"on_error" jsonschema_description:"What follows from an answer that is a failure, by status or by assert, instead of what usually does. The first rule whose condition holds counts. A step that polls takes refresh_auth only: for the rest it has until."`
 	Save    map[string]any `yaml:"save" jsonschema_description:"Values of the answer kept for later steps as .saved.NAME. Null and empty are failures. The one named job is the backend's job ID."`
 	Result  map[string]any `yaml:"result" jsonschema_description:"Values of the last answer shown in the tracking answer."`
 	Warn    string         `yaml:"warn" jsonschema_description:"Condition on the last answer: true makes the delivery warned instead of succeeded."`
@@ -64,7 +64,7 @@ type Call struct {
 // Rule says what follows from an answer that is a failure.
 type Rule struct {
 	When string `yaml:"when,required" jsonschema:"required" jsonschema_description:"Condition on .response: the rule is for such answers."`
-	Then string `yaml:"then,required" jsonschema:"required,enum=retry,enum=wait,enum=strip,enum=abort" jsonschema_description:"retry: try again, as after a server error. wait: the backend has no room now; ask again later, which is no attempt. strip: of a batch, the records that records names are rejected and the others sent again. abort: do not try again."`
+	Then string `yaml:"then,required" jsonschema:"required,enum=retry,enum=wait,enum=strip,enum=abort,enum=refresh_auth" jsonschema_description:"retry: try again, as after a server error. wait: the backend has no room now; ask again later, which is no attempt. strip: of a batch, the records that records names are rejected and the others sent again. abort: do not try again. refresh_auth: with oauth2, drop the access token and try again with a new one, as after 401."`
 	// Every is for wait.
 	Every   unit.Duration `yaml:"every" jsonschema_description:"For wait: how long until the next try, unless the backend asks for more. Default 30s."`
 	Records string        `yaml:"records" jsonschema_description:"For strip: expression on .response that gives the places in the upload of the records it refuses, the first being 0, as a number or a list of numbers."`
