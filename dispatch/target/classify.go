@@ -116,7 +116,7 @@ func (p *Plan) faultMessage(s *step, r *response, reason fault.Reason) string {
 		host := "no Location"
 		if to, err := url.Parse(r.header.Get("Location")); err == nil && to.Path+to.Host != "" {
 			host = "the same host"
-			if to.Host != "" && to.Host != p.host {
+			if to.Host != "" && to.Host != p.home.host {
 				host = "the host " + clean(to.Host, 100)
 			}
 		}

@@ -87,6 +87,7 @@ type run struct {
 	step   *step
 	in     *Input
 	scope  transform.Scope
+	home   home
 	outer  context.Context //nolint:containedctx // tells a stopped worker from a slow backend
 	began  time.Time       // by our own clock: how long the run has taken since Input.Now
 }
@@ -124,11 +125,17 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if r.scope, err = r.step.scope(r.in); err != nil {
 		return r.failed(&fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err})
 	}
-	req, f := r.plan.request(r.step, r.in, r.scope, r.engine.secrets)
+	call, cancel := context.WithTimeout(ctx, r.step.timeout)
+	defer cancel()
+	var f *fault.Fault
+	if r.home, f = r.engine.home(r.outer, call, r.plan); f != nil {
+		return r.failed(f)
+	}
+	req, f := r.plan.request(r.home, r.step, r.in, r.scope, r.engine.secrets)
 	if f != nil {
 		return r.failed(f)
 	}
-	resp, f := r.send(ctx, req)
+	resp, f := r.send(call, req)
 	if resp != nil && r.step.uses["response"] {
 		resp.into(r.scope)
 	}
@@ -168,7 +175,7 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 		return nil, f
 	}
 	transport := r.engine.transport
-	if req.to.other {
+	if req.to.guarded {
 		transport = r.engine.guarded
 	}
 	got, err := transport.RoundTrip(hr) //nolint:bodyclose // read closes it

@@ -30,11 +30,11 @@ type Plan struct {
 	// that feeds the target must have them.
 	Params []string
 
-	base        string // url without a slash at its end
-	host        string
-	origin      string     // scheme://host:port of url, in the form in which they are compared
-	allow       []hostRule // other hosts that a URL from an expression may name
-	flow        bool       // written with steps: their names are part of the idempotency key
+	home        home            // by url
+	base        *transform.Text // where calls go instead; nil: home
+	baseAuth    *auth           // whose token base uses; nil: no token is used
+	allow       []hostRule      // other hosts that a URL from an expression may name
+	flow        bool            // written with steps: their names are part of the idempotency key
 	steps       []*step
 	retry       RetrySpec
 	maxResponse int64
@@ -144,6 +144,9 @@ func (p *Plan) FirstStep() string { return p.steps[0].name }
 // SecretRefs lists where the secrets of its calls are kept, each place once and sorted.
 func (p *Plan) SecretRefs() []secret.Ref {
 	var out []secret.Ref
+	if p.baseAuth != nil {
+		out = append(out, p.baseAuth.refs...)
+	}
 	for _, s := range p.steps {
 		if s.auth != nil {
 			out = append(out, s.auth.refs...)

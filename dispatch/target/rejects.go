@@ -57,7 +57,7 @@ func (r *run) readRejects(ctx context.Context, last *response) (*findings, *faul
 
 func (r *run) rejectsPage(ctx context.Context, scope transform.Scope, offset int) (*response, *fault.Fault) {
 	spec := r.step.rejects
-	to, f := r.plan.place(spec.path, r.scope)
+	to, f := r.plan.place(spec.path, r.scope, r.home)
 	if f != nil {
 		return nil, f
 	}

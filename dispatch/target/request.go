@@ -113,9 +113,9 @@ func decodeSaved(raw map[string]json.RawMessage) (map[string]any, error) {
 }
 
 // request makes the call of a step. Without read it is one to be shown: without the secrets,
-// and with a body that can be read.
-func (p *Plan) request(s *step, in *Input, scope transform.Scope, read secretReader) (*request, *fault.Fault) {
-	to, f := p.place(s.path, scope)
+// and with a body that can be read. at is where paths are appended.
+func (p *Plan) request(at home, s *step, in *Input, scope transform.Scope, read secretReader) (*request, *fault.Fault) {
+	to, f := p.place(s.path, scope, at)
 	if f != nil {
 		return nil, f
 	}

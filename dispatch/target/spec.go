@@ -6,6 +6,7 @@ import "headgate/config/unit"
 // are generated from it; values that may hold expressions are compiled from the nodes.
 type Spec struct {
 	URL     string            `yaml:"url,required" jsonschema:"required" jsonschema_description:"Base of every call: an absolute http or https URL, without query. ${NAME} is replaced by the environment variable when the file is loaded."`
+	Base    string            `yaml:"base" jsonschema_description:"Where calls go instead of url when an answer says so: text with expressions on .token, the answer in which the access token of auth: {oauth2: …} came, such as ${{ .token.instance_url }}. Its host is that of url or one of allow_hosts, at a public address. As the target's own base it gets auth, headers and idempotency keys. url stands for it where nothing is sent: explain, tests."`
 	Auth    any               `yaml:"auth" jsonschema:"oneof_type=string;object" jsonschema_description:"How calls authenticate: exactly one way, or none (the default). REF is {env: NAME} or {file: PATH}; the secret is read when the call is sent."`
 	Headers map[string]string `yaml:"headers" jsonschema_description:"Headers of every call; values may hold expressions."`
 	// AllowHosts is looked at when a call is made, and by the dialler.
