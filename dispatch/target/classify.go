@@ -4,6 +4,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -44,6 +45,11 @@ func networkFault(outer, inner context.Context, who string, err error) *fault.Fa
 	var corrupt flate.CorruptInputError
 	if errors.As(err, &corrupt) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) {
 		return &fault.Fault{Reason: fault.BadResponse, Retry: true, Err: err, Message: who + "'s answer cannot be decompressed"}
+	}
+	var unverified *tls.CertificateVerificationError
+	if errors.As(err, &unverified) {
+		return &fault.Fault{Reason: fault.Unreachable, Retry: true, Err: err,
+			Message: clip("the certificate of "+who+" cannot be verified: "+clean(unverified.Err.Error(), maxMessage), maxMessage)}
 	}
 	return &fault.Fault{Reason: fault.Unreachable, Retry: true, Err: err,
 		Message: who + " could not be reached or the connection was lost"}

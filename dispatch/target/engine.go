@@ -27,10 +27,12 @@ type Engine struct {
 	secrets   secretReader
 	clock     func() time.Time // tells how long a run has taken
 	tokens    *tokenCache      // nil: a placeholder stands for each access token
+	tls       *tlsPool         // nil: transport carries those calls, too
 }
 
 // NewEngine makes an engine. log may be nil.
 func NewEngine(o Outgoing, log *slog.Logger) *Engine {
+	pool := &tlsPool{outgoing: o, pairs: map[string]*tlsPair{}}
 	if o.Transport == nil {
 		o.Transport = newTransport(o)
 	}
@@ -40,6 +42,7 @@ func NewEngine(o Outgoing, log *slog.Logger) *Engine {
 	return &Engine{
 		transport: o.Transport, guarded: newGuarded(o), log: log, random: rand.Float64, secrets: secret.Ref.Read, clock: time.Now,
 		tokens: &tokenCache{shared: o.Tokens, transport: o.Transport, log: log, sources: map[string]*source{}},
+		tls:    pool,
 	}
 }
 
@@ -60,6 +63,7 @@ func (e *Engine) Close() {
 			t.CloseIdleConnections()
 		}
 	}
+	e.tls.close()
 }
 
 // Run runs the step the delivery stands at and says what it came to. It never returns
@@ -167,16 +171,16 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	began := time.Now()
 	call, cancel := context.WithTimeout(ctx, r.step.timeout)
 	defer cancel()
+	transport, f := r.carrier(req.to)
+	if f != nil {
+		return nil, f
+	}
 	if f := r.engine.tokens.authorize(r.outer, call, req); f != nil {
 		return nil, f
 	}
 	hr, f := req.http(call)
 	if f != nil {
 		return nil, f
-	}
-	transport := r.engine.transport
-	if req.to.guarded {
-		transport = r.engine.guarded
 	}
 	got, err := transport.RoundTrip(hr) //nolint:bodyclose // read closes it
 	var resp *response
@@ -188,7 +192,10 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 			"not sent: the host %s of allow_hosts has no public address; the operator may open its network with egress: {may_reach: […]}", req.to.host)}
 	}
 	if err != nil {
-		f := networkFault(r.outer, call, "the backend", err)
+		f := r.plan.tls.handshakeFault(err)
+		if f == nil {
+			f = networkFault(r.outer, call, "the backend", err)
+		}
 		if resp != nil {
 			f.Status = resp.status
 			f.Message += " (while its answer was read)"

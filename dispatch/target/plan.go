@@ -33,6 +33,7 @@ type Plan struct {
 	home        home            // by url
 	base        *transform.Text // where calls go instead; nil: home
 	baseAuth    *auth           // whose token base uses; nil: no token is used
+	tls         *mutualTLS      // nil: the usual connections
 	allow       []hostRule      // other hosts that a URL from an expression may name
 	flow        bool            // written with steps: their names are part of the idempotency key
 	steps       []*step
@@ -144,6 +145,9 @@ func (p *Plan) FirstStep() string { return p.steps[0].name }
 // SecretRefs lists where the secrets of its calls are kept, each place once and sorted.
 func (p *Plan) SecretRefs() []secret.Ref {
 	var out []secret.Ref
+	if p.tls != nil {
+		out = append(out, p.tls.refs...)
+	}
 	if p.baseAuth != nil {
 		out = append(out, p.baseAuth.refs...)
 	}
