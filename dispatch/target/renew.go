@@ -88,7 +88,7 @@ func storeFault(err error) *fault.Fault {
 
 // packed is an access token as it is sealed.
 type packed struct {
-	Text   string          `json:"access_token"`
+	Text   string          `json:"text"`
 	Fields json.RawMessage `json:"fields,omitempty"`
 }
 

@@ -20,7 +20,7 @@ import (
 
 const (
 	exampleKey    = "AKIAIOSFODNN7EXAMPLE"
-	exampleSecret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY" //nolint:gosec // of the documentation
+	exampleSecret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 )
 
 func sigv4Target(t testing.TB, to, service, more string) *Plan {
