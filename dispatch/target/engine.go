@@ -56,8 +56,10 @@ func NewScripted(transport http.RoundTripper, read func(secret.Ref) (secret.Valu
 	}
 }
 
-// Close drops idle connections.
+// Close drops idle connections. It waits for a refresh token that is on its way, for 15 s
+// at most; no run may be under way any more.
 func (e *Engine) Close() {
+	e.tokens.wait()
 	for _, transport := range []http.RoundTripper{e.transport, e.guarded} {
 		if t, ok := transport.(interface{ CloseIdleConnections() }); ok {
 			t.CloseIdleConnections()
@@ -75,6 +77,7 @@ func (e *Engine) Run(ctx context.Context, p *Plan, in Input) tracking.Event {
 		return tracking.AttemptFailed{Final: true, Fault: &fault.Fault{Reason: fault.TargetGone,
 			Message: fmt.Sprintf("target %s has no step %q any more", p.Name, in.Delivery.Step)}}
 	}
+	in.rehearsed = e.tokens == nil
 	r := &run{engine: e, plan: p, step: s, in: &in, outer: ctx, began: e.clock()}
 	if hold := p.Hold(s.name); hold > s.timeout { // several calls; one alone has its own time-out
 		var cancel context.CancelFunc

@@ -47,6 +47,7 @@ type rotating struct {
 	keeps    bool // it answers no new refresh token
 	refused  int
 	accepted []string
+	slow     time.Duration
 }
 
 func (s *rotating) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -64,6 +65,11 @@ func (s *rotating) RoundTrip(r *http.Request) (*http.Response, error) {
 	if form.Get("grant_type") != "refresh_token" || got != s.good {
 		s.refused++
 		return answer(400, `{"error": "invalid_grant", "error_description": "no `+got+`"}`)
+	}
+	time.Sleep(s.slow)
+	if err := r.Context().Err(); err != nil {
+		s.good = fmt.Sprintf("planted-refresh-%d", s.n+1) // nobody will know
+		return nil, err
 	}
 	s.n++
 	s.accepted = append(s.accepted, got)
@@ -146,6 +152,38 @@ func TestRefreshTokenFallsBack(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A run that is stopped, or has no more time, does not take the answer with it: in it is the
+// only refresh token that is still good.
+func TestRefreshTokenOfARunThatIsOver(t *testing.T) {
+	for name, limit := range map[string]time.Duration{"no more time": time.Hour, "stopped": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, f := newRotating(t)
+				f.plan = mustCompile(t, "", refreshTarget+"\nlimits: {timeout: 2s}")
+				s.slow = 5 * time.Second
+				ctx, cancel := context.WithCancel(t.Context())
+				defer time.AfterFunc(limit, cancel).Stop()
+				began := time.Now()
+				got := eventOf[tracking.AttemptFailed](t, f.engines[0].Run(ctx, f.plan, Input{Tracking: "trk_1", Payload: []byte(`{}`), Now: began}))
+				if took := time.Since(began); took != min(limit, 2*time.Second) || got.Final || got.Fault.Reason != fault.Timeout || !got.Fault.Retry {
+					t.Errorf("after %s: %+v", took, got.Fault)
+				}
+				f.engines[0].Close()
+				if took := time.Since(began); took != 5*time.Second {
+					t.Errorf("closed after %s", took)
+				}
+				s.slow = 0
+				allConcluded(t, f.run(t, 1))
+				time.Sleep(700 * time.Second)
+				allConcluded(t, f.run(t, 1))
+				if got := strings.Join(s.accepted, " "); got != "planted-first planted-refresh-1" || s.refused != 0 {
+					t.Errorf("asked with %s; %d refused", got, s.refused)
+				}
+			})
+		})
+	}
 }
 
 // Without the store nobody knows which refresh token is the newest: none is shown, and

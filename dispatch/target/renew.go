@@ -21,6 +21,42 @@ type refreshToken struct {
 // may be over by then: the old one is good no more.
 const keepTimeout = 5 * time.Second
 
+// detachTimeout bounds a search that goes on when its run is over.
+const detachTimeout = fetchTimeout + keepTimeout
+
+// detached is obtain for a grant that rotates, for whoever has the source's turn; it gives
+// that back. Once the token server has been asked, its answer must be seen: it may have the
+// only refresh token that is still good. So the search goes on when the run is stopped or
+// has no more time.
+func (c *tokenCache) detached(outer, ctx context.Context, s *source, cl *client, v *vault) (accessToken, *fault.Fault) {
+	type outcome struct {
+		token accessToken
+		fault *fault.Fault
+	}
+	done := make(chan outcome, 1)
+	c.detach.Go(func() {
+		defer func() { <-s.turn }()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detachTimeout)
+		defer cancel()
+		t, f := c.obtain(ctx, ctx, s, cl, v)
+		s.note(t, f)
+		done <- outcome{t, f}
+	})
+	select {
+	case o := <-done:
+		return o.token, o.fault
+	case <-ctx.Done():
+		return accessToken{}, lateToken(outer, ctx)
+	}
+}
+
+// wait ends when no search goes on.
+func (c *tokenCache) wait() {
+	if c != nil {
+		c.detach.Wait()
+	}
+}
+
 // renew asks for a token with the newest refresh token: the one that was answered last, or
 // else that of the secret. A store that does not answer ends it, unlike that of an access
 // token: an old refresh token that is shown again may cost the grant.

@@ -29,6 +29,7 @@ type Input struct {
 	Delivery    tracking.Delivery
 	AcceptedAt  time.Time // retry.within counts from it; zero: it is not looked at
 	Now         time.Time // the store's clock when the run began
+	rehearsed   bool      // nothing is sent, and placeholders stand for secrets
 }
 
 // request is a call as it is sent. Run and Preview make it with the same code.
@@ -39,8 +40,9 @@ type request struct {
 	body    []byte
 	secrets []string // what must not come back in what is kept of the answer
 	// id and at name the call and its time, for a signature that covers them.
-	id string
-	at time.Time
+	id        string
+	at        time.Time
+	rehearsed bool // as Input has it
 	// oauth, where it is not nil, gives the access token that the call is sent with.
 	oauth *client
 	token accessToken // with which it was sent
@@ -146,7 +148,7 @@ func (p *Plan) authorize(s *step, in *Input, r *request, read secretReader) *fau
 	if s.auth == nil || (r.to.other && !s.ownAuth) {
 		return nil
 	}
-	r.at = in.Now
+	r.at, r.rehearsed = in.Now, in.rehearsed
 	if s.auth.kind == "webhook" {
 		r.id = p.idempotencyKey(s, in)
 	}

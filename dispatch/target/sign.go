@@ -89,6 +89,9 @@ func (a *auth) webhook(r *request, key string, mask bool) (string, *fault.Fault)
 	}
 	text := strings.TrimPrefix(key, "whsec_")
 	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
+	if r.rehearsed { // a placeholder is not base64
+		raw, err = []byte(text), nil
+	}
 	if err != nil || len(raw) == 0 {
 		// The error of the decoder would tell where in the secret it stopped.
 		return "", &fault.Fault{Reason: fault.Auth, Retry: true,

@@ -46,6 +46,7 @@ type tokenCache struct {
 	log       *slog.Logger
 	mu        sync.Mutex
 	sources   map[string]*source // by grant
+	detach    sync.WaitGroup     // searches that outlive their runs
 }
 
 // accessToken is a token and where it came from.
@@ -120,16 +121,21 @@ func (c *tokenCache) get(outer, ctx context.Context, cl *client) (accessToken, *
 	}
 	select {
 	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
 	case <-ctx.Done():
 		return accessToken{}, lateToken(outer, ctx)
 	}
 	if t, ok := s.current(v.name); ok {
+		<-s.turn
 		return t, nil
 	}
 	if f := s.failedSince(began); f != nil {
+		<-s.turn
 		return accessToken{}, f
 	}
+	if cl.rotates() {
+		return c.detached(outer, ctx, s, cl, v)
+	}
+	defer func() { <-s.turn }()
 	t, f := c.obtain(outer, ctx, s, cl, v)
 	s.note(t, f)
 	return t, f
@@ -167,7 +173,7 @@ func (c *tokenCache) obtain(outer, ctx context.Context, s *source, cl *client, v
 		if t, ok := c.look(ctx, v); ok {
 			return t, nil
 		}
-		unlock, ok, err := c.shared.Lock(ctx, v.name, holdFor(ctx))
+		unlock, ok, err := c.shared.Lock(ctx, v.name, cl.holdFor(ctx))
 		if err != nil {
 			c.alone(ctx, "lock", err)
 			if cl.rotates() {
@@ -224,7 +230,10 @@ func (c *tokenCache) alone(ctx context.Context, what string, err error) {
 }
 
 // holdFor is how long the lock is taken: as long as the request may take, and a little more.
-func holdFor(ctx context.Context) time.Duration {
+func (g *grant) holdFor(ctx context.Context) time.Duration {
+	if g.rotates() {
+		return fetchTimeout + keepTimeout + lockMargin
+	}
 	hold := fetchTimeout
 	if end, ok := ctx.Deadline(); ok {
 		hold = min(hold, max(time.Until(end), 0))
