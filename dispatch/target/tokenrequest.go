@@ -145,9 +145,10 @@ func (cl *client) request(ctx context.Context, refresh string) (*http.Request, [
 func tokenFault(r *response, secrets []string) *fault.Fault {
 	f := &fault.Fault{Reason: fault.Auth, Retry: true, RetryAfter: retryAfter(r.header)}
 	switch {
-	case r.status >= 200 && r.status <= 299 && !r.tooLong:
-		return nil
-	case r.tooLong:
+	case r.status >= 200 && r.status <= 299:
+		if !r.tooLong {
+			return nil
+		}
 		f.Message = fmt.Sprintf("no access token: the token server's answer is larger than %d bytes", maxTokenAnswer)
 		return f
 	case r.status >= 300 && r.status <= 399:

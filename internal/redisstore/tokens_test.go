@@ -232,6 +232,47 @@ func TestWorkersShareOneToken(t *testing.T) {
 	sealedOnly(t, rdb, 1)
 }
 
+// Workers follow a token server that takes each refresh token once.
+func TestWorkersFollowRefreshTokens(t *testing.T) {
+	t.Setenv("CRM_SECRET", "planted-refresh-0")
+	var mu sync.Mutex
+	n, refused := 0, 0
+	i := newIssuer(t)
+	i.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case r.URL.Path != "/token":
+		case r.FormValue("refresh_token") != fmt.Sprintf("planted-refresh-%d", n):
+			refused++
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"error": "invalid_grant"}`))
+		default:
+			n++ // a token without a life: each call takes another one
+			_, _ = fmt.Fprintf(w, `{"access_token": "planted-token-%d", "expires_in": 0, "refresh_token": "planted-refresh-%d"}`, n, n)
+		}
+	})
+	var report yamlsrc.Report
+	node := yamlsrc.Parse("t.yaml", []byte("url: "+i.URL+"\npost: /x\nauth: {oauth2: {grant: refresh_token, token_url: "+i.URL+"/token, client_id: a, refresh_token: {env: CRM_SECRET}}}"), &report)
+	p := target.Compile("crm", node, secret.Access{Env: []string{"CRM_*"}}, &report)
+	must(t, report.Err())
+	rdb := testenv.Redis(t).Client(t)
+	workers := []*target.Engine{worker(t, NewTokens(rdb)), worker(t, NewTokens(rdb)), worker(t, NewTokens(rdb))}
+	var all sync.WaitGroup
+	for _, w := range workers {
+		all.Go(func() {
+			for range 5 {
+				concluded(t, send(t, w, p))
+			}
+		})
+	}
+	all.Wait()
+	if n != 15 || refused != 0 {
+		t.Errorf("%d were taken and %d refused, want 15 and none", n, refused)
+	}
+	sealedOnly(t, rdb, 1)
+}
+
 func TestSharedTokenExpires(t *testing.T) {
 	rdb := testenv.Redis(t).Client(t)
 	i := newIssuer(t)
