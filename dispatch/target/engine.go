@@ -132,8 +132,12 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if r.scope, err = r.step.scope(r.in); err != nil {
 		return r.failed(&fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err})
 	}
-	call, cancel := context.WithTimeout(ctx, r.step.timeout)
-	defer cancel()
+	call := ctx // send bounds it
+	if r.plan.base != nil {
+		var cancel context.CancelFunc
+		call, cancel = context.WithTimeout(ctx, r.step.timeout) // of the token and the call together
+		defer cancel()
+	}
 	var f *fault.Fault
 	if r.home, f = r.engine.home(r.outer, call, r.plan); f != nil {
 		return r.failed(f)
