@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"headgate/config/secret"
@@ -14,11 +15,12 @@ import (
 
 // auth is how a call shows who we are.
 type auth struct {
-	kind  string // the key of AuthSpec
-	name  string // of the header or the parameter; the user of basic
-	ref   secret.Ref
-	sign  *signing // hmac
-	oauth *grant   // oauth2
+	kind  string       // the key of AuthSpec
+	name  string       // of the header or the parameter; the user of basic
+	refs  []secret.Ref // in the order in which they are used; the zero Ref stands for none
+	sign  *signing     // hmac
+	oauth *grant       // oauth2
+	sigv4 *sigv4       // aws_sigv4
 }
 
 // masked stands for a secret in a preview.
@@ -43,6 +45,9 @@ func (c *compiler) credentials(n *yamlsrc.Node) *auth {
 	}
 	var a *auth
 	c.once(at, func() { a = decodeAuth(at, c.check, c.report) })
+	if a != nil && a.oauth != nil && at == c.target.Get("auth") {
+		a.oauth.keep(c.tokenFields)
+	}
 	return a
 }
 
@@ -54,7 +59,7 @@ func decodeAuth(n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *
 		return nil
 	}
 	if len(n.Entries) != 1 {
-		report.Addf(n.Pos, n.Path, "keep one of bearer, basic, header, query, hmac, webhook and oauth2", "auth takes exactly one way")
+		report.Addf(n.Pos, n.Path, "keep one of bearer, basic, header, query, hmac, webhook, oauth2 and aws_sigv4", "auth takes exactly one way")
 		return nil
 	}
 	a := &auth{kind: n.Entries[0].Key}
@@ -63,38 +68,41 @@ func decodeAuth(n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *
 		report.Addf(at.Pos, at.Path, "write its keys below it", "%s is empty", a.kind)
 		return nil
 	}
+	keys := []string{"secret"} // of the secrets, as a.refs has them
 	switch {
 	case spec.Bearer != nil:
-		a.ref = *spec.Bearer
+		a.refs, keys = []secret.Ref{*spec.Bearer}, []string{""}
 	case spec.Basic != nil:
-		a.name, a.ref = spec.Basic.User, spec.Basic.Password
+		a.name, a.refs, keys = spec.Basic.User, []secret.Ref{spec.Basic.Password}, []string{"password"}
 		if strings.Contains(a.name, ":") {
 			report.Addf(at.Pos, at.Path, "leave the colon out", "a user of basic authentication cannot contain a colon")
 		}
-		at = find(at, "password")
 	case spec.Header != nil:
-		a.name, a.ref = secretHeader(spec.Header.Name, at, report), spec.Header.Value
-		at = find(at, "value")
+		a.name = secretHeader(spec.Header.Name, at, report)
+		a.refs, keys = []secret.Ref{spec.Header.Value}, []string{"value"}
 	case spec.Query != nil:
-		a.name, a.ref = spec.Query.Name, spec.Query.Value
-		at = find(at, "value")
+		a.name, a.refs, keys = spec.Query.Name, []secret.Ref{spec.Query.Value}, []string{"value"}
 	case spec.HMAC != nil:
-		a.name, a.ref = secretHeader(spec.HMAC.Header, at, report), spec.HMAC.Secret
+		a.name, a.refs = secretHeader(spec.HMAC.Header, at, report), []secret.Ref{spec.HMAC.Secret}
 		a.sign = spec.HMAC.compile(at, report)
-		at = find(at, "secret")
 	case spec.Webhook != nil:
-		a.ref = spec.Webhook.Secret
-		at = find(at, "secret")
+		a.refs = []secret.Ref{spec.Webhook.Secret}
 	case spec.OAuth2 != nil:
-		a.ref = spec.OAuth2.ClientSecret
+		a.refs, keys = spec.OAuth2.secrets()
 		a.oauth = spec.OAuth2.compile(at, report)
-		at = find(at, "client_secret")
+	case spec.SigV4 != nil:
+		a.refs, keys = spec.SigV4.secrets()
+		a.sigv4 = spec.SigV4.compile(at, report)
 	}
-	if a.ref.IsZero() { // an empty value, such as `bearer:`
+	if !slices.ContainsFunc(a.refs, func(r secret.Ref) bool { return !r.IsZero() }) && a.oauth == nil { // an empty value, such as `bearer:`
 		report.Addf(n.Pos, n.Path, "write {env: NAME} or {file: /path}", "a secret needs either env or file")
 		return nil
 	}
-	check(a.ref, at)
+	for i, ref := range a.refs {
+		if !ref.IsZero() {
+			check(ref, find(at, keys[i]))
+		}
+	}
 	return a
 }
 
@@ -112,19 +120,38 @@ func secretHeader(name string, at *yamlsrc.Node, report *yamlsrc.Report) string 
 // place, and nothing is read.
 type secretReader func(secret.Ref) (secret.Value, error)
 
-// apply adds the credentials to a request; the secret is read now.
+// readAll gets the secrets of an auth, or of other credentials, in their order; the zero
+// Ref gives the zero Value.
+func readAll(refs []secret.Ref, read secretReader) ([]secret.Value, *fault.Fault) {
+	out := make([]secret.Value, len(refs))
+	for i, ref := range refs {
+		if ref.IsZero() {
+			continue
+		}
+		var err error
+		if out[i], err = read(ref); err != nil {
+			return nil, &fault.Fault{Reason: fault.Auth, Retry: true, Err: err,
+				Message: fmt.Sprintf("the secret %s cannot be read", ref)}
+		}
+	}
+	return out, nil
+}
+
+// apply adds the credentials to a request; the secrets are read now.
 func (a *auth) apply(r *request, read secretReader) *fault.Fault {
 	value := masked
-	var v secret.Value
+	var values []secret.Value
 	if read != nil {
-		var err error
-		v, err = read(a.ref)
-		if err != nil {
-			return &fault.Fault{Reason: fault.Auth, Retry: true, Err: err,
-				Message: fmt.Sprintf("the secret %s cannot be read", a.ref)}
+		var f *fault.Fault
+		if values, f = readAll(a.refs, read); f != nil {
+			return f
 		}
-		value = v.Reveal()
-		r.secrets = append(r.secrets, value)
+		for _, v := range values {
+			if text := v.Reveal(); text != "" {
+				r.secrets = append(r.secrets, text)
+			}
+		}
+		value = values[0].Reveal()
 	}
 	switch a.kind {
 	case "hmac":
@@ -137,10 +164,12 @@ func (a *auth) apply(r *request, read secretReader) *fault.Fault {
 	case "oauth2":
 		if read != nil {
 			// The token is got when the call is sent: it may take a call of its own.
-			r.oauth, r.clientSecret = a.oauth, v
+			r.oauth = newClient(a.oauth, values)
 			return nil
 		}
 		value = a.oauth.prefix + masked
+	case "aws_sigv4":
+		return a.sigv4.sign(r, values, a.refs)
 	}
 	return a.place(r, value, read == nil)
 }
@@ -171,7 +200,7 @@ func (a *auth) place(r *request, value string, mask bool) *fault.Fault {
 	}
 	if !validHeaderValue(value) {
 		return &fault.Fault{Reason: fault.Auth, Retry: true,
-			Message: fmt.Sprintf("the secret %s holds characters that a header cannot carry", a.ref)}
+			Message: fmt.Sprintf("the secret %s holds characters that a header cannot carry", a.refs[0])}
 	}
 	r.header[name] = []string{value}
 	return nil

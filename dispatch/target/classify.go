@@ -4,6 +4,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -44,6 +45,11 @@ func networkFault(outer, inner context.Context, who string, err error) *fault.Fa
 	var corrupt flate.CorruptInputError
 	if errors.As(err, &corrupt) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) {
 		return &fault.Fault{Reason: fault.BadResponse, Retry: true, Err: err, Message: who + "'s answer cannot be decompressed"}
+	}
+	var unverified *tls.CertificateVerificationError
+	if errors.As(err, &unverified) {
+		return &fault.Fault{Reason: fault.Unreachable, Retry: true, Err: err,
+			Message: clip("the certificate of "+who+" cannot be verified: "+clean(unverified.Err.Error(), maxMessage), maxMessage)}
 	}
 	return &fault.Fault{Reason: fault.Unreachable, Retry: true, Err: err,
 		Message: who + " could not be reached or the connection was lost"}
@@ -116,7 +122,7 @@ func (p *Plan) faultMessage(s *step, r *response, reason fault.Reason) string {
 		host := "no Location"
 		if to, err := url.Parse(r.header.Get("Location")); err == nil && to.Path+to.Host != "" {
 			host = "the same host"
-			if to.Host != "" && to.Host != p.host {
+			if to.Host != "" && to.Host != p.home.host {
 				host = "the host " + clean(to.Host, 100)
 			}
 		}

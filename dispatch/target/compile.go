@@ -68,7 +68,8 @@ type compiler struct {
 	told   map[*yamlsrc.Node]bool
 	kept   bool // the plan was accepted before: newer checks do not end what is under way
 
-	expressionURL bool // some call takes its whole URL from an expression
+	tokenFields   []string // what base uses of the token answer, sorted
+	expressionURL bool     // some call takes its whole URL from an expression
 }
 
 // once runs a check of n, which several steps inherit: its problems are reported the
@@ -122,8 +123,10 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	c.target = c.supported(n)
 	c.target.Decode(&c.spec, report)
 	c.batch()
-	c.base()
+	c.url()
+	c.tls()
 	c.hosts()
+	c.moved()
 	c.numbers()
 	c.steps()
 	c.foreach()
@@ -163,7 +166,7 @@ func (c *compiler) supported(n *yamlsrc.Node) *yamlsrc.Node {
 	return &out
 }
 
-func (c *compiler) base() {
+func (c *compiler) url() {
 	n := c.target.Get("url")
 	if n == nil || n.Kind != yamlsrc.Scalar {
 		return // reported as missing or as no string
@@ -173,9 +176,7 @@ func (c *compiler) base() {
 	if u == nil {
 		return
 	}
-	c.plan.base, c.plan.host = strings.TrimRight(u.String(), "/"), u.Host
-	name, port, _, _ := authority(u)
-	c.plan.origin = u.Scheme + "://" + name + ":" + port
+	c.plan.home = homeOf(u, false)
 }
 
 // absoluteURL checks a URL that the author of a file writes: where calls may go is never

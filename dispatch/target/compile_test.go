@@ -191,7 +191,7 @@ func TestCompileTargetName(t *testing.T) {
 func TestCompileDefaults(t *testing.T) {
 	p := mustCompile(t, "", "url: http://h/v1/\npost: /x")
 	if p.Limits.Concurrency != 16 || p.Limits.Timeout.D() != 10*time.Second || p.retry.Attempts != 8 ||
-		p.retry.Max.D() != 10*time.Minute || p.retry.Within.D() != 24*time.Hour || p.maxResponse != 1<<20 || p.base != "http://h/v1" {
+		p.retry.Max.D() != 10*time.Minute || p.retry.Within.D() != 24*time.Hour || p.maxResponse != 1<<20 || p.home.url != "http://h/v1" {
 		t.Errorf("%+v", p)
 	}
 	if p.NeedsParams || p.Hold("") != 10*time.Second || p.Hold("gone") != 10*time.Second || p.FirstStep() == "" {
@@ -288,7 +288,7 @@ func TestSpecGivesSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for def, keys := range map[string][]string{
-		"Spec": append([]string{"url", "auth", "headers", "steps", "error", "retry", "limits", "breaker", "batch", "max_response", "allow_hosts"}, callKeys...),
+		"Spec": append([]string{"url", "auth", "headers", "steps", "error", "retry", "limits", "breaker", "batch", "max_response", "allow_hosts", "base", "tls"}, callKeys...),
 		"Step": append([]string{"name", "when", "headers", "headers_from", "foreach", "auth", "timeout"}, callKeys...),
 	} {
 		if got := len(schema.Defs[def].Properties); got != len(keys) {

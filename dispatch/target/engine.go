@@ -1,11 +1,9 @@
 package target
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -30,10 +28,12 @@ type Engine struct {
 	secrets   secretReader
 	clock     func() time.Time // tells how long a run has taken
 	tokens    *tokenCache      // nil: a placeholder stands for each access token
+	tls       *tlsPool         // nil: transport carries those calls, too
 }
 
 // NewEngine makes an engine. log may be nil.
 func NewEngine(o Outgoing, log *slog.Logger) *Engine {
+	pool := &tlsPool{outgoing: o, pairs: map[string]*tlsPair{}}
 	if o.Transport == nil {
 		o.Transport = newTransport(o)
 	}
@@ -43,6 +43,7 @@ func NewEngine(o Outgoing, log *slog.Logger) *Engine {
 	return &Engine{
 		transport: o.Transport, guarded: newGuarded(o), log: log, random: rand.Float64, secrets: secret.Ref.Read, clock: time.Now,
 		tokens: &tokenCache{shared: o.Tokens, transport: o.Transport, log: log, sources: map[string]*source{}},
+		tls:    pool,
 	}
 }
 
@@ -56,13 +57,16 @@ func NewScripted(transport http.RoundTripper, read func(secret.Ref) (secret.Valu
 	}
 }
 
-// Close drops idle connections.
+// Close drops idle connections. It waits for a refresh token that is on its way, for 15 s
+// at most; no run may be under way any more.
 func (e *Engine) Close() {
+	e.tokens.wait()
 	for _, transport := range []http.RoundTripper{e.transport, e.guarded} {
 		if t, ok := transport.(interface{ CloseIdleConnections() }); ok {
 			t.CloseIdleConnections()
 		}
 	}
+	e.tls.close()
 }
 
 // Run runs the step the delivery stands at and says what it came to. It never returns
@@ -77,6 +81,7 @@ func (e *Engine) Run(ctx context.Context, p *Plan, in Input) tracking.Event {
 	if in.Upload == nil && p.Batch != nil {
 		in.Upload = &Upload{} // none for this run
 	}
+	in.rehearsed = e.tokens == nil
 	r := &run{engine: e, plan: p, step: s, in: &in, outer: ctx, began: e.clock()}
 	if hold := p.Hold(s.name); hold > s.timeout { // several calls; one alone has its own time-out
 		var cancel context.CancelFunc
@@ -93,6 +98,7 @@ type run struct {
 	step    *step
 	in      *Input
 	scope   transform.Scope
+	home    home
 	outer   context.Context             //nolint:containedctx // tells a stopped worker from a slow backend
 	records int                         // of the batch, once its lists are read
 	byKey   map[string]map[string][]int // places of the batch's records, by the key's expression and the key
@@ -129,11 +135,21 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if !ok {
 		return tracking.Concluded{State: tracking.Succeeded, Message: "the conditions of all steps that were left are false"}
 	}
+	call := ctx // send bounds it
+	if r.plan.base != nil {
+		var cancel context.CancelFunc
+		call, cancel = context.WithTimeout(ctx, r.step.timeout) // of the token and the call together
+		defer cancel()
+	}
+	var f *fault.Fault
+	if r.home, f = r.engine.home(r.outer, call, r.plan); f != nil {
+		return r.failed(f)
+	}
 	req, instead := r.request()
 	if instead != nil {
 		return instead
 	}
-	resp, f := r.send(ctx, req)
+	resp, f := r.send(call, req)
 	if resp != nil && r.step.uses["response"] {
 		resp.into(r.scope)
 	}
@@ -141,7 +157,7 @@ func (r *run) do(ctx context.Context) tracking.Event {
 		f = r.asserted(resp)
 	}
 	if f != nil {
-		return r.refused(resp, f)
+		return r.refused(req, resp, f)
 	}
 	if r.step.poll != nil {
 		return r.polled(ctx, resp)
@@ -168,25 +184,16 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	began := time.Now()
 	call, cancel := context.WithTimeout(ctx, r.step.timeout)
 	defer cancel()
-	token, f := r.engine.tokens.authorize(r.outer, call, req)
+	transport, f := r.carrier(req.to)
 	if f != nil {
 		return nil, f
 	}
-	var body io.Reader
-	if req.body != nil {
-		body = bytes.NewReader(req.body)
+	if f := r.engine.tokens.authorize(r.outer, call, req); f != nil {
+		return nil, f
 	}
-	hr, err := http.NewRequestWithContext(call, req.method, req.to.url, body)
-	if err != nil {
-		return nil, &fault.Fault{Reason: fault.Internal, Message: "the call cannot be made: its URL is not valid"}
-	}
-	hr.Header = req.header
-	// A request with an Idempotency-Key the transport would send again by itself when a
-	// reused connection breaks. Each sending is an attempt, and those are counted by us.
-	hr.GetBody = nil
-	transport := r.engine.transport
-	if req.to.other {
-		transport = r.engine.guarded
+	hr, f := req.http(call)
+	if f != nil {
+		return nil, f
 	}
 	got, err := transport.RoundTrip(hr) //nolint:bodyclose // read closes it
 	var resp *response
@@ -198,7 +205,10 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 			"not sent: the host %s of allow_hosts has no public address; the operator may open its network with egress: {may_reach: […]}", req.to.host)}
 	}
 	if err != nil {
-		f := networkFault(r.outer, call, "the backend", err)
+		f := r.plan.tls.handshakeFault(err)
+		if f == nil {
+			f = networkFault(r.outer, call, "the backend", err)
+		}
 		if resp != nil {
 			f.Status = resp.status
 			f.Message += " (while its answer was read)"
@@ -212,7 +222,7 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	if f != nil && f.Status == http.StatusUnauthorized && req.oauth != nil {
 		// The next attempt has another token. This one does not try again by itself: each
 		// sending is an attempt, and those are counted and spaced.
-		r.engine.tokens.refused(r.outer, req.oauth, token)
+		r.engine.tokens.refused(r.outer, req.oauth, req.token)
 		f.Retry = !slices.Contains(r.plan.retry.NotOn, f.Status)
 	}
 	if f != nil && len(req.to.signed) >= minSecret {

@@ -1,33 +1,67 @@
 package target
 
 import (
-	"context"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"maps"
-	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"headgate/config/secret"
 	"headgate/config/yamlsrc"
-	"headgate/dispatch/fault"
+)
+
+// The words of OAuth2Auth.Grant.
+const (
+	grantClient  = "client_credentials"
+	grantRefresh = "refresh_token"
+	grantJWT     = "jwt_bearer"
+)
+
+// The words of OAuth2Auth.Send.
+const (
+	sendBasic = "basic"
+	sendBody  = "body"
+	sendQuery = "query"
 )
 
 // grant is how an access token is asked for.
 type grant struct {
+	kind     string
 	url      string
 	clientID string
-	form     url.Values // without the client's credentials
-	basic    bool       // these go into the Authorization header, not into the body
-	prefix   string     // of the token in the header of calls
-	what     string     // all that decides which token is got, but for the secret
-	id       string     // what, and where the secret is kept
+	form     url.Values // without secrets
+	send     string
+	prefix   string         // of the token in the header of calls
+	claims   map[string]any // of an assertion, without its times
+	keyID    string         // of an assertion; empty: none
+	fields   []string       // what is kept of the answer besides the token, sorted
+	what     string         // all that decides which token is got, but for the secrets
+	id       string         // what, and where the secrets are kept
+	refs     []secret.Ref   // as secrets gives them
+}
+
+// client is a grant with its secrets, read just now.
+type client struct {
+	*grant
+	secrets []secret.Value // as grant.refs has them
+}
+
+func newClient(g *grant, secrets []secret.Value) *client { return &client{grant: g, secrets: secrets} }
+
+// Places in client.secrets.
+const (
+	clientSecretAt = iota
+	refreshTokenAt
+	privateKeyAt
+)
+
+// rotates reports whether each token may change what the next one is asked for with. Then
+// whoever asks must know what the others did.
+func (g *grant) rotates() bool { return g.kind == grantRefresh }
+
+// secrets lists what is read for a token, and under which keys that stands.
+func (spec *OAuth2Auth) secrets() ([]secret.Ref, []string) {
+	return []secret.Ref{clientSecretAt: spec.ClientSecret, refreshTokenAt: spec.RefreshToken, privateKeyAt: spec.PrivateKey},
+		[]string{clientSecretAt: "client_secret", refreshTokenAt: "refresh_token", privateKeyAt: "private_key"}
 }
 
 // Parameters that have a key of their own, or that must not stand in the file.
@@ -38,7 +72,9 @@ var (
 
 // compile checks the spec of a grant; at is its mapping.
 func (spec *OAuth2Auth) compile(at *yamlsrc.Node, report *yamlsrc.Report) *grant {
-	g := &grant{clientID: spec.ClientID, form: url.Values{"grant_type": {"client_credentials"}}, prefix: "Bearer "}
+	g := &grant{clientID: spec.ClientID, prefix: "Bearer "}
+	g.kind = choice(at, "grant", spec.Grant, []string{grantClient, grantRefresh, grantJWT}, report)
+	g.refs, _ = spec.secrets()
 	if u := absoluteURL(find(at, "token_url"), "write the token server's URL, such as https://id.example.com/oauth2/token",
 		"use client_id and client_secret", "put what it says into params", report); u != nil {
 		g.url = u.String()
@@ -47,8 +83,28 @@ func (spec *OAuth2Auth) compile(at *yamlsrc.Node, report *yamlsrc.Report) *grant
 		n := find(at, "client_id")
 		report.Addf(n.Pos, n.Path, "write the name of the client", "client_id is empty")
 	}
+	g.form = spec.parameters(at, g.kind, report)
+	g.send = choice(at, "send", spec.Send, []string{sendBasic, sendBody, sendQuery}, report)
+	if at.Get("header_prefix") != nil {
+		g.prefix = spec.HeaderPrefix
+		plainText(at, "header_prefix", g.prefix, report)
+	}
+	spec.fits(at, g.kind, report)
+	if g.kind == grantJWT {
+		g.claims, g.keyID = spec.assertionClaims(at, g.url, report), spec.KeyID
+	}
+	g.identify()
+	return g
+}
+
+// parameters gives the form of a request for a token, without secrets.
+func (spec *OAuth2Auth) parameters(at *yamlsrc.Node, kind string, report *yamlsrc.Report) url.Values {
+	form := url.Values{"grant_type": {kind}}
+	if kind == grantJWT {
+		form.Set("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
+	}
 	if spec.Scope != "" {
-		g.form.Set("scope", spec.Scope)
+		form.Set("scope", spec.Scope)
 	}
 	for _, e := range entries(at.Get("params")) {
 		switch {
@@ -57,163 +113,48 @@ func (spec *OAuth2Auth) compile(at *yamlsrc.Node, report *yamlsrc.Report) *grant
 		case slices.Contains(ownParams, e.Key):
 			report.Addf(e.KeyPos, e.Value.Path, "leave it out: it is sent by itself, or has a key beside params", "params cannot have %q", e.Key)
 		}
-		g.form.Set(e.Key, spec.Params[e.Key])
+		form.Set(e.Key, spec.Params[e.Key])
 	}
-	g.basic = choice(at, "send", spec.Send, []string{"basic", "body"}, report) == "basic"
-	if at.Get("header_prefix") != nil {
-		g.prefix = spec.HeaderPrefix
-		plainText(at, "header_prefix", g.prefix, report)
-	}
-	g.what = strings.Join([]string{g.url, g.clientID, g.form.Encode(), strconv.FormatBool(g.basic)}, "\n")
-	g.id = g.what + "\n" + spec.ClientSecret.String()
-	return g
+	return form
 }
 
-const (
-	maxTokenAnswer = 64 << 10
-	// unknownLife is how long a token is used whose server does not say how long it lives:
-	// should it end before, the 401 tells.
-	unknownLife = 5 * time.Minute
-	maxLife     = 24 * time.Hour
-	// maxMargin is how long before its end a token is used no more; a short one is used
-	// for four fifths of its life. It has to outlive the call that it is sent with.
-	maxMargin = time.Minute
-)
+// needsSecret says which secret a grant cannot do without.
+var needsSecret = map[string]string{grantClient: "client_secret", grantRefresh: "refresh_token", grantJWT: "private_key"}
 
-func tokenTTL(life time.Duration) time.Duration {
-	life = min(life, maxLife)
-	return life - min(life/5, maxMargin)
+// onlyFor says which keys are of one grant.
+var onlyFor = []struct{ grant, key string }{
+	{grantRefresh, "refresh_token"}, {grantJWT, "private_key"}, {grantJWT, "key_id"}, {grantJWT, "issuer"},
+	{grantJWT, "subject"}, {grantJWT, "audience"}, {grantJWT, "claims"},
 }
 
-// fetch asks the token server for a token.
-func (c *tokenCache) fetch(outer, ctx context.Context, g *grant, v *vault, clientSecret secret.Value) (accessToken, *fault.Fault) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	began := time.Now()
-	hr, secrets, err := g.request(ctx, clientSecret)
-	if err != nil {
-		return accessToken{}, &fault.Fault{Reason: fault.Internal, Retry: true, Message: "no access token: token_url is not valid"}
+// fits checks that a grant has what it needs, and nothing of another one.
+func (spec *OAuth2Auth) fits(at *yamlsrc.Node, kind string, report *yamlsrc.Report) {
+	if key := needsSecret[kind]; at.Get(key) == nil {
+		report.Addf(at.Pos, at.Path, "add "+key+": {env: NAME}", "%q is missing", key)
 	}
-	got, err := c.transport.RoundTrip(hr) //nolint:bodyclose // read closes it
-	var resp *response
-	if err == nil {
-		resp, err = read(got, maxTokenAnswer)
-	}
-	if err != nil {
-		f := networkFault(outer, ctx, "the token server", err)
-		f.Message = "no access token: " + f.Message
-		return accessToken{}, f
-	}
-	if f := tokenFault(resp, secrets); f != nil {
-		return accessToken{}, f
-	}
-	text, life, why := tokenOf(resp.body)
-	if why == "" && !validHeaderValue(text) {
-		why = "an access_token that a header cannot carry"
-	}
-	if why != "" {
-		return accessToken{}, &fault.Fault{Reason: fault.Auth, Retry: true, Message: "no access token: the token server's answer has " + why}
-	}
-	sealed, err := v.seal(text)
-	if err != nil {
-		return accessToken{}, &fault.Fault{Reason: fault.Internal, Retry: true, Err: err, Message: "no access token: it cannot be encrypted"}
-	}
-	// The life began when the server made the token, after began.
-	return accessToken{text: text, name: v.name, sealed: sealed, until: began.Add(tokenTTL(life))}, nil
-}
-
-// request makes the request for a token, and lists what an answer must not repeat.
-func (g *grant) request(ctx context.Context, clientSecret secret.Value) (*http.Request, []string, error) {
-	text := clientSecret.Reveal()
-	secrets := []string{text}
-	form := g.form
-	var credentials string
-	if g.basic {
-		// Both are encoded as in a form before they are joined: RFC 6749, section 2.3.1.
-		credentials = base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(g.clientID) + ":" + url.QueryEscape(text)))
-		secrets = append(secrets, credentials)
-	} else {
-		form = maps.Clone(form)
-		form.Set("client_id", g.clientID)
-		form.Set("client_secret", text)
-	}
-	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, nil, err
-	}
-	hr.Header = http.Header{"User-Agent": {"headgate"}, "Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}}
-	if credentials != "" {
-		hr.Header.Set("Authorization", "Basic "+credentials)
-	}
-	return hr, secrets, nil
-}
-
-// tokenFault says what is wrong with an answer of the token server by its status. Another
-// attempt may always help: a secret is rotated, a client is allowed again.
-func tokenFault(r *response, secrets []string) *fault.Fault {
-	f := &fault.Fault{Reason: fault.Auth, Retry: true, RetryAfter: retryAfter(r.header)}
-	switch {
-	case r.status >= 200 && r.status <= 299:
-		if !r.tooLong {
-			return nil
-		}
-		f.Message = fmt.Sprintf("no access token: the token server's answer is larger than %d bytes", maxTokenAnswer)
-		return f
-	case r.status >= 300 && r.status <= 399:
-		f.Message = fmt.Sprintf("no access token: the token server answered %d, a redirect: redirects are not followed", r.status)
-		return f
-	case r.status == http.StatusTooManyRequests:
-		f.Reason = fault.RateLimited
-	case r.status == http.StatusRequestTimeout, r.status == http.StatusTooEarly, r.status >= 500:
-		f.Reason = fault.ServerError
-	}
-	r.conceal(secrets)
-	text := "no access token: the token server answered " + strconv.Itoa(r.status)
-	if name := http.StatusText(r.status); name != "" {
-		text += " " + name
-	}
-	said := r.message()
-	if object, ok := r.content().(map[string]any); ok { // RFC 6749, section 5.2
-		if description, ok := object["error_description"].(string); ok && description != "" {
-			said = strings.TrimSpace(said + " " + clean(description, maxMessage))
+	for _, only := range onlyFor {
+		if n := at.Get(only.key); n != nil && kind != only.grant {
+			report.Addf(n.Pos, n.Path, "leave it out, or write grant: "+only.grant, "%s is only for grant %s", only.key, only.grant)
 		}
 	}
-	if said != "" {
-		text += ": " + said
-	}
-	f.Message = clip(text, maxMessage)
-	return f
 }
 
-// tokenOf reads the answer: RFC 6749, section 5.1. What it has in the token's place is
-// never shown.
-func tokenOf(body []byte) (token string, life time.Duration, why string) {
-	var answer struct {
-		AccessToken string          `json:"access_token"`
-		ExpiresIn   json.RawMessage `json:"expires_in"`
-	}
-	if err := json.Unmarshal(body, &answer); err != nil || answer.AccessToken == "" {
-		return "", 0, "no access_token in a JSON object"
-	}
-	// Some servers write the number as a string.
-	seconds, err := strconv.ParseFloat(strings.Trim(string(answer.ExpiresIn), `"`), 64)
-	switch {
-	case err != nil:
-		return answer.AccessToken, unknownLife, ""
-	case seconds >= maxLife.Seconds():
-		return answer.AccessToken, maxLife, ""
-	case seconds > 0:
-		return answer.AccessToken, time.Duration(seconds * float64(time.Second)), ""
-	}
-	return answer.AccessToken, 0, "" // good for this call
+// keep lists what expressions use of the answer. It is kept with the token, so that it
+// decides which token is good.
+func (g *grant) keep(fields []string) {
+	g.fields = fields
+	g.identify()
 }
 
-// lateToken is the fault of a call whose time was over before it had a token.
-func lateToken(outer, ctx context.Context) *fault.Fault {
-	f := networkFault(outer, ctx, "the token server", ctx.Err())
-	f.Message = "no access token: " + f.Message
-	return f
+func (g *grant) identify() {
+	parts := []string{g.kind, g.url, g.clientID, g.form.Encode(), g.send, g.keyID, strings.Join(g.fields, ",")}
+	for _, name := range sortedKeys(g.claims) {
+		parts = append(parts, name, g.claims[name].(string)) //nolint:forcetypeassert // assertionClaims makes nothing else
+	}
+	g.what = strings.Join(parts, "\n")
+	parts = parts[:0]
+	for _, ref := range g.refs {
+		parts = append(parts, ref.String())
+	}
+	g.id = g.what + "\n" + strings.Join(parts, "\n")
 }
-
-// stopped reports whether the run was ended from outside.
-func stopped(f *fault.Fault) bool { return errors.Is(f.Err, errStopped) }

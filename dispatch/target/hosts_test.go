@@ -70,7 +70,7 @@ func TestWhereURLsMayGo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		to, f := p.place(p.steps[0].path, scope)
+		to, f := p.place(p.steps[0].path, scope, p.home)
 		got := own
 		switch {
 		case f != nil:

@@ -96,11 +96,16 @@ func TestOAuth2WithoutToken(t *testing.T) {
 		reason  fault.Reason
 		message string
 	}{
-		"refused":               {repeats, "", fault.Auth, "401 Unauthorized: invalid_client no client with"},
-		"bad request":           {says(400, `{"error": "invalid_scope"}`), "", fault.Auth, "400 Bad Request: invalid_scope"},
-		"redirect":              {redirects, "", fault.Auth, "redirects are not followed"},
-		"busy":                  {waits, "", fault.RateLimited, "429"},
-		"broken":                {says(503, "oh"), "", fault.ServerError, "503"},
+		"refused":          {repeats, "", fault.Auth, "401 Unauthorized: invalid_client no client with"},
+		"bad request":      {says(400, `{"error": "invalid_scope"}`), "", fault.Auth, "400 Bad Request: invalid_scope"},
+		"redirect":         {redirects, "", fault.Auth, "redirects are not followed"},
+		"busy":             {waits, "", fault.RateLimited, "429"},
+		"broken":           {says(503, "oh"), "", fault.ServerError, "503"},
+		"refused with 200": {says(200, `{"success": false, "errors": [{"code": "601", "message": "no such client"}]}`), "", fault.Auth, "200 OK: no such client"},
+		"repeats with 200": {func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			_, _ = fmt.Fprintf(w, `{"error": "invalid_client", "error_description": "%s %s %s"}`, r.Header.Get("Authorization"), clientSecret, body)
+		}, "", fault.Auth, "200 OK: invalid_client"},
 		"no JSON":               {says(200, "planted-token"), "", fault.Auth, "no access_token"},
 		"no token":              {says(200, `{"token": "planted-token"}`), "", fault.Auth, "no access_token"},
 		"token that is none":    {says(200, `{"access_token": {"x": "planted-token"}}`), "", fault.Auth, "no access_token"},
@@ -109,7 +114,7 @@ func TestOAuth2WithoutToken(t *testing.T) {
 		"not there":             {nil, gone.URL, fault.Unreachable, "the token server could not be reached"},
 		"silent":                {nil, stalled.URL, fault.Timeout, "the token server did not answer in time"},
 	} {
-		for _, send := range []string{"basic", "body"} {
+		for _, send := range []string{"basic", "body", "query"} {
 			t.Run(name+", "+send, func(t *testing.T) {
 				b := newBackend(t, says(200, ""))
 				if tc.answer != nil {
@@ -216,22 +221,29 @@ func TestOAuth2Problems(t *testing.T) {
 		return "{oauth2: {token_url: https://t/x, client_id: a, client_secret: {env: CRM_SECRET}, " + more + "}}"
 	}
 	for name, tc := range map[string]struct{ auth, at, message, hint string }{
-		"no token_url":    {"{oauth2: {client_id: a, client_secret: {env: CRM_SECRET}}}", "auth.oauth2)", `"token_url" is missing`, ""},
-		"no client_id":    {"{oauth2: {token_url: https://t/x, client_secret: {env: CRM_SECRET}}}", "auth.oauth2)", `"client_id" is missing`, ""},
-		"empty client_id": {`{oauth2: {token_url: https://t/x, client_id: "", client_secret: {env: CRM_SECRET}}}`, "auth.oauth2.client_id)", "client_id is empty", ""},
-		"no secret":       {"{oauth2: {token_url: https://t/x, client_id: a}}", "auth.oauth2)", `"client_secret" is missing`, ""},
-		"in clear":        {"{oauth2: {token_url: https://t/x, client_id: a, client_secret: planted}}", "auth.oauth2.client_secret)", "in clear", "{env: NAME}"},
-		"not to be read":  {"{oauth2: {token_url: https://t/x, client_id: a, client_secret: {env: PATH}}}", "auth.oauth2.client_secret)", "may not read", "routes_may_read"},
-		"relative":        {start + "/x" + rest, "auth.oauth2.token_url)", "token_url should be absolute", "https://id.example.com"},
-		"other scheme":    {start + "ftp://t/x" + rest, "auth.oauth2.token_url)", "token_url should be absolute", ""},
-		"credentials":     {start + "https://a:planted@t/x" + rest, "auth.oauth2.token_url)", "credentials must not stand in token_url", "client_secret"},
-		"query":           {start + "https://t/x?a=b" + rest, "auth.oauth2.token_url)", "no query", "params"},
-		"expression":      {start + `"https://t/${{ .tenant }}"` + rest, "auth.oauth2.token_url)", "no expressions", ""},
-		"send":            {with("send: header"), "auth.oauth2.send)", `send cannot be "header"`, "basic or body"},
-		"prefix":          {with(`header_prefix: "a\n"`), "auth.oauth2.header_prefix)", "cannot carry", ""},
-		"own parameter":   {with("params: {grant_type: password}"), "auth.oauth2.params.grant_type)", "params cannot have", "leave it out"},
-		"secret in clear": {with("params: {password: planted}"), "auth.oauth2.params.password)", "in clear", "client_secret"},
-		"unknown key":     {with("scopes: a"), "auth.oauth2.scopes)", "unknown key", `did you mean "scope"`},
+		"no token_url":       {"{oauth2: {client_id: a, client_secret: {env: CRM_SECRET}}}", "auth.oauth2)", `"token_url" is missing`, ""},
+		"no client_id":       {"{oauth2: {token_url: https://t/x, client_secret: {env: CRM_SECRET}}}", "auth.oauth2)", `"client_id" is missing`, ""},
+		"empty client_id":    {`{oauth2: {token_url: https://t/x, client_id: "", client_secret: {env: CRM_SECRET}}}`, "auth.oauth2.client_id)", "client_id is empty", ""},
+		"no secret":          {"{oauth2: {token_url: https://t/x, client_id: a}}", "auth.oauth2)", `"client_secret" is missing`, ""},
+		"in clear":           {"{oauth2: {token_url: https://t/x, client_id: a, client_secret: planted}}", "auth.oauth2.client_secret)", "in clear", "{env: NAME}"},
+		"not to be read":     {"{oauth2: {token_url: https://t/x, client_id: a, client_secret: {env: PATH}}}", "auth.oauth2.client_secret)", "may not read", "routes_may_read"},
+		"relative":           {start + "/x" + rest, "auth.oauth2.token_url)", "token_url should be absolute", "https://id.example.com"},
+		"other scheme":       {start + "ftp://t/x" + rest, "auth.oauth2.token_url)", "token_url should be absolute", ""},
+		"credentials":        {start + "https://a:planted@t/x" + rest, "auth.oauth2.token_url)", "credentials must not stand in token_url", "client_secret"},
+		"query":              {start + "https://t/x?a=b" + rest, "auth.oauth2.token_url)", "no query", "params"},
+		"expression":         {start + `"https://t/${{ .tenant }}"` + rest, "auth.oauth2.token_url)", "no expressions", ""},
+		"send":               {with("send: header"), "auth.oauth2.send)", `send cannot be "header"`, "basic or body or query"},
+		"prefix":             {with(`header_prefix: "a\n"`), "auth.oauth2.header_prefix)", "cannot carry", ""},
+		"own parameter":      {with("params: {grant_type: password}"), "auth.oauth2.params.grant_type)", "params cannot have", "leave it out"},
+		"secret in clear":    {with("params: {password: planted}"), "auth.oauth2.params.password)", "in clear", "client_secret"},
+		"grant":              {with("grant: password"), "auth.oauth2.grant)", `grant cannot be "password"`, "client_credentials or refresh_token or jwt_bearer"},
+		"no refresh token":   {"{oauth2: {token_url: https://t/x, client_id: a, grant: refresh_token}}", "auth.oauth2)", `"refresh_token" is missing`, "refresh_token: {env: NAME}"},
+		"no private key":     {"{oauth2: {token_url: https://t/x, client_id: a, grant: jwt_bearer}}", "auth.oauth2)", `"private_key" is missing`, "private_key: {env: NAME}"},
+		"of another grant":   {with("private_key: {env: CRM_SECRET}"), "auth.oauth2.private_key)", "private_key is only for grant jwt_bearer", "grant: jwt_bearer"},
+		"key not to be read": {"{oauth2: {token_url: https://t/x, client_id: a, grant: jwt_bearer, private_key: {env: PATH}}}", "auth.oauth2.private_key)", "may not read", "routes_may_read"},
+		"key in clear":       {"{oauth2: {token_url: https://t/x, client_id: a, grant: jwt_bearer, private_key: planted}}", "auth.oauth2.private_key)", "in clear", "{env: NAME}"},
+		"own claim":          {"{oauth2: {token_url: https://t/x, client_id: a, grant: jwt_bearer, private_key: {env: CRM_SECRET}, claims: {exp: 1}}}", "auth.oauth2.claims.exp)", "claims cannot have", "by themselves"},
+		"unknown key":        {with("scopes: a"), "auth.oauth2.scopes)", "unknown key", `did you mean "scope"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, report := compileText(t, "", "url: http://h\npost: /x\nauth: "+tc.auth)
@@ -254,13 +266,13 @@ func TestOAuth2Problems(t *testing.T) {
 // What decides which token is got must decide which one is shared.
 func TestOAuth2GrantsAreToldApart(t *testing.T) {
 	var seen []string
-	for _, more := range []string{"", ", scope: a", ", scope: b", ", params: {a: b}", ", params: {a: c}", ", send: body"} {
+	for _, more := range []string{"", ", scope: a", ", scope: b", ", params: {a: b}", ", params: {a: c}", ", send: body", ", send: query"} {
 		seen = append(seen, mustCompile(t, "", oauthTarget("http://h", "http://t", more)).steps[0].auth.oauth.what)
 	}
 	seen = append(seen, mustCompile(t, "", oauthTarget("http://h", "http://other", "")).steps[0].auth.oauth.what)
 	slices.Sort(seen)
-	if n := len(slices.Compact(seen)); n != 7 {
-		t.Errorf("%d of 7 are told apart", n)
+	if n := len(slices.Compact(seen)); n != 8 {
+		t.Errorf("%d of 8 are told apart", n)
 	}
 	kept, err := FromSource("crm", mustCompile(t, "", oauthTarget("http://h", "http://t", ", params: {b: 1, a: 2}")).Source)
 	if err != nil || kept.steps[0].auth.oauth.id != mustCompile(t, "", oauthTarget("http://h", "http://t", ", params: {a: 2, b: 1}")).steps[0].auth.oauth.id {

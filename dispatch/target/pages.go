@@ -26,7 +26,7 @@ func (r *run) pagesOf(list *rejects) (*pages, *fault.Fault) {
 	if list.path == nil {
 		return p, nil
 	}
-	to, f := r.plan.place(list.path, r.scope)
+	to, f := r.plan.place(list.path, r.scope, r.home)
 	if f != nil {
 		return nil, f
 	}
@@ -43,7 +43,7 @@ func (l *rejects) linked() bool { return l.Page != nil && (l.following != nil ||
 
 // turn goes on to the page after resp, which had got items; false when there is none, or
 // when it was there before.
-func (p *pages) turn(plan *Plan, scope transform.Scope, resp *response, got int) (bool, *fault.Fault) {
+func (p *pages) turn(r *run, scope transform.Scope, resp *response, got int) (bool, *fault.Fault) {
 	var more bool
 	var f *fault.Fault
 	switch {
@@ -52,7 +52,7 @@ func (p *pages) turn(plan *Plan, scope transform.Scope, resp *response, got int)
 	case p.list.cursor != nil:
 		more, f = p.turnByCursor(scope, resp)
 	case p.list.linked():
-		more, f = p.turnByLink(plan, scope, resp)
+		more, f = p.turnByLink(r, scope, resp)
 	default:
 		more, f = p.turnByOffset(scope, resp, got)
 	}
@@ -96,7 +96,7 @@ func (p *pages) turnByCursor(scope transform.Scope, resp *response) (bool, *faul
 	return true, nil
 }
 
-func (p *pages) turnByLink(plan *Plan, scope transform.Scope, resp *response) (bool, *fault.Fault) {
+func (p *pages) turnByLink(r *run, scope transform.Scope, resp *response) (bool, *fault.Fault) {
 	link, f := nextLink(resp.header.Values("Link")), (*fault.Fault)(nil)
 	if p.list.following != nil {
 		link, f = optional(p.list.following, scope, resp)
@@ -112,7 +112,7 @@ func (p *pages) turnByLink(plan *Plan, scope transform.Scope, resp *response) (b
 	if err != nil {
 		return false, unreadable(resp, errors.New("the link to the next page is no URL"))
 	}
-	p.to, f = plan.absolute(there.String())
+	p.to, f = r.plan.judge(there.String(), "", r.home, r.plan.home)
 	return true, f
 }
 

@@ -30,11 +30,12 @@ type Plan struct {
 	// that feeds the target must have them.
 	Params []string
 
-	base        string // url without a slash at its end
-	host        string
-	origin      string     // scheme://host:port of url, in the form in which they are compared
-	allow       []hostRule // other hosts that a URL from an expression may name
-	flow        bool       // written with steps: their names are part of the idempotency key
+	home        home            // by url
+	base        *transform.Text // where calls go instead; nil: home
+	baseAuth    *auth           // whose token base uses; nil: no token is used
+	tls         *mutualTLS      // nil: the usual connections
+	allow       []hostRule      // other hosts that a URL from an expression may name
+	flow        bool            // written with steps: their names are part of the idempotency key
 	steps       []*step
 	retry       RetrySpec
 	maxResponse int64
@@ -135,11 +136,18 @@ func (p *Plan) FirstStep() string { return p.steps[0].name }
 // SecretRefs lists where the secrets of its calls are kept, each place once and sorted.
 func (p *Plan) SecretRefs() []secret.Ref {
 	var out []secret.Ref
+	if p.tls != nil {
+		out = append(out, p.tls.refs...)
+	}
+	if p.baseAuth != nil {
+		out = append(out, p.baseAuth.refs...)
+	}
 	for _, s := range p.steps {
-		if s.auth != nil && !s.auth.ref.IsZero() {
-			out = append(out, s.auth.ref)
+		if s.auth != nil {
+			out = append(out, s.auth.refs...)
 		}
 	}
+	out = slices.DeleteFunc(out, secret.Ref.IsZero)
 	slices.SortFunc(out, func(a, b secret.Ref) int { return strings.Compare(a.String(), b.String()) })
 	return slices.Compact(out)
 }

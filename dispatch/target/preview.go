@@ -22,8 +22,10 @@ type Preview struct {
 	// Hosts is one line on where a URL from an expression may go, empty when the host is
 	// that of url.
 	Hosts string
-	When  string // the condition under which the call is made, empty: always
-	More  string // the expression that gives further headers, when they are not known yet
+	// Base is one line on where calls go when that is not url, which stands for it; else empty.
+	Base string
+	When string // the condition under which the call is made, empty: always
+	More string // the expression that gives further headers, when they are not known yet
 }
 
 // Preview renders every step's request without sending anything. Values of .saved that
@@ -58,7 +60,7 @@ const placeholderStart = "<saved."
 func placeholder(name string) string { return placeholderStart + name + ">" }
 
 func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, error) {
-	v := Preview{Step: s.name, Method: s.method, Header: map[string]string{}, Until: s.poll.line(), Hosts: p.hostsLine(s), When: s.notes.when}
+	v := Preview{Step: s.name, Method: s.method, Header: map[string]string{}, Until: s.poll.line(), Hosts: p.hostsLine(s), Base: p.baseLine(), When: s.notes.when}
 	scope, err := s.scope(in)
 	if err != nil {
 		return v, err
@@ -85,7 +87,7 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 		}
 		// A placeholder is a string; what the expressions make of the real value cannot
 		// be shown. The path as written is more useful than an error.
-		v.URL = p.base + s.path.Source()
+		v.URL = p.home.url + s.path.Source()
 		return v, nil
 	}
 	v.URL, v.Body = req.to.url, string(req.body)
@@ -109,7 +111,7 @@ func (p *Plan) preview(s *step, in *Input, scope transform.Scope) (*request, *fa
 			return p.requestTo(place{url: text, other: len(p.allow) > 0}, s, in, scope, nil)
 		}
 	}
-	return p.request(s, in, scope, nil)
+	return p.request(p.home, s, in, scope, nil)
 }
 
 // hostsLine says for a person where a URL from an expression may go.
@@ -117,15 +119,19 @@ func (p *Plan) hostsLine(s *step) string {
 	if !s.path.IsExpression() || len(p.allow) == 0 {
 		return ""
 	}
-	names := make([]string, len(p.allow))
-	for i := range p.allow {
-		names[i] = p.allow[i].text
-	}
 	without := "without the target's auth and headers"
 	if s.ownAuth {
 		without = "with the step's own auth, without the target's headers"
 	}
-	return fmt.Sprintf("a URL of %s itself, or of allow_hosts (%s) at public addresses, %s", p.host, strings.Join(names, ", "), without)
+	return fmt.Sprintf("a URL of %s itself, or of allow_hosts (%s) at public addresses, %s", p.home.host, p.hostNames(), without)
+}
+
+func (p *Plan) hostNames() string {
+	names := make([]string, len(p.allow))
+	for i := range p.allow {
+		names[i] = p.allow[i].text
+	}
+	return strings.Join(names, ", ")
 }
 
 // line describes polling for a person.

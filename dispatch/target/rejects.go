@@ -106,7 +106,7 @@ func (r *run) readList(ctx context.Context, list *rejects, last *response, found
 		delete(scope, "item")
 		found.read += len(items)
 		pages.read += len(items)
-		more, f := pages.turn(r.plan, scope, resp, len(items))
+		more, f := pages.turn(r, scope, resp, len(items))
 		switch {
 		case f != nil:
 			return nil, f
@@ -136,7 +136,10 @@ func (r *run) listPage(ctx context.Context, list *rejects, last *response, at *p
 		if f := r.plan.authorize(r.step, r.in, req, r.engine.secrets); f != nil {
 			return nil, f
 		}
-		if resp, f = r.send(ctx, req); f != nil {
+		if resp, f = r.send(ctx, req); f == nil {
+			f = r.stale(req, resp)
+		}
+		if f != nil {
 			f.Message = "the list of refused records cannot be read: " + f.Message
 			return nil, f
 		}
@@ -145,6 +148,21 @@ func (r *run) listPage(ctx context.Context, list *rejects, last *response, at *p
 		return nil, unreadable(resp, err)
 	}
 	return resp, nil
+}
+
+// stale is the fault of a page that says, in its body, that the access token is good no
+// more. Of the rules of a step that polls there are no others.
+func (r *run) stale(req *request, resp *response) *fault.Fault {
+	if len(r.step.onError) == 0 || r.step.poll == nil {
+		return nil
+	}
+	scope := maps.Clone(r.scope)
+	resp.into(scope)
+	if r.step.ruleFor(scope) == nil {
+		return nil
+	}
+	r.engine.tokens.refused(r.outer, req.oauth, req.token)
+	return &fault.Fault{Reason: fault.Auth, Status: resp.status, Retry: true, Message: r.plan.faultMessage(r.step, resp, fault.Auth)}
 }
 
 func itemsOf(list *rejects, scope transform.Scope, resp *response) ([]any, *fault.Fault) {

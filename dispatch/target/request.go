@@ -1,16 +1,17 @@
 package target
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
-	"headgate/config/secret"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
 	"headgate/dispatch/transform"
@@ -28,6 +29,7 @@ type Input struct {
 	Delivery    tracking.Delivery
 	AcceptedAt  time.Time // retry.within counts from it; zero: it is not looked at
 	Now         time.Time // the store's clock when the run began
+	rehearsed   bool      // nothing is sent, and placeholders stand for secrets
 }
 
 // request is a call as it is sent. Run and Preview make it with the same code.
@@ -40,11 +42,29 @@ type request struct {
 	limit   int64    // of the answer; 0: the target's
 	secrets []string // what must not come back in what is kept of the answer
 	// id and at name the call and its time, for a signature that covers them.
-	id string
-	at time.Time
+	id        string
+	at        time.Time
+	rehearsed bool // as Input has it
 	// oauth, where it is not nil, gives the access token that the call is sent with.
-	oauth        *grant
-	clientSecret secret.Value
+	oauth *client
+	token accessToken // with which it was sent
+}
+
+// http makes the request that the transport is given.
+func (r *request) http(ctx context.Context) (*http.Request, *fault.Fault) {
+	var body io.Reader
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	hr, err := http.NewRequestWithContext(ctx, r.method, r.to.url, body)
+	if err != nil {
+		return nil, &fault.Fault{Reason: fault.Internal, Message: "the call cannot be made: its URL is not valid"}
+	}
+	hr.Header = r.header
+	// A request with an Idempotency-Key the transport would send again by itself when a
+	// reused connection breaks. Each sending is an attempt, and those are counted by us.
+	hr.GetBody = nil
+	return hr, nil
 }
 
 // scope gives the roots that a step's expressions use, before its call.
@@ -105,9 +125,9 @@ func decodeSaved(raw map[string]json.RawMessage) (map[string]any, error) {
 }
 
 // request makes the call of a step. Without read it is one to be shown: without the secrets,
-// and with a body that can be read.
-func (p *Plan) request(s *step, in *Input, scope transform.Scope, read secretReader) (*request, *fault.Fault) {
-	to, f := p.place(s.path, scope)
+// and with a body that can be read. at is where paths are appended.
+func (p *Plan) request(at home, s *step, in *Input, scope transform.Scope, read secretReader) (*request, *fault.Fault) {
+	to, f := p.place(s.path, scope, at)
 	if f != nil {
 		return nil, f
 	}
@@ -138,8 +158,9 @@ func (p *Plan) authorize(s *step, in *Input, r *request, read secretReader) *fau
 	if s.auth == nil || (r.to.other && !s.ownAuth) {
 		return nil
 	}
+	r.at, r.rehearsed = in.Now, in.rehearsed
 	if s.auth.kind == "webhook" {
-		r.id, r.at = p.idempotencyKey(s, in), in.Now
+		r.id = p.idempotencyKey(s, in)
 	}
 	return s.auth.apply(r, read)
 }

@@ -26,20 +26,18 @@ const (
 	thenStrip = "strip"
 	thenSplit = "split"
 	thenAbort = "abort"
+	thenFresh = "refresh_auth"
 )
 
-var thens = []string{thenRetry, thenWait, thenStrip, thenSplit, thenAbort}
+var thens = []string{thenRetry, thenWait, thenStrip, thenSplit, thenAbort, thenFresh}
 
 // waitEvery is the default of Rule.Every: queues of backends take minutes to drain.
 const waitEvery = 30 * time.Second
 
-func (c *compiler) rules(n *yamlsrc.Node, spec *Call) (out []rule) {
+func (c *compiler) rules(n *yamlsrc.Node, spec *Call, a *auth) (out []rule) {
 	list := n.Get("on_error")
 	if list == nil {
 		return nil
-	}
-	if spec.Until != nil {
-		c.problem(list, "leave it out: a poll that fails is made again, up to until.attempts", "on_error is not possible on a step that polls")
 	}
 	if list.Kind != yamlsrc.Seq || len(list.Items) != len(spec.OnError) {
 		return nil // reported as no list
@@ -51,6 +49,10 @@ func (c *compiler) rules(n *yamlsrc.Node, spec *Call) (out []rule) {
 		}
 		strip, every := item.Get("records"), item.Get("every")
 		switch {
+		case spec.Until != nil && r.Then != thenFresh && slices.Contains(thens, r.Then):
+			c.problem(find(item, "then"), "leave it out: a poll that fails is made again, up to until.attempts", "a step that polls takes no rule but refresh_auth")
+		case r.Then == thenFresh && (a == nil || a.oauth == nil):
+			c.problem(find(item, "then"), "use retry, or auth: {oauth2: …}", "without oauth2 there is no access token to fetch anew")
 		case r.Then == thenSplit && (c.spec.Batch == nil || !c.step.sendsRecords() || c.step.foreach):
 			c.problem(find(item, "then"), "use abort, or write it on the step that sends the whole upload of a batch", "this step sends no records that could be sent in halves")
 		case r.Then == thenStrip && c.spec.Batch == nil:
@@ -74,24 +76,24 @@ func (c *compiler) rules(n *yamlsrc.Node, spec *Call) (out []rule) {
 
 // refused says what follows from a call that failed: by the first rule of the step that is
 // for such answers, or as usual.
-func (r *run) refused(resp *response, f *fault.Fault) tracking.Event {
-	i := -1
-	if resp != nil {
-		i = slices.IndexFunc(r.step.onError, func(rule rule) bool {
-			fits, err := rule.when.Eval(r.scope)
-			return fits && err == nil // an answer that is not made like that is not such an answer
-		})
-	}
-	if i < 0 {
+func (r *run) refused(req *request, resp *response, f *fault.Fault) tracking.Event {
+	if resp == nil {
 		return r.failed(f)
 	}
-	switch rule := r.step.onError[i]; rule.Then {
+	rule := r.step.ruleFor(r.scope)
+	if rule == nil {
+		return r.failed(f)
+	}
+	switch rule.Then {
 	case thenRetry:
 		f.Retry = true
 	case thenAbort:
 		f.Retry = false
+	case thenFresh:
+		r.engine.tokens.refused(r.outer, req.oauth, req.token)
+		f.Reason, f.Retry = fault.Auth, true
 	case thenStrip:
-		return r.strip(rule, resp, f)
+		return r.strip(*rule, resp, f)
 	case thenSplit:
 		if n := len(r.in.Upload.Records); n > 1 {
 			return tracking.Split{Answer: tracking.Answer{HTTPStatus: resp.status}, Most: n / 2,
@@ -99,9 +101,21 @@ func (r *run) refused(resp *response, f *fault.Fault) tracking.Event {
 		}
 		f.Retry = false
 	case thenWait:
-		return r.wait(rule, resp, f)
+		return r.wait(*rule, resp, f)
 	}
 	return r.failed(f)
+}
+
+// ruleFor gives the first rule that is for the answer in scope; nil when there is none.
+func (s *step) ruleFor(scope transform.Scope) *rule {
+	i := slices.IndexFunc(s.onError, func(rule rule) bool {
+		fits, err := rule.when.Eval(scope)
+		return fits && err == nil // an answer that is not made like that is not such an answer
+	})
+	if i < 0 {
+		return nil
+	}
+	return &s.onError[i]
 }
 
 // wait asks again later. That is no attempt, but no wait is longer than a delivery may take.

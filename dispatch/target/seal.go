@@ -7,38 +7,45 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-
-	"headgate/config/secret"
+	"strings"
 )
 
-// vault names and seals the access tokens of one client with what only its workers know:
-// the client's secret. So no other key is needed, and whoever may read the store but not the
-// secret learns nothing. With another secret everything is sealed anew under another name.
+// vault names and seals the tokens of one client with what only its workers know: the
+// client's secrets. So no other key is needed, and whoever may read the store but not the
+// secrets learns nothing. With another secret everything is sealed anew under another name.
 type vault struct {
-	name string
-	key  []byte
+	name    string // of the access token
+	refresh string // of the refresh token
+	key     []byte
 }
 
-// Both are derived (RFC 5869) for their purpose only: a name says nothing about the key.
+// Each is derived (RFC 5869) for its purpose only: a name says nothing about the key.
 const (
-	nameInfo = "headgate access token, name\n"
-	sealInfo = "headgate access token, seal\n"
+	nameInfo    = "headgate access token 2, name\n"
+	refreshInfo = "headgate refresh token, name\n"
+	sealInfo    = "headgate token, seal\n"
 )
 
-func newVault(clientSecret secret.Value, g *grant) (*vault, error) {
-	pseudorandom, err := hkdf.Extract(sha256.New, []byte(clientSecret.Reveal()), nil)
+func newVault(c *client) (*vault, error) {
+	var material strings.Builder
+	for _, s := range c.secrets {
+		text := s.Reveal()
+		fmt.Fprintf(&material, "%d:%s", len(text), text)
+	}
+	pseudorandom, err := hkdf.Extract(sha256.New, []byte(material.String()), nil)
 	if err != nil {
 		return nil, fmt.Errorf("derive keys: %w", err)
 	}
-	name, err := hkdf.Expand(sha256.New, pseudorandom, nameInfo+g.what, 16)
-	if err != nil {
-		return nil, fmt.Errorf("derive a name: %w", err)
+	var derived [3][]byte
+	for i, d := range []struct {
+		info string
+		size int
+	}{{nameInfo, 16}, {refreshInfo, 16}, {sealInfo, 32}} {
+		if derived[i], err = hkdf.Expand(sha256.New, pseudorandom, d.info+c.what, d.size); err != nil {
+			return nil, fmt.Errorf("derive a name or a key: %w", err)
+		}
 	}
-	key, err := hkdf.Expand(sha256.New, pseudorandom, sealInfo+g.what, 32)
-	if err != nil {
-		return nil, fmt.Errorf("derive a key: %w", err)
-	}
-	return &vault{name: hex.EncodeToString(name), key: key}, nil
+	return &vault{name: hex.EncodeToString(derived[0]), refresh: hex.EncodeToString(derived[1]), key: derived[2]}, nil
 }
 
 func (v *vault) aead() (cipher.AEAD, error) {
@@ -49,24 +56,24 @@ func (v *vault) aead() (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// seal encrypts a token, bound to its name. No two results are the same.
-func (v *vault) seal(token string) ([]byte, error) {
+// seal encrypts what is kept under a name, and binds it to that. No two results are the same.
+func (v *vault) seal(name string, plain []byte) ([]byte, error) {
 	aead, err := v.aead()
 	if err != nil {
 		return nil, err
 	}
-	return aead.Seal(nil, nil, []byte(token), []byte(v.name)), nil //nolint:gosec // the nonce is nil here because the cipher draws one for each seal
+	return aead.Seal(nil, nil, plain, []byte(name)), nil //nolint:gosec // the nonce is nil here because the cipher draws one for each seal
 }
 
 // open is the reverse of seal; ok is false for what was not sealed by this vault.
-func (v *vault) open(sealed []byte) (token string, ok bool) {
+func (v *vault) open(name string, sealed []byte) (plain []byte, ok bool) {
 	if len(sealed) == 0 {
-		return "", false
+		return nil, false
 	}
 	aead, err := v.aead()
 	if err != nil {
-		return "", false
+		return nil, false
 	}
-	plain, err := aead.Open(nil, nil, sealed, []byte(v.name))
-	return string(plain), err == nil
+	plain, err = aead.Open(nil, nil, sealed, []byte(name))
+	return plain, err == nil
 }

@@ -6,7 +6,9 @@ import "headgate/config/unit"
 // are generated from it; values that may hold expressions are compiled from the nodes.
 type Spec struct {
 	URL     string            `yaml:"url,required" jsonschema:"required" jsonschema_description:"Base of every call: an absolute http or https URL, without query. ${NAME} is replaced by the environment variable when the file is loaded."`
+	Base    string            `yaml:"base" jsonschema_description:"Where calls go instead of url when an answer says so: text with expressions on .token, the answer in which the access token of auth: {oauth2: …} came, such as ${{ .token.instance_url }}. Its host is that of url or one of allow_hosts, at a public address. As the target's own base it gets auth, headers and idempotency keys. url stands for it where nothing is sent: explain, tests."`
 	Auth    any               `yaml:"auth" jsonschema:"oneof_type=string;object" jsonschema_description:"How calls authenticate: exactly one way, or none (the default). REF is {env: NAME} or {file: PATH}; the secret is read when the call is sent."`
+	TLS     *TLS              `yaml:"tls" jsonschema_description:"Certificates of the connections to the target's own hosts. They are read with each call, like every secret, so that a renewed one takes effect without a reload. The token server of oauth2 and hosts that answers name are not shown the client's."`
 	Headers map[string]string `yaml:"headers" jsonschema_description:"Headers of every call; values may hold expressions."`
 	// AllowHosts is looked at when a call is made, and by the dialler.
 	AllowHosts []string `yaml:"allow_hosts" jsonschema_description:"Other hosts that a call may go to when its whole URL is one expression, such as put: ${{ .saved.upload_uri }}: names, *.example.com for all hosts below, each with :port unless it is the usual one. Only https (http where url is http), only public addresses, and without the target's auth and headers; a step's own auth and headers are sent. [] says that such expressions give paths, or URLs of the host of url."`
@@ -54,7 +56,7 @@ type Call struct {
 
 	Assert  string         `yaml:"assert" jsonschema_description:"Condition on an answer with an expected status: false means that the call failed all the same. For backends that answer errors with 200. Such an answer is a refusal, which is not tried again; of a poll it is a failed poll."`
 	Expect  []int          `yaml:"expect" jsonschema_description:"Statuses that mean the call worked. Default: any 2xx."`
-	OnError []Rule         `yaml:"on_error" jsonschema_description:"What follows from an answer that is a failure, by status or by assert, instead of what usually does. The first rule whose condition holds counts. Polls have until instead."`
+	OnError []Rule         `yaml:"on_error" jsonschema_description:"What follows from an answer that is a failure, by status or by assert, instead of what usually does. The first rule whose condition holds counts. A step that polls takes refresh_auth only: for the rest it has until."`
 	Save    map[string]any `yaml:"save" jsonschema_description:"Values of the answer kept for later steps as .saved.NAME. Null and empty are failures. The one named job is the backend's job ID."`
 	Result  map[string]any `yaml:"result" jsonschema_description:"Values of the last answer shown in the tracking answer."`
 	Warn    string         `yaml:"warn" jsonschema_description:"Condition on the last answer: true makes the delivery warned instead of succeeded."`
@@ -65,7 +67,7 @@ type Call struct {
 // Rule says what follows from an answer that is a failure.
 type Rule struct {
 	When string `yaml:"when,required" jsonschema:"required" jsonschema_description:"Condition on .response: the rule is for such answers."`
-	Then string `yaml:"then,required" jsonschema:"required,enum=retry,enum=wait,enum=strip,enum=split,enum=abort" jsonschema_description:"retry: try again, as after a server error. wait: the backend has no room now; ask again later, which is no attempt. strip: of a batch, the records that records names are rejected and the others sent again. split: a batch is sent again in halves, and those in halves, until what is refused stands alone; more go into an upload again after that. abort: do not try again."`
+	Then string `yaml:"then,required" jsonschema:"required,enum=retry,enum=wait,enum=strip,enum=split,enum=abort,enum=refresh_auth" jsonschema_description:"retry: try again, as after a server error. wait: the backend has no room now; ask again later, which is no attempt. strip: of a batch, the records that records names are rejected and the others sent again. split: a batch is sent again in halves, and those in halves, until what is refused stands alone; more go into an upload again after that. abort: do not try again. refresh_auth: with oauth2, drop the access token and try again with a new one, as after 401."`
 	// Every is for wait.
 	Every   unit.Duration `yaml:"every" jsonschema_description:"For wait: how long until the next try, unless the backend asks for more. Default 30s."`
 	Records string        `yaml:"records" jsonschema_description:"For strip: expression on .response that gives the places in the upload of the records it refuses, the first being 0, as a number or a list of numbers."`

@@ -7,16 +7,16 @@ import (
 	"sync"
 	"time"
 
-	"headgate/config/secret"
 	"headgate/dispatch/fault"
 )
 
-// Tokens keeps access tokens where all workers find them. A value is sealed: whoever
+// Tokens keeps access and refresh tokens where all workers find them. A value is sealed: whoever
 // reads it there learns nothing. Names hold letters and digits only.
 type Tokens interface {
-	// Get gives a value and how long it is still good; nil when there is none.
+	// Get gives a value and how long it is still good, nothing or less if it has no end;
+	// nil when there is no value.
 	Get(ctx context.Context, name string) (value []byte, left time.Duration, err error)
-	// Put replaces the value. It is gone when ttl is over.
+	// Put replaces the value. It is gone when ttl is over; with 0 it stays.
 	Put(ctx context.Context, name string, value []byte, ttl time.Duration) error
 	// Drop removes the value if it is still this one.
 	Drop(ctx context.Context, name string, value []byte) error
@@ -46,13 +46,15 @@ type tokenCache struct {
 	log       *slog.Logger
 	mu        sync.Mutex
 	sources   map[string]*source // by grant
+	detach    sync.WaitGroup     // searches that outlive their runs
 }
 
 // accessToken is a token and where it came from.
 type accessToken struct {
 	text   string
-	name   string // in Tokens; it changes with the client's secret
-	sealed []byte // as it is there, different for each token that was fetched
+	fields map[string]any // what grant.fields names of the answer that it came in
+	name   string         // in Tokens; it changes with the client's secret
+	sealed []byte         // as it is there, different for each token that was fetched
 	until  time.Time
 }
 
@@ -63,6 +65,7 @@ type source struct {
 
 	mu        sync.Mutex
 	have      accessToken
+	unsaved   refreshToken // newer than the fleet's; whoever has the turn may look
 	droppedAt time.Time
 	failed    *fault.Fault // how the last search ended, nil: well
 	failedAt  time.Time
@@ -86,49 +89,54 @@ func (s *source) current(name string) (accessToken, bool) {
 	return s.have, s.have.name == name && time.Now().Before(s.have.until)
 }
 
-// authorize gives a request that needs an access token one, and tells which. No cache has
-// none to give: a placeholder is sent.
-func (c *tokenCache) authorize(outer, ctx context.Context, r *request) (t accessToken, f *fault.Fault) {
+// authorize gives a request that needs an access token one. No cache has none to give: a
+// placeholder is sent.
+func (c *tokenCache) authorize(outer, ctx context.Context, r *request) (f *fault.Fault) {
 	if r.oauth == nil {
-		return t, nil
+		return nil
 	}
 	if c == nil {
 		r.set("Authorization", r.oauth.prefix+"access-token")
-		return t, nil
+		return nil
 	}
-	if t, f = c.get(outer, ctx, r.oauth, r.clientSecret); f != nil {
-		return t, f
+	if r.token, f = c.get(outer, ctx, r.oauth); f != nil {
+		return f
 	}
-	r.set("Authorization", r.oauth.prefix+t.text)
-	r.secrets = append(r.secrets, t.text)
-	return t, nil
+	r.set("Authorization", r.oauth.prefix+r.token.text)
+	r.secrets = append(r.secrets, r.token.text)
+	return nil
 }
 
 // get gives a token for a call: the one at hand, the fleet's, or a new one. It does not
 // outlast ctx, which is the call's; outer is that of the run.
-func (c *tokenCache) get(outer, ctx context.Context, g *grant, clientSecret secret.Value) (accessToken, *fault.Fault) {
+func (c *tokenCache) get(outer, ctx context.Context, cl *client) (accessToken, *fault.Fault) {
 	began := time.Now()
-	v, err := newVault(clientSecret, g)
+	v, err := newVault(cl)
 	if err != nil {
 		return accessToken{}, &fault.Fault{Reason: fault.Internal, Retry: true, Message: "no access token: " + err.Error(), Err: err}
 	}
-	s := c.source(g)
+	s := c.source(cl.grant)
 	if t, ok := s.current(v.name); ok {
 		return t, nil
 	}
 	select {
 	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
 	case <-ctx.Done():
 		return accessToken{}, lateToken(outer, ctx)
 	}
 	if t, ok := s.current(v.name); ok {
+		<-s.turn
 		return t, nil
 	}
 	if f := s.failedSince(began); f != nil {
+		<-s.turn
 		return accessToken{}, f
 	}
-	t, f := c.obtain(outer, ctx, g, v, clientSecret)
+	if cl.rotates() {
+		return c.detached(outer, ctx, s, cl, v)
+	}
+	defer func() { <-s.turn }()
+	t, f := c.obtain(outer, ctx, s, cl, v)
 	s.note(t, f)
 	return t, f
 }
@@ -160,14 +168,17 @@ func (s *source) note(t accessToken, f *fault.Fault) {
 
 // obtain takes the token that another worker has fetched, or fetches it while no other
 // does. A store that does not answer costs the sharing and not the call.
-func (c *tokenCache) obtain(outer, ctx context.Context, g *grant, v *vault, clientSecret secret.Value) (accessToken, *fault.Fault) {
+func (c *tokenCache) obtain(outer, ctx context.Context, s *source, cl *client, v *vault) (accessToken, *fault.Fault) {
 	for c.shared != nil {
 		if t, ok := c.look(ctx, v); ok {
 			return t, nil
 		}
-		unlock, ok, err := c.shared.Lock(ctx, v.name, holdFor(ctx))
+		unlock, ok, err := c.shared.Lock(ctx, v.name, cl.holdFor(ctx))
 		if err != nil {
 			c.alone(ctx, "lock", err)
+			if cl.rotates() {
+				return accessToken{}, storeFault(err)
+			}
 			break
 		}
 		if ok {
@@ -187,7 +198,7 @@ func (c *tokenCache) obtain(outer, ctx context.Context, g *grant, v *vault, clie
 	if ctx.Err() != nil {
 		return accessToken{}, lateToken(outer, ctx)
 	}
-	t, f := c.fetch(outer, ctx, g, v, clientSecret)
+	t, f := c.fetch(outer, ctx, s, cl, v)
 	if left := time.Until(t.until); f == nil && left > 0 && c.shared != nil {
 		if err := c.shared.Put(ctx, v.name, t.sealed, left); err != nil {
 			c.alone(ctx, "put", err)
@@ -204,11 +215,12 @@ func (c *tokenCache) look(ctx context.Context, v *vault) (accessToken, bool) {
 		c.alone(ctx, "get", err)
 		return accessToken{}, false
 	}
-	text, ok := v.open(sealed)
+	plain, ok := v.open(v.name, sealed)
 	if !ok || left <= 0 {
 		return accessToken{}, false
 	}
-	return accessToken{text: text, name: v.name, sealed: sealed, until: began.Add(left)}, true
+	t := accessToken{name: v.name, sealed: sealed, until: began.Add(left)}
+	return t, t.unpack(plain)
 }
 
 func (c *tokenCache) alone(ctx context.Context, what string, err error) {
@@ -218,7 +230,10 @@ func (c *tokenCache) alone(ctx context.Context, what string, err error) {
 }
 
 // holdFor is how long the lock is taken: as long as the request may take, and a little more.
-func holdFor(ctx context.Context) time.Duration {
+func (g *grant) holdFor(ctx context.Context) time.Duration {
+	if g.rotates() {
+		return fetchTimeout + keepTimeout + lockMargin
+	}
 	hold := fetchTimeout
 	if end, ok := ctx.Deadline(); ok {
 		hold = min(hold, max(time.Until(end), 0))
@@ -228,11 +243,11 @@ func holdFor(ctx context.Context) time.Duration {
 
 // refused drops a token that the backend did not accept, here and for all, unless a newer
 // one has taken its place.
-func (c *tokenCache) refused(ctx context.Context, g *grant, t accessToken) {
-	if c == nil {
+func (c *tokenCache) refused(ctx context.Context, cl *client, t accessToken) {
+	if c == nil || cl == nil {
 		return
 	}
-	s := c.source(g)
+	s := c.source(cl.grant)
 	s.mu.Lock()
 	old := s.have.name != t.name || s.have.text != t.text
 	if !old && time.Since(s.droppedAt) < dropGap {

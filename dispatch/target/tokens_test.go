@@ -62,7 +62,11 @@ type shelf struct {
 func (s *shelf) Get(_ context.Context, name string) ([]byte, time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if left := time.Until(s.ends[name]); left > 0 {
+	end, ok := s.ends[name]
+	if ok && end.IsZero() {
+		return s.values[name], 0, s.broken
+	}
+	if left := time.Until(end); left > 0 {
 		return s.values[name], left, s.broken
 	}
 	return nil, 0, s.broken
@@ -72,7 +76,10 @@ func (s *shelf) Put(_ context.Context, name string, value []byte, ttl time.Durat
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken == nil {
-		s.values[name], s.ends[name] = value, time.Now().Add(ttl)
+		s.values[name], s.ends[name] = value, time.Time{}
+		if ttl != 0 {
+			s.ends[name] = time.Now().Add(ttl)
+		}
 	}
 	return s.broken
 }
@@ -285,13 +292,13 @@ func TestLives(t *testing.T) {
 		`3600`: 3540 * time.Second, `"3600"`: 3540 * time.Second, `100`: 80 * time.Second, `1.5`: 1200 * time.Millisecond,
 		`1e30`: maxLife - maxMargin, `null`: 4 * time.Minute, `"soon"`: 4 * time.Minute, `0`: 0, `-5`: 0, `"NaN"`: 0, `{}`: 4 * time.Minute,
 	} {
-		_, got, why := tokenOf([]byte(`{"access_token": "x", "expires_in": ` + life + `}`))
-		if got = tokenTTL(got); got != want || why != "" {
+		answer, why := tokenOf([]byte(`{"access_token": "x", "expires_in": `+life+`}`), nil)
+		if got := tokenTTL(answer.life); got != want || why != "" {
 			t.Errorf("%s: %s (%s), want %s", life, got, why, want)
 		}
 	}
-	if _, got, _ := tokenOf([]byte(`{"access_token": "x"}`)); got != unknownLife {
-		t.Errorf("not told: %s", got)
+	if answer, _ := tokenOf([]byte(`{"access_token": "x"}`), nil); answer.life != unknownLife {
+		t.Errorf("not told: %s", answer.life)
 	}
 }
 
@@ -310,36 +317,39 @@ func TestTokenWithoutALife(t *testing.T) {
 
 func TestSeal(t *testing.T) {
 	vaultOf := func(s, what string) *vault {
-		v, err := newVault(secret.New(s), &grant{what: what})
+		v, err := newVault(&client{grant: &grant{what: what}, secrets: []secret.Value{secret.New(s)}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return v
 	}
 	v := vaultOf("a", "b")
-	sealed, err := v.seal("planted-token")
+	sealed, err := v.seal(v.name, []byte("planted-token"))
 	if err != nil || strings.Contains(string(sealed), "planted") {
 		t.Fatalf("%q, %v", sealed, err)
 	}
-	if got, ok := vaultOf("a", "b").open(sealed); !ok || got != "planted-token" {
+	if got, ok := vaultOf("a", "b").open(v.name, sealed); !ok || string(got) != "planted-token" {
 		t.Errorf("opened: %q, %v", got, ok)
 	}
-	if again, _ := v.seal("planted-token"); string(again) == string(sealed) {
+	if again, _ := v.seal(v.name, []byte("planted-token")); string(again) == string(sealed) {
 		t.Error("two seals are the same: a newer token could not be told from an older one")
 	}
 	for name, other := range map[string]*vault{"secret": vaultOf("b", "b"), "grant": vaultOf("a", "c"), "name": {name: "x", key: v.key}} {
-		if _, ok := other.open(sealed); ok || other.name == v.name {
+		if _, ok := other.open(other.name, sealed); ok || other.name == v.name {
 			t.Errorf("opened with another %s", name)
 		}
 	}
 	for i := range sealed {
 		bad := []byte(string(sealed))
 		bad[i] ^= 1
-		if _, ok := v.open(bad); ok {
+		if _, ok := v.open(v.name, bad); ok {
 			t.Fatalf("opened with byte %d changed", i)
 		}
 	}
-	if _, ok := v.open(sealed[:5]); ok {
+	if _, ok := v.open(v.name, sealed[:5]); ok {
 		t.Error("opened a part")
+	}
+	if _, ok := v.open(v.refresh, sealed); ok || v.refresh == v.name {
+		t.Error("an access token passes for a refresh token")
 	}
 }

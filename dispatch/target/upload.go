@@ -129,7 +129,7 @@ func (r *run) request() (*request, tracking.Event) {
 		if r.scope, err = r.step.scope(r.in); err != nil {
 			return nil, r.failed(&fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err})
 		}
-		req, f := r.plan.request(r.step, r.in, r.scope, r.engine.secrets)
+		req, f := r.plan.request(r.home, r.step, r.in, r.scope, r.engine.secrets)
 		if f != nil {
 			return nil, r.failed(f)
 		}

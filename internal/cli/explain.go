@@ -239,6 +239,9 @@ func (e *explainer) step(p target.Preview) {
 		fmt.Fprintf(e.out, "    (only when %s)\n", p.When)
 	}
 	fmt.Fprintf(e.out, "    %s %s\n", p.Method, p.URL)
+	if p.Base != "" {
+		fmt.Fprintf(e.out, "    (%s)\n", p.Base)
+	}
 	if p.Hosts != "" {
 		fmt.Fprintf(e.out, "    (%s)\n", p.Hosts)
 	}

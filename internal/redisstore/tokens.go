@@ -26,7 +26,7 @@ var (
 // unlockTimeout bounds the end of a lock, which is tried even when the run is over.
 const unlockTimeout = time.Second
 
-// Tokens keeps the access tokens that workers share; it implements target.Tokens. It sees
+// Tokens keeps the access and refresh tokens that workers share; it implements target.Tokens. It sees
 // them sealed only.
 type Tokens struct {
 	rdb redis.UniversalClient
@@ -53,7 +53,10 @@ func (t *Tokens) Get(ctx context.Context, name string) (value []byte, left time.
 
 // Put implements target.Tokens.
 func (t *Tokens) Put(ctx context.Context, name string, value []byte, ttl time.Duration) error {
-	if err := t.rdb.Set(ctx, tokenKey(name), value, max(ttl, time.Millisecond)).Err(); err != nil {
+	if ttl != 0 {
+		ttl = max(ttl, time.Millisecond)
+	}
+	if err := t.rdb.Set(ctx, tokenKey(name), value, ttl).Err(); err != nil {
 		return fmt.Errorf("keep an access token: %w", err)
 	}
 	return nil

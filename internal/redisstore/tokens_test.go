@@ -86,6 +86,24 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// A value without an end stays, and is replaced and dropped like any other.
+func TestTokensWithoutAnEnd(t *testing.T) {
+	rdb := testenv.Redis(t).Client(t)
+	tokens, ctx := NewTokens(rdb), t.Context()
+	must(t, tokens.Put(ctx, "a", []byte("x"), time.Minute))
+	must(t, tokens.Put(ctx, "a", []byte("y"), 0))
+	if got, left, err := tokens.Get(ctx, "a"); err != nil || string(got) != "y" || left > 0 {
+		t.Errorf("%q for %s (%v)", got, left, err)
+	}
+	if ttl, err := rdb.TTL(ctx, tokenKey("a")).Result(); err != nil || ttl >= 0 {
+		t.Errorf("it ends after %s (%v)", ttl, err)
+	}
+	must(t, tokens.Drop(ctx, "a", []byte("y")))
+	if got, _, err := tokens.Get(ctx, "a"); err != nil || got != nil {
+		t.Errorf("%q is left (%v)", got, err)
+	}
+}
+
 func TestTokensEnd(t *testing.T) {
 	tokens, ctx := NewTokens(testenv.Redis(t).Client(t)), t.Context()
 	must(t, tokens.Put(ctx, "a", []byte("x"), 50*time.Millisecond))
@@ -210,6 +228,47 @@ func TestWorkersShareOneToken(t *testing.T) {
 	concluded(t, send(t, worker(t, NewTokens(rdb)), p)) // a worker that starts now
 	if n := i.asked.Load(); n != 2 {
 		t.Errorf("a new worker asked for its own token: %d", n)
+	}
+	sealedOnly(t, rdb, 1)
+}
+
+// Workers follow a token server that takes each refresh token once.
+func TestWorkersFollowRefreshTokens(t *testing.T) {
+	t.Setenv("CRM_SECRET", "planted-refresh-0")
+	var mu sync.Mutex
+	n, refused := 0, 0
+	i := newIssuer(t)
+	i.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case r.URL.Path != "/token":
+		case r.FormValue("refresh_token") != fmt.Sprintf("planted-refresh-%d", n):
+			refused++
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"error": "invalid_grant"}`))
+		default:
+			n++ // a token without a life: each call takes another one
+			_, _ = fmt.Fprintf(w, `{"access_token": "planted-token-%d", "expires_in": 0, "refresh_token": "planted-refresh-%d"}`, n, n)
+		}
+	})
+	var report yamlsrc.Report
+	node := yamlsrc.Parse("t.yaml", []byte("url: "+i.URL+"\npost: /x\nauth: {oauth2: {grant: refresh_token, token_url: "+i.URL+"/token, client_id: a, refresh_token: {env: CRM_SECRET}}}"), &report)
+	p := target.Compile("crm", node, secret.Access{Env: []string{"CRM_*"}}, &report)
+	must(t, report.Err())
+	rdb := testenv.Redis(t).Client(t)
+	workers := []*target.Engine{worker(t, NewTokens(rdb)), worker(t, NewTokens(rdb)), worker(t, NewTokens(rdb))}
+	var all sync.WaitGroup
+	for _, w := range workers {
+		all.Go(func() {
+			for range 5 {
+				concluded(t, send(t, w, p))
+			}
+		})
+	}
+	all.Wait()
+	if n != 15 || refused != 0 {
+		t.Errorf("%d were taken and %d refused, want 15 and none", n, refused)
 	}
 	sealedOnly(t, rdb, 1)
 }
