@@ -157,8 +157,9 @@ func (r *run) ended(answer tracking.Answer, e tracking.End) tracking.Event {
 		return r.done(answer, e.State, e.Message)
 	case tracking.Retrying:
 		return r.again(answer, e)
+	default:
+		return r.conclude(answer, e.State, e.Reason, e.Message)
 	}
-	return r.conclude(answer, e.State, e.Reason, e.Message)
 }
 
 // judge joins how the job ended with what the lists say about one record; the worst that they
