@@ -73,6 +73,8 @@ type AttemptFailed struct {
 	Fault *fault.Fault
 	After time.Duration
 	Final bool
+	// Doubt says that the call may have had its effect all the same.
+	Doubt bool
 }
 
 // PollFailed says that a poll call itself failed. It has a budget of its own and never leads to
@@ -106,6 +108,7 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 		next.answer(e.Answer)
 		next.Saved = merge(d.Saved, e.Saved)
 		next.Attempts++
+		next.settled()
 		next.State, next.Phase = Delivering, Queued
 		next.Step, next.StepAttempts, next.PollFaults = e.Next, 0, 0
 		next.StepSince, next.NextAt = now, time.Time{}
@@ -141,6 +144,9 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 		next.Attempts++
 		next.StepAttempts++
 		next.fail(e.Fault)
+		if e.Doubt {
+			next.doubt()
+		}
 		if e.Final {
 			state := Failed
 			if e.Fault.Reason == fault.Rejected {
@@ -172,8 +178,11 @@ func TakeOver(d Delivery) Delivery {
 	if d.State.Final() {
 		return d
 	}
-	if IsBatch(d.Token) {
+	switch {
+	case IsBatch(d.Token):
 		d.State, d.Batch = Pending, ""
+	case d.Phase == Running:
+		d.doubt() // whoever held it may have sent its call before it was cut short
 	}
 	d.Seq++
 	d.Token = ""
@@ -218,6 +227,9 @@ func (d *Delivery) end(s State, reason fault.Reason, message string, now time.Ti
 	d.State, d.Phase, d.Lane = s, Ended, LaneResume
 	d.Reason, d.Message = reason, message
 	d.NextAt, d.EndedAt = time.Time{}, now
+	if s == Succeeded || s == Warned {
+		d.Doubts = ""
+	}
 	if s != Unknown {
 		// What an answer handed out for later steps may be as good as a credential, such
 		// as a signed URL. Only a job whose outcome is unknown goes on with it.

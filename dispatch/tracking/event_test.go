@@ -30,6 +30,7 @@ func in(s State) Delivery {
 		Attempts: 3, StepAttempts: 2, Polls: 5, PollFaults: 1,
 		NextAt: start.Add(-time.Minute), StepSince: start.Add(-time.Hour),
 		Reason: fault.Timeout, Message: "before", HTTPStatus: 504, JobID: "j-0", JobState: "queued",
+		Doubts: "before",
 	}
 	if s.Final() {
 		d.Token, d.Phase, d.NextAt, d.EndedAt = "", Ended, time.Time{}, start
@@ -69,17 +70,22 @@ func events() map[string]event {
 			d.Attempts = 4
 			d.Reason, d.Message, d.HTTPStatus = "", "1 of 2", 400
 		}},
-		"AttemptFailed": {AttemptFailed{f, time.Minute, false}, func(d *Delivery) {
+		"AttemptFailed": {AttemptFailed{Fault: f, After: time.Minute}, func(d *Delivery) {
 			d.State, d.Phase, d.NextAt = Retrying, Scheduled, start.Add(time.Minute)
 			d.Attempts, d.StepAttempts = 4, 3
 			d.Reason, d.Message, d.HTTPStatus = fault.ServerError, "it said 503", 503
 		}},
-		"AttemptFailed, final": {AttemptFailed{f, time.Minute, true}, func(d *Delivery) {
+		"AttemptFailed, in doubt": {AttemptFailed{Fault: f, After: time.Minute, Doubt: true}, func(d *Delivery) {
+			d.State, d.Phase, d.NextAt = Retrying, Scheduled, start.Add(time.Minute)
+			d.Attempts, d.StepAttempts, d.Doubts = 4, 3, "before import"
+			d.Reason, d.Message, d.HTTPStatus = fault.ServerError, "it said 503", 503
+		}},
+		"AttemptFailed, final": {AttemptFailed{Fault: f, After: time.Minute, Final: true}, func(d *Delivery) {
 			ended(d, Failed)
 			d.Attempts, d.StepAttempts = 4, 3
 			d.Reason, d.Message, d.HTTPStatus = fault.ServerError, "it said 503", 503
 		}},
-		"AttemptFailed, rejected": {AttemptFailed{no, 0, true}, func(d *Delivery) {
+		"AttemptFailed, rejected": {AttemptFailed{Fault: no, Final: true}, func(d *Delivery) {
 			ended(d, Rejected)
 			d.Attempts, d.StepAttempts = 4, 3
 			d.Reason, d.Message, d.HTTPStatus = fault.Rejected, "no such list", 422
@@ -119,6 +125,9 @@ func ended(d *Delivery, s State) {
 	d.State, d.Phase, d.NextAt, d.EndedAt = s, Ended, time.Time{}, start
 	if s != Unknown {
 		d.Saved = nil
+	}
+	if s == Succeeded || s == Warned {
+		d.Doubts = ""
 	}
 }
 
@@ -176,6 +185,7 @@ func TestTakeOver(t *testing.T) {
 		want := in(s)
 		if !s.Final() {
 			want.Seq, want.Token, want.Phase, want.NextAt = 8, "", Queued, time.Time{}
+			want.Doubts = "before import"
 		}
 		if got := TakeOver(in(s)); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, want %+v", s, got, want)

@@ -64,6 +64,9 @@ func Revive(d Delivery, r Revival, now time.Time) Delivery {
 	if r.NewKey {
 		next.KeySuffix = keySuffix(next.Replays)
 	}
+	if !r.NewKey { // to the backend it is the same work as before
+		next.Doubts = d.Doubts
+	}
 	if r.Resume {
 		next.State, next.Step, next.Saved = Waiting, d.Step, d.Saved
 		next.StepSince = now // the deadline of a poll counts from here

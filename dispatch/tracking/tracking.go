@@ -112,6 +112,8 @@ type Delivery struct {
 	KeySuffix string `json:"key_suffix,omitempty"`
 	// KeepPayload keeps the payload after success: for as long as the record is kept.
 	KeepPayload bool `json:"keep_payload,omitempty"`
+	// Doubts lists the steps of which a call may have had its effect although nobody knows; see InDoubt.
+	Doubts string `json:"doubts,omitempty"`
 
 	Reason     fault.Reason               `json:"reason,omitempty"` // of the end, or of the last failed try
 	Message    string                     `json:"message,omitempty"`
