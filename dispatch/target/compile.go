@@ -202,7 +202,6 @@ func (c *compiler) steps() {
 	list := c.target.Get("steps")
 	if list == nil {
 		s := c.call(c.target, &c.spec.Call, Step{}, true, true)
-		s.name = onlyCall
 		c.plan.steps = []*step{s}
 		return
 	}
@@ -240,7 +239,6 @@ func (c *compiler) steps() {
 		}
 		seen[spec.Name] = true
 		s := c.call(item, &spec.Call, spec, i == 0, i == len(list.Items)-1)
-		s.name = spec.Name
 		if i > 0 {
 			c.plan.steps[i-1].next = s.name
 		}
@@ -257,4 +255,4 @@ var methods = map[string]string{
 // callKeys are the keys of Call.
 var callKeys = append(slices.Sorted(maps.Keys(methods)),
 	"json", "ndjson", "csv", "xml", "form", "multipart", "raw", "content_type", "gzip",
-	"assert", "on_error", "expect", "save", "result", "warn", "until", "rejects")
+	"assert", "on_error", "expect", "save", "reconcile", "result", "warn", "until", "rejects")

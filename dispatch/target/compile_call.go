@@ -1,6 +1,7 @@
 package target
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -10,7 +11,7 @@ import (
 
 // call compiles one call: n is the target itself or an item of its steps.
 func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, first, last bool) *step {
-	s := &step{batched: c.spec.Batch != nil, timeout: c.spec.Limits.Timeout.D(), expect: spec.Expect, uses: map[string]bool{}, needs: map[string]bool{}}
+	s := &step{name: cmp.Or(own.Name, onlyCall), batched: c.spec.Batch != nil, timeout: c.spec.Limits.Timeout.D(), expect: spec.Expect, uses: map[string]bool{}, needs: map[string]bool{}}
 	c.step = s
 	s.pos = find(c.target, "limits", "timeout").Pos
 	if c.target.Get("limits").Get("timeout") == nil {
@@ -37,6 +38,7 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, first, last bool)
 	if !last {
 		c.onlyLast(n)
 	}
+	s.probe = c.probe(n, spec)
 	s.save = c.keep(n, spec)
 	for _, e := range entries(n.Get("result")) {
 		s.result = append(s.result, named{e.Key, c.value(e.Value, c.roots.answer)})

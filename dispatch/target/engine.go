@@ -89,6 +89,7 @@ type run struct {
 	step   *step
 	in     *Input
 	scope  transform.Scope
+	sent   bool            // the call of the step was made
 	outer  context.Context //nolint:containedctx // tells a stopped worker from a slow backend
 	began  time.Time       // by our own clock: how long the run has taken since Input.Now
 }
@@ -126,16 +127,22 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if r.scope, err = r.step.scope(r.in); err != nil {
 		return r.failed(&fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err})
 	}
+	if r.step.probe != nil && r.in.Delivery.InDoubt() {
+		if e := r.reconcile(ctx); e != nil {
+			return e
+		}
+	}
 	req, f := r.plan.request(r.step, r.in, r.scope, r.engine.secrets)
 	if f != nil {
 		return r.failed(f)
 	}
-	resp, f := r.send(ctx, req)
+	r.sent = true
+	resp, f := r.send(ctx, r.step, req)
 	if resp != nil && r.step.uses["response"] {
 		resp.into(r.scope)
 	}
 	if f == nil {
-		f = r.asserted(resp)
+		f = r.asserted(r.step, resp)
 	}
 	if f != nil {
 		return r.refused(resp, f)
@@ -143,7 +150,7 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if r.step.poll != nil {
 		return r.polled(ctx, resp)
 	}
-	saved, jobID, f := r.saved(resp)
+	saved, jobID, f := r.saved(r.step.save, resp)
 	if f != nil {
 		return r.failed(f)
 	}
@@ -158,9 +165,9 @@ func (r *run) do(ctx context.Context) tracking.Event {
 }
 
 // send makes one call and reads its answer; an answer that is not expected is a fault.
-func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) {
+func (r *run) send(ctx context.Context, s *step, req *request) (*response, *fault.Fault) {
 	began := time.Now()
-	call, cancel := context.WithTimeout(ctx, r.step.timeout)
+	call, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	token, f := r.engine.tokens.authorize(r.outer, call, req)
 	if f != nil {
@@ -197,12 +204,12 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 			f.Status = resp.status
 			f.Message += " (while its answer was read)"
 		}
-		r.trace(req, f.Status, began)
+		r.trace(s, req, f.Status, began)
 		return nil, f
 	}
 	resp.conceal(req.secrets)
-	r.trace(req, resp.status, began)
-	f = r.plan.classify(r.step, resp)
+	r.trace(s, req, resp.status, began)
+	f = r.plan.classify(s, resp)
 	if f != nil && f.Status == http.StatusUnauthorized && req.oauth != nil {
 		// The next attempt has another token. This one does not try again by itself: each
 		// sending is an attempt, and those are counted and spaced.
@@ -216,10 +223,10 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	return resp, f
 }
 
-func (r *run) trace(req *request, status int, began time.Time) {
+func (r *run) trace(s *step, req *request, status int, began time.Time) {
 	if !r.engine.log.Enabled(r.outer, slog.LevelDebug) {
 		return
 	}
-	r.engine.log.DebugContext(r.outer, "call", "tracking_id", r.in.Tracking, "target", r.plan.Name, "step", r.step.name,
+	r.engine.log.DebugContext(r.outer, "call", "tracking_id", r.in.Tracking, "target", r.plan.Name, "step", s.name,
 		"method", req.method, "status", status, "duration_ms", time.Since(began).Milliseconds())
 }

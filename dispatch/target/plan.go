@@ -62,6 +62,8 @@ type step struct {
 	result  []named
 	warn    *transform.Bool
 	onError []rule
+	asks    bool   // it changes nothing at the backend: no key names it
+	probe   *probe // nil: the step has no reconcile
 	poll    *poll
 	notes   notes
 	rejects *rejects        // nil: the backend gives no per-record result
@@ -211,6 +213,9 @@ func (s *step) sendsRecords() bool {
 }
 
 func (s *step) hold() time.Duration {
+	if s.probe != nil {
+		return s.timeout + s.probe.call.timeout
+	}
 	if s.rejects != nil && s.rejects.path != nil {
 		return 3 * s.timeout // the poll itself, and twice as long for the pages of rejects
 	}

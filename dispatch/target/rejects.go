@@ -72,7 +72,7 @@ func (r *run) rejectsPage(ctx context.Context, offset int) (*response, *fault.Fa
 	if f := r.plan.authorize(r.step, r.in, req, r.engine.secrets); f != nil {
 		return nil, f
 	}
-	resp, f := r.send(ctx, req)
+	resp, f := r.send(ctx, r.step, req)
 	if f != nil {
 		f.Message = "the list of refused records cannot be read: " + f.Message
 	}

@@ -110,7 +110,7 @@ func (p *Plan) requestTo(to place, s *step, in *Input, scope transform.Scope, re
 		return nil, f
 	}
 	r.method = s.method
-	if r.method != http.MethodGet && !to.other {
+	if r.method != http.MethodGet && !to.other && !s.asks {
 		// A GET asks anew each time; with a key, a backend could go on repeating the
 		// first answer to a poll. The key also lets the transport repeat a call whose
 		// kept-alive connection turned out to be closed.

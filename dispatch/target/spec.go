@@ -33,8 +33,8 @@ type Step struct {
 	Timeout     unit.Duration `yaml:"timeout" jsonschema_description:"Instead of limits.timeout."`
 }
 
-// Call is one HTTP call: on the target itself, or in a step.
-type Call struct {
+// Request is what one HTTP call sends, and where.
+type Request struct {
 	Get    string `yaml:"get" jsonschema_description:"GET this path, appended to url. Interpolated values are percent-encoded. A path that is one expression is used as it is, and may be a whole URL: see allow_hosts."`
 	Post   string `yaml:"post" jsonschema_description:"POST to this path, appended to url."`
 	Put    string `yaml:"put" jsonschema_description:"PUT to this path, appended to url."`
@@ -50,6 +50,11 @@ type Call struct {
 	Raw         string `yaml:"raw" jsonschema_description:"Body sent as it is: text with expressions."`
 	ContentType string `yaml:"content_type" jsonschema_description:"Content-Type of the body, instead of the usual one."`
 	Gzip        bool   `yaml:"gzip" jsonschema_description:"Send the body compressed, with Content-Encoding: gzip. Default false."`
+}
+
+// Call is one HTTP call: on the target itself, or in a step.
+type Call struct {
+	Request `yaml:",inline"`
 
 	Assert  string         `yaml:"assert" jsonschema_description:"Condition on an answer with an expected status: false means that the call failed all the same. For backends that answer errors with 200. Such an answer is a refusal, which is not tried again; of a poll it is a failed poll."`
 	Expect  []int          `yaml:"expect" jsonschema_description:"Statuses that mean the call worked. Default: any 2xx."`
@@ -59,6 +64,8 @@ type Call struct {
 	Warn    string         `yaml:"warn" jsonschema_description:"Condition on the last answer: true makes the delivery warned instead of succeeded."`
 	Until   *Until         `yaml:"until" jsonschema_description:"Repeat this last call until the backend's job is over."`
 	Rejects *Rejects       `yaml:"rejects" jsonschema_description:"Where the backend tells which records it refused: in a call of its own, read after a job ended partial, warned or failed, or in the last answer itself."`
+
+	Reconcile *Reconcile `yaml:"reconcile" jsonschema_description:"Call that finds out whether an earlier try of this call had its effect: after a time-out, a lost connection, a 5xx or the death of a worker it is made before the call is made again. For calls that make something, at backends that do not look at the Idempotency-Key."`
 }
 
 // Rule says what follows from an answer that is a failure.
