@@ -245,36 +245,6 @@ func moved(err error) bool {
 	return errors.Is(err, tracking.ErrFenced) || errors.Is(err, tracking.ErrNotFound)
 }
 
-// settle hands the end of a batch on to its members. What is settled leaves the list, so
-// that whoever takes over goes on where this run stopped.
-func (r *Runner) settle(ctx context.Context, t Task, claimed *tracking.Claimed, now func() time.Time) error {
-	ids, err := r.Store.Seal(ctx, t.Ref)
-	if err != nil {
-		return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
-	}
-	for page := range pages(ids) {
-		members, err := r.Store.Board(ctx, t.Ref, page, false)
-		var own map[string]tracking.End
-		if err == nil {
-			own, err = r.Store.Ends(ctx, t.Ref, page)
-		}
-		if err == nil {
-			err = r.settlePage(ctx, members, claimed.Delivery, own, now())
-		}
-		if err == nil {
-			err = r.Store.Settled(ctx, t.Ref, page)
-		}
-		if err == nil { // the claim holds for another page
-			_, err = r.claim(ctx, t, claimed.Delivery.Token, settleHold)
-		}
-		if err != nil {
-			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
-		}
-	}
-	_ = r.apply(ctx, t.Ref, claimed, tracking.SettledBatch(claimed.Delivery, now())) // told in apply
-	return nil
-}
-
 // settleHold is the claim on a batch for settling one page.
 const settleHold = 30 * time.Second
 

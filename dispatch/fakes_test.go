@@ -83,6 +83,8 @@ type steps struct {
 	events []tracking.Event
 	ran    []target.Input
 	during func()
+
+	cleaned []target.Input
 }
 
 func (s *steps) Run(_ context.Context, _ *target.Plan, in target.Input) tracking.Event {
@@ -95,6 +97,13 @@ func (s *steps) Run(_ context.Context, _ *target.Plan, in target.Input) tracking
 		s.during()
 	}
 	return e
+}
+
+func (s *steps) CleanUp(_ context.Context, _ *target.Plan, in target.Input) {
+	s.cleaned = append(s.cleaned, in)
+	if s.during != nil {
+		s.during()
+	}
 }
 
 // world is a dispatcher, a runner and a reconciler on a store in memory.

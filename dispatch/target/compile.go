@@ -65,6 +65,7 @@ type compiler struct {
 	step   *step             // whose expressions are being compiled
 	saved  map[string]string // what earlier steps saved: name → step
 	all    map[string]string // what any step saves: name → step, for hints
+	names  map[string]bool   // of the calls
 	told   map[*yamlsrc.Node]bool
 	kept   bool // the plan was accepted before: newer checks do not end what is under way
 
@@ -116,7 +117,7 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	}
 	c := &compiler{
 		plan: &Plan{Name: name}, report: report, check: check, spec: newSpec(),
-		roots: deliveryRoots, saved: map[string]string{}, all: map[string]string{}, told: map[*yamlsrc.Node]bool{},
+		roots: deliveryRoots, saved: map[string]string{}, all: map[string]string{}, names: map[string]bool{}, told: map[*yamlsrc.Node]bool{},
 		kept: kept,
 	}
 	c.target = c.supported(n)
@@ -126,6 +127,7 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	c.hosts()
 	c.numbers()
 	c.steps()
+	c.finally()
 	c.hostsAreUsed()
 	if c.spec.Error != "" {
 		c.step = &step{uses: map[string]bool{}, needs: map[string]bool{}}
@@ -202,7 +204,7 @@ func (c *compiler) steps() {
 	list := c.target.Get("steps")
 	if list == nil {
 		s := c.call(c.target, &c.spec.Call, Step{}, true, true)
-		c.plan.steps = []*step{s}
+		c.plan.steps, c.names[s.name] = []*step{s}, true
 		return
 	}
 	c.plan.flow = true
@@ -227,17 +229,16 @@ func (c *compiler) steps() {
 			}
 		}
 	}
-	seen := map[string]bool{}
 	for i, item := range list.Items {
 		spec := c.spec.Steps[i]
 		switch {
 		case spec.Name == "": // reported as missing
 		case !stepName.MatchString(spec.Name):
 			c.problem(find(item, "name"), "use lower-case letters, digits, - and _, at most 63", "%q is no name for a step", spec.Name)
-		case seen[spec.Name]:
+		case c.names[spec.Name]:
 			c.problem(find(item, "name"), "give each step a name of its own", "a step called %q is there already", spec.Name)
 		}
-		seen[spec.Name] = true
+		c.names[spec.Name] = true
 		s := c.call(item, &spec.Call, spec, i == 0, i == len(list.Items)-1)
 		if i > 0 {
 			c.plan.steps[i-1].next = s.name

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"headgate/config/unit"
 	"headgate/config/yamlsrc"
 )
 
@@ -44,4 +45,49 @@ func (c *compiler) probe(n *yamlsrc.Node, spec *Call) *probe {
 		c.problem(find(at, "save"), hint, "save of reconcile does not give what save of the step gives")
 	}
 	return p
+}
+
+// own are the keys that a call beside the steps has besides those of its Request.
+type own struct {
+	name    string
+	timeout unit.Duration
+	expect  []int
+}
+
+// apart compiles a call that is made by itself. From then on c.step is its own.
+func (c *compiler) apart(n *yamlsrc.Node, o own) *step {
+	c.step = &step{name: o.name, timeout: c.spec.Limits.Timeout.D(), uses: map[string]bool{}, needs: map[string]bool{}}
+	if n.Get("timeout") != nil {
+		c.positive(o.timeout, n, "timeout")
+		c.step.timeout = o.timeout.D()
+	}
+	s := c.aside(n, o.expect)
+	s.headers, s.auth, s.ownAuth = c.headers(n), c.credentials(n), n.Get("auth") != nil
+	s.beside, c.step = true, s
+	c.ownHeaders(n, s)
+	switch {
+	case o.name == "": // reported as missing
+	case !stepName.MatchString(o.name):
+		c.problem(find(n, "name"), "use lower-case letters, digits, - and _, at most 63", "%q is no name for a call", o.name)
+	case c.names[o.name]:
+		c.problem(find(n, "name"), "give each call a name of its own", "a call called %q is there already", o.name)
+	}
+	c.names[o.name] = true
+	return s
+}
+
+// finally compiles the calls that clean up, after all others: they may use whatever any step
+// saves, and how the delivery ended.
+func (c *compiler) finally() {
+	list := c.target.Get("finally")
+	if list == nil || list.Kind != yamlsrc.Seq || len(list.Items) != len(c.spec.Finally) {
+		return // none, or reported as no list
+	}
+	c.roots = rootsOf(append(slices.Clone(c.roots.request), "state")...)
+	for i, item := range list.Items {
+		spec := &c.spec.Finally[i]
+		s := c.apart(item, own{spec.Name, spec.Timeout, spec.Expect})
+		s.when, s.notes.when = c.condition(item.Get("when"), c.roots.request), spec.When
+		c.plan.finally = append(c.plan.finally, s)
+	}
 }

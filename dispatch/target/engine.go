@@ -159,9 +159,9 @@ func (r *run) do(ctx context.Context) tracking.Event {
 		return tracking.Advanced{Answer: answer, Next: r.step.next, Saved: saved}
 	}
 	if r.step.rejects != nil {
-		return r.judged(ctx, succeeded, resp, answer, "")
+		return withSaved(r.judged(ctx, succeeded, resp, answer, ""), saved)
 	}
-	return r.done(answer, tracking.Succeeded, "")
+	return withSaved(r.done(answer, tracking.Succeeded, ""), saved)
 }
 
 // send makes one call and reads its answer; an answer that is not expected is a fault.

@@ -114,6 +114,15 @@ func (r *run) addSaved(values map[string]any) {
 	r.scope["saved"] = values
 }
 
+// withSaved adds what the last step saved to an end, for cleaning up.
+func withSaved(e tracking.Event, saved map[string]json.RawMessage) tracking.Event {
+	if end, ok := e.(tracking.Concluded); ok {
+		end.Saved = saved
+		return end
+	}
+	return e
+}
+
 // done ends the delivery well, with its result. A result that cannot be had does not
 // change that the backend has the record: it is left out and the message says so.
 func (r *run) done(answer tracking.Answer, state tracking.State, message string) tracking.Event {

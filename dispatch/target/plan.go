@@ -36,6 +36,7 @@ type Plan struct {
 	allow       []hostRule // other hosts that a URL from an expression may name
 	flow        bool       // written with steps: their names are part of the idempotency key
 	steps       []*step
+	finally     []*step
 	retry       RetrySpec
 	maxResponse int64
 	refusal     *transform.Value // the text of a refusal, nil: found by itself
@@ -63,6 +64,7 @@ type step struct {
 	warn    *transform.Bool
 	onError []rule
 	asks    bool   // it changes nothing at the backend: no key names it
+	beside  bool   // it is no step, and its name is always part of its key
 	probe   *probe // nil: the step has no reconcile
 	poll    *poll
 	notes   notes

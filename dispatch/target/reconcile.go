@@ -46,7 +46,7 @@ func (r *run) reconcile(ctx context.Context) tracking.Event {
 	if r.step.next != "" {
 		return tracking.Advanced{Answer: answer, Next: r.step.next, Saved: saved}
 	}
-	return tracking.Concluded{Answer: answer, State: tracking.Succeeded, Message: gotThrough}
+	return tracking.Concluded{Answer: answer, State: tracking.Succeeded, Message: gotThrough, Saved: saved}
 }
 
 // earlier makes the call that asks, and reads what an earlier try has made.

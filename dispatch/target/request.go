@@ -228,7 +228,7 @@ func DeliveryKey(id, target string) string { return id + ":" + target }
 // what the upload of a batch holds: without the records that were refused it is another one.
 func (p *Plan) idempotencyKey(s *step, in *Input) string {
 	key := DeliveryKey(in.Tracking, p.Name)
-	if p.flow {
+	if p.flow || s.beside {
 		key += ":" + s.name
 	}
 	if s.sendsRecords() {

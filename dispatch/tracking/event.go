@@ -36,6 +36,7 @@ type Concluded struct {
 	Reason  fault.Reason
 	Message string
 	Result  map[string]json.RawMessage
+	Saved   map[string]json.RawMessage // by the last step, for cleaning up
 	// Records says of a batch which of its records ended otherwise, by their places in the
 	// upload, from 0.
 	Records map[int]End

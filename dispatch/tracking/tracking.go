@@ -89,7 +89,7 @@ type Delivery struct {
 	Lane  Lane  `json:"-"` // of its task while Phase is Queued
 
 	Batch   string `json:"batch,omitempty"`   // the batch it is or was sent with
-	Verdict State  `json:"verdict,omitempty"` // of a batch: the end that is being handed on to its members
+	Verdict State  `json:"verdict,omitempty"` // the end that is yet to be handed on to the members of a batch, or cleaned up after
 
 	Plan  string                     `json:"plan,omitempty"` // content hash of the plan it was accepted under
 	State State                      `json:"state"`

@@ -52,7 +52,12 @@ func (d *delivery) run(ctx context.Context) []string {
 		if b.stray {
 			return because(b.failures, at)
 		}
+		ending := tracking.Concluding(at, last, in.Now)
 		at = tracking.Apply(at, last, in.Now)
+		if d.plan.CleansUp(ending) {
+			in.Delivery = ending
+			engine.CleanUp(ctx, d.plan, in)
+		}
 		if e, ok := last.(tracking.Stripped); ok {
 			sent.strip(e, &in)
 		}
