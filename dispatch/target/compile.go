@@ -23,9 +23,9 @@ func rootsOf(request ...string) roots {
 }
 
 var (
-	deliveryRoots = rootsOf("payload", "params", "tenant", "tracking", "saved")
+	deliveryRoots = rootsOf("payload", "params", "tenant", "tracking", "saved", "setup")
 	// A batch holds records of many requests: it has no parameters and no tenant of its own.
-	batchRoots = rootsOf("records", "keys", "tracking", "saved")
+	batchRoots = rootsOf("records", "keys", "tracking", "saved", "setup")
 )
 
 // Names become names of queues, in which dots and colons have a meaning; steps and
@@ -65,10 +65,12 @@ type compiler struct {
 	step   *step             // whose expressions are being compiled
 	saved  map[string]string // what earlier steps saved: name → step
 	all    map[string]string // what any step saves: name → step, for hints
+	found  map[string]*step  // what setups save
 	names  map[string]bool   // of the calls
 	told   map[*yamlsrc.Node]bool
 	kept   bool // the plan was accepted before: newer checks do not end what is under way
 
+	authored      bool // the call may have a whole URL that the author of the file writes
 	expressionURL bool // some call takes its whole URL from an expression
 }
 
@@ -117,7 +119,7 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	}
 	c := &compiler{
 		plan: &Plan{Name: name}, report: report, check: check, spec: newSpec(),
-		roots: deliveryRoots, saved: map[string]string{}, all: map[string]string{}, names: map[string]bool{}, told: map[*yamlsrc.Node]bool{},
+		roots: deliveryRoots, saved: map[string]string{}, all: map[string]string{}, found: map[string]*step{}, names: map[string]bool{}, told: map[*yamlsrc.Node]bool{},
 		kept: kept,
 	}
 	c.target = c.supported(n)
@@ -126,11 +128,12 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	c.base()
 	c.hosts()
 	c.numbers()
+	c.setups()
 	c.steps()
 	c.finally()
 	c.hostsAreUsed()
 	if c.spec.Error != "" {
-		c.step = &step{uses: map[string]bool{}, needs: map[string]bool{}}
+		c.step = newStep()
 		c.plan.refusal = c.expression(c.target.Get("error"), []string{"response"})
 	}
 	if report.Len() > before {
@@ -139,7 +142,7 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	p := c.plan
 	p.Batch = c.spec.Batch
 	p.Limits, p.Breaker, p.retry, p.maxResponse = c.spec.Limits, c.spec.Breaker, c.spec.Retry, int64(c.spec.MaxResponse)
-	for _, s := range p.steps {
+	for _, s := range p.calls() {
 		p.NeedsParams = p.NeedsParams || s.uses["params"]
 	}
 	if err := p.seal(n); err != nil {

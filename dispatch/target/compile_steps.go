@@ -8,10 +8,14 @@ import (
 	"headgate/config/yamlsrc"
 )
 
+func newStep() *step {
+	return &step{uses: map[string]bool{}, needs: map[string]bool{}, wants: map[string]bool{}}
+}
+
 // aside compiles a call that is made beside those of the steps. What its expressions use
 // is the business of c.step.
 func (c *compiler) aside(n *yamlsrc.Node, expect []int) *step {
-	s := &step{name: c.step.name, timeout: c.step.timeout, pos: n.Pos, expect: expect, uses: c.step.uses, needs: c.step.needs}
+	s := &step{name: c.step.name, timeout: c.step.timeout, pos: n.Pos, expect: expect, uses: c.step.uses, needs: c.step.needs, wants: c.step.wants}
 	s.method, s.path = c.method(n)
 	s.body = c.body(n, s.method, false)
 	c.statuses(find(n, "expect"), expect, 200)
@@ -56,7 +60,8 @@ type own struct {
 
 // apart compiles a call that is made by itself. From then on c.step is its own.
 func (c *compiler) apart(n *yamlsrc.Node, o own) *step {
-	c.step = &step{name: o.name, timeout: c.spec.Limits.Timeout.D(), uses: map[string]bool{}, needs: map[string]bool{}}
+	c.step = newStep()
+	c.step.name, c.step.timeout = o.name, c.spec.Limits.Timeout.D()
 	if n.Get("timeout") != nil {
 		c.positive(o.timeout, n, "timeout")
 		c.step.timeout = o.timeout.D()

@@ -29,6 +29,7 @@ type Engine struct {
 	secrets   secretReader
 	clock     func() time.Time // tells how long a run has taken
 	tokens    *tokenCache      // nil: a placeholder stands for each access token
+	setups    *tokenCache
 }
 
 // NewEngine makes an engine. log may be nil.
@@ -39,9 +40,10 @@ func NewEngine(o Outgoing, log *slog.Logger) *Engine {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	shared := &tokenCache{shared: o.Tokens, transport: o.Transport, log: log, sources: map[string]*source{}}
 	return &Engine{
 		transport: o.Transport, guarded: newGuarded(o), log: log, random: rand.Float64, secrets: secret.Ref.Read, clock: time.Now,
-		tokens: &tokenCache{shared: o.Tokens, transport: o.Transport, log: log, sources: map[string]*source{}},
+		tokens: shared, setups: shared,
 	}
 }
 
@@ -52,6 +54,7 @@ func NewScripted(transport http.RoundTripper, read func(secret.Ref) (secret.Valu
 	return &Engine{
 		transport: transport, guarded: transport, log: slog.New(slog.DiscardHandler), secrets: read,
 		random: func() float64 { return 0.5 }, clock: func() time.Time { return time.Time{} },
+		setups: &tokenCache{sources: map[string]*source{}},
 	}
 }
 
@@ -89,6 +92,7 @@ type run struct {
 	step   *step
 	in     *Input
 	scope  transform.Scope
+	setups []usedSetup
 	sent   bool            // the call of the step was made
 	outer  context.Context //nolint:containedctx // tells a stopped worker from a slow backend
 	began  time.Time       // by our own clock: how long the run has taken since Input.Now
@@ -124,8 +128,8 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if !ok {
 		return tracking.Concluded{State: tracking.Succeeded, Message: "the conditions of all steps that were left are false"}
 	}
-	if r.scope, err = r.step.scope(r.in); err != nil {
-		return r.failed(&fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err})
+	if f := r.prepare(ctx); f != nil {
+		return r.failed(f)
 	}
 	if r.step.probe != nil && r.in.Delivery.InDoubt() {
 		if e := r.reconcile(ctx); e != nil {
@@ -213,7 +217,7 @@ func (r *run) send(ctx context.Context, s *step, req *request) (*response, *faul
 	if f != nil && f.Status == http.StatusUnauthorized && req.oauth != nil {
 		// The next attempt has another token. This one does not try again by itself: each
 		// sending is an attempt, and those are counted and spaced.
-		r.engine.tokens.refused(r.outer, req.oauth, token)
+		r.engine.tokens.refused(r.outer, req.oauth.id, token)
 		f.Retry = !slices.Contains(r.plan.retry.NotOn, f.Status)
 	}
 	if f != nil && len(req.to.signed) >= minSecret {

@@ -35,7 +35,7 @@ func (s *step) cleansUp(d tracking.Delivery) bool {
 // CleanUpTime is how long CleanUp may take at most.
 func (p *Plan) CleanUpTime() (most time.Duration) {
 	for _, s := range p.finally {
-		most += s.timeout
+		most += s.timeout + p.setupTime(s)
 	}
 	return most
 }
@@ -55,9 +55,8 @@ func (e *Engine) CleanUp(ctx context.Context, p *Plan, in Input) {
 }
 
 func (r *run) cleanUp(ctx context.Context) error {
-	var err error
-	if r.scope, err = r.step.scope(r.in); err != nil {
-		return err
+	if f := r.prepare(ctx); f != nil {
+		return f
 	}
 	r.scope["state"] = string(r.in.Delivery.Verdict)
 	if r.step.when != nil {

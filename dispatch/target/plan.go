@@ -35,6 +35,7 @@ type Plan struct {
 	origin      string     // scheme://host:port of url, in the form in which they are compared
 	allow       []hostRule // other hosts that a URL from an expression may name
 	flow        bool       // written with steps: their names are part of the idempotency key
+	setups      []*step
 	steps       []*step
 	finally     []*step
 	retry       RetrySpec
@@ -71,6 +72,8 @@ type step struct {
 	rejects *rejects        // nil: the backend gives no per-record result
 	uses    map[string]bool // the roots that its expressions use
 	needs   map[string]bool // the saved values that its request uses
+	wants   map[string]bool // the setups whose values its expressions use
+	ttl     time.Duration   // of a setup
 }
 
 // notes are expressions of a step as they are written, for a person.
@@ -145,10 +148,13 @@ type rejects struct {
 // FirstStep names the step that a new delivery runs first.
 func (p *Plan) FirstStep() string { return p.steps[0].name }
 
+// calls are those that the target makes in steps and beside them.
+func (p *Plan) calls() []*step { return slices.Concat(p.setups, p.steps, p.finally) }
+
 // SecretRefs lists where the secrets of its calls are kept, each place once and sorted.
 func (p *Plan) SecretRefs() []secret.Ref {
 	var out []secret.Ref
-	for _, s := range p.steps {
+	for _, s := range p.calls() {
 		if s.auth != nil && !s.auth.ref.IsZero() {
 			out = append(out, s.auth.ref)
 		}
@@ -204,7 +210,7 @@ func (p *Plan) Slots() int {
 func (p *Plan) Hold(name string) time.Duration {
 	longest := time.Duration(0)
 	for _, s := range p.from(name) {
-		longest = max(longest, s.hold())
+		longest = max(longest, s.hold()+p.setupTime(s))
 	}
 	return cmp.Or(longest, p.Limits.Timeout.D())
 }

@@ -3,6 +3,7 @@ package target
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
@@ -21,14 +22,8 @@ const gotThrough = "an earlier try of the call had got through"
 // inDoubt reports whether the call of a step may have had its effect although it failed:
 // no answer came, or one that says nothing of the record.
 func (r *run) inDoubt(f *fault.Fault) bool {
-	if !r.sent || r.step.probe == nil {
-		return false
-	}
-	switch f.Reason {
-	case fault.Timeout, fault.Unreachable, fault.ServerError, fault.BadResponse:
-		return true
-	}
-	return false
+	return r.sent && r.step.probe != nil &&
+		slices.Contains([]fault.Reason{fault.Timeout, fault.Unreachable, fault.ServerError, fault.BadResponse}, f.Reason)
 }
 
 // reconcile asks whether a call that may have been made had its effect, and says what

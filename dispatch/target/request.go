@@ -47,7 +47,7 @@ type request struct {
 
 // scope gives the roots that a step's expressions use, before its call.
 func (s *step) scope(in *Input) (transform.Scope, error) {
-	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "records": nil, "keys": nil, "saved": nil}
+	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "records": nil, "keys": nil, "saved": nil, "setup": nil}
 	if s.uses["params"] {
 		params := make(map[string]any, len(in.Params))
 		for name, value := range in.Params {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"headgate/config/unit"
 	"headgate/config/yamlsrc"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
@@ -16,6 +17,7 @@ import (
 type rule struct {
 	Rule
 	when    *transform.Bool
+	after   *transform.Value
 	records *transform.Value
 }
 
@@ -24,10 +26,11 @@ const (
 	thenRetry = "retry"
 	thenWait  = "wait"
 	thenStrip = "strip"
+	thenSetup = "setup"
 	thenAbort = "abort"
 )
 
-var thens = []string{thenRetry, thenWait, thenStrip, thenAbort}
+var thens = []string{thenRetry, thenWait, thenStrip, thenSetup, thenAbort}
 
 // waitEvery is the default of Rule.Every: queues of backends take minutes to drain.
 const waitEvery = 30 * time.Second
@@ -37,8 +40,8 @@ func (c *compiler) rules(n *yamlsrc.Node, spec *Call) (out []rule) {
 	if list == nil {
 		return nil
 	}
-	if spec.Until != nil {
-		c.problem(list, "leave it out: a poll that fails is made again, up to until.attempts", "on_error is not possible on a step that polls")
+	if spec.Until != nil && slices.ContainsFunc(spec.OnError, func(r Rule) bool { return r.Then != thenSetup }) {
+		c.problem(list, "leave it out: a poll that fails is made again, up to until.attempts", "on_error is not possible on a step that polls, but for setup")
 	}
 	if list.Kind != yamlsrc.Seq || len(list.Items) != len(spec.OnError) {
 		return nil // reported as no list
@@ -52,6 +55,8 @@ func (c *compiler) rules(n *yamlsrc.Node, spec *Call) (out []rule) {
 		switch {
 		case r.Then == thenStrip && c.spec.Batch == nil:
 			c.problem(find(item, "then"), "use abort, or add batch", "without batch there are no other records to send")
+		case r.Then == thenSetup && len(c.step.wants) == 0:
+			c.problem(find(item, "then"), "use retry, or .setup in the call", "the call uses nothing that a setup has found")
 		case r.Then == thenStrip && strip == nil:
 			c.problem(item, "add records: ${{ [.response.body.errors[].index] }}", "strip does not say which records")
 		case r.Then != thenStrip && strip != nil:
@@ -63,6 +68,10 @@ func (c *compiler) rules(n *yamlsrc.Node, spec *Call) (out []rule) {
 			r.Every = duration(waitEvery.String())
 		}
 		c.positive(r.Every, item, "every")
+		if after := item.Get("after"); after != nil && r.Then != thenRetry && r.Then != thenWait {
+			c.problem(after, "leave it out, or write then: retry or then: wait", "after is only for retry and wait")
+		}
+		r.after = c.expression(item.Get("after"), c.roots.answer)
 		r.records = c.expression(strip, c.roots.answer)
 		out = append(out, r)
 	}
@@ -82,8 +91,17 @@ func (r *run) refused(resp *response, f *fault.Fault) tracking.Event {
 	if i < 0 {
 		return r.failed(f)
 	}
-	switch rule := r.step.onError[i]; rule.Then {
+	rule := r.step.onError[i]
+	if after := rule.asked(r.scope); after > 0 {
+		f.RetryAfter = after
+	} else {
+		f.RetryAfter = retryAfter(resp.header)
+	}
+	switch rule.Then {
 	case thenRetry:
+		f.Retry = true
+	case thenSetup:
+		r.forget()
 		f.Retry = true
 	case thenAbort:
 		f.Retry = false
@@ -95,10 +113,31 @@ func (r *run) refused(resp *response, f *fault.Fault) tracking.Event {
 	return r.failed(f)
 }
 
+// asked is how long the backend wants to be left alone, at most as long as by Retry-After;
+// 0 when its answer does not say.
+func (r *rule) asked(scope transform.Scope) time.Duration {
+	if r.after == nil {
+		return 0
+	}
+	v, err := r.after.Eval(scope)
+	if err != nil {
+		return 0
+	}
+	text, _ := textOf(v)
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
+		return time.Duration(min(max(seconds, 0), maxRetryAfter.Seconds()) * float64(time.Second))
+	}
+	d, err := unit.ParseDuration(text)
+	if err != nil {
+		return 0
+	}
+	return min(d.D(), maxRetryAfter)
+}
+
 // wait asks again later. That is no attempt, but no wait is longer than a delivery may take.
 func (r *run) wait(rule rule, resp *response, f *fault.Fault) tracking.Event {
 	after := time.Duration(float64(rule.Every) * (0.9 + 0.2*r.engine.random()))
-	after = max(after, retryAfter(resp.header))
+	after = max(after, f.RetryAfter)
 	if r.tooLate(after) {
 		return tracking.AttemptFailed{Fault: f, Final: true}
 	}

@@ -11,7 +11,7 @@ import (
 	"headgate/config/secret"
 )
 
-// vault names and seals the access tokens of one client with what only its workers know:
+// vault names and seals what workers share of one client with what only they know:
 // the client's secret. So no other key is needed, and whoever may read the store but not the
 // secret learns nothing. With another secret everything is sealed anew under another name.
 type vault struct {
@@ -25,16 +25,16 @@ const (
 	sealInfo = "headgate access token, seal\n"
 )
 
-func newVault(clientSecret secret.Value, g *grant) (*vault, error) {
+func newVault(clientSecret secret.Value, what string) (*vault, error) {
 	pseudorandom, err := hkdf.Extract(sha256.New, []byte(clientSecret.Reveal()), nil)
 	if err != nil {
 		return nil, fmt.Errorf("derive keys: %w", err)
 	}
-	name, err := hkdf.Expand(sha256.New, pseudorandom, nameInfo+g.what, 16)
+	name, err := hkdf.Expand(sha256.New, pseudorandom, nameInfo+what, 16)
 	if err != nil {
 		return nil, fmt.Errorf("derive a name: %w", err)
 	}
-	key, err := hkdf.Expand(sha256.New, pseudorandom, sealInfo+g.what, 32)
+	key, err := hkdf.Expand(sha256.New, pseudorandom, sealInfo+what, 32)
 	if err != nil {
 		return nil, fmt.Errorf("derive a key: %w", err)
 	}

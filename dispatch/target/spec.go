@@ -10,6 +10,7 @@ type Spec struct {
 	Headers map[string]string `yaml:"headers" jsonschema_description:"Headers of every call; values may hold expressions."`
 	// AllowHosts is looked at when a call is made, and by the dialler.
 	AllowHosts []string `yaml:"allow_hosts" jsonschema_description:"Other hosts that a call may go to when its whole URL is one expression, such as put: ${{ .saved.upload_uri }}: names, *.example.com for all hosts below, each with :port unless it is the usual one. Only https (http where url is http), only public addresses, and without the target's auth and headers; a step's own auth and headers are sent. [] says that such expressions give paths, or URLs of the host of url."`
+	Setup      []Setup  `yaml:"setup" jsonschema_description:"Calls that find out what the other calls need and nobody can write down, such as the base URL of an account. What they save is .setup.NAME in the expressions of all other calls. All workers share it, encrypted with a key made of the secret of the call's auth, until ttl is over or an on_error says setup."`
 	Call       `yaml:",inline"`
 	Steps      []Step    `yaml:"steps" jsonschema_description:"Calls in their order, when one is not enough. Either steps or a method on the target itself."`
 	Finally    []CleanUp `yaml:"finally" jsonschema_description:"Calls that are made once the end of a delivery is known, such as the deletion of what an earlier step made. Whatever comes of them, the end stays as it is. After a crash they may be made again."`
@@ -59,7 +60,7 @@ type Call struct {
 
 	Assert  string         `yaml:"assert" jsonschema_description:"Condition on an answer with an expected status: false means that the call failed all the same. For backends that answer errors with 200. Such an answer is a refusal, which is not tried again; of a poll it is a failed poll."`
 	Expect  []int          `yaml:"expect" jsonschema_description:"Statuses that mean the call worked. Default: any 2xx."`
-	OnError []Rule         `yaml:"on_error" jsonschema_description:"What follows from an answer that is a failure, by status or by assert, instead of what usually does. The first rule whose condition holds counts. Polls have until instead."`
+	OnError []Rule         `yaml:"on_error" jsonschema_description:"What follows from an answer that is a failure, by status or by assert, instead of what usually does. The first rule whose condition holds counts. Polls have until instead, and setup only."`
 	Save    map[string]any `yaml:"save" jsonschema_description:"Values of the answer kept for later steps as .saved.NAME. Null and empty are failures. The one named job is the backend's job ID."`
 	Result  map[string]any `yaml:"result" jsonschema_description:"Values of the last answer shown in the tracking answer."`
 	Warn    string         `yaml:"warn" jsonschema_description:"Condition on the last answer: true makes the delivery warned instead of succeeded."`
@@ -72,8 +73,9 @@ type Call struct {
 // Rule says what follows from an answer that is a failure.
 type Rule struct {
 	When string `yaml:"when,required" jsonschema:"required" jsonschema_description:"Condition on .response: the rule is for such answers."`
-	Then string `yaml:"then,required" jsonschema:"required,enum=retry,enum=wait,enum=strip,enum=abort" jsonschema_description:"retry: try again, as after a server error. wait: the backend has no room now; ask again later, which is no attempt. strip: of a batch, the records that records names are rejected and the others sent again. abort: do not try again."`
+	Then string `yaml:"then,required" jsonschema:"required,enum=retry,enum=wait,enum=strip,enum=setup,enum=abort" jsonschema_description:"retry: try again, as after a server error. setup: forget what setup has found, and try again. wait: the backend has no room now; ask again later, which is no attempt. strip: of a batch, the records that records names are rejected and the others sent again. abort: do not try again."`
 	// Every is for wait.
+	After   string        `yaml:"after" jsonschema_description:"For retry and wait: expression on .response that gives how long the backend wants to be left alone, in seconds or as a duration such as 30s. It counts like Retry-After and instead of it; no value counts for nothing."`
 	Every   unit.Duration `yaml:"every" jsonschema_description:"For wait: how long until the next try, unless the backend asks for more. Default 30s."`
 	Records string        `yaml:"records" jsonschema_description:"For strip: expression on .response that gives the places in the upload of the records it refuses, the first being 0, as a number or a list of numbers."`
 }

@@ -11,8 +11,8 @@ import (
 	"headgate/dispatch/fault"
 )
 
-// Tokens keeps access tokens where all workers find them. A value is sealed: whoever
-// reads it there learns nothing. Names hold letters and digits only.
+// Tokens keeps access tokens, and what setups found, where all workers find them. A value
+// is sealed: whoever reads it there learns nothing. Names hold letters and digits only.
 type Tokens interface {
 	// Get gives a value and how long it is still good; nil when there is none.
 	Get(ctx context.Context, name string) (value []byte, left time.Duration, err error)
@@ -39,7 +39,7 @@ const (
 	dropGap = 5 * time.Second
 )
 
-// tokenCache gives the access tokens of an engine's calls.
+// tokenCache gives the access tokens of an engine's calls, and what its setups found.
 type tokenCache struct {
 	shared    Tokens // nil: nobody else has them
 	transport http.RoundTripper
@@ -68,13 +68,13 @@ type source struct {
 	failedAt  time.Time
 }
 
-func (c *tokenCache) source(g *grant) *source {
+func (c *tokenCache) source(id string) *source {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.sources[g.id]
+	s := c.sources[id]
 	if s == nil {
 		s = &source{turn: make(chan struct{}, 1)}
-		c.sources[g.id] = s
+		c.sources[id] = s
 	}
 	return s
 }
@@ -107,12 +107,33 @@ func (c *tokenCache) authorize(outer, ctx context.Context, r *request) (t access
 // get gives a token for a call: the one at hand, the fleet's, or a new one. It does not
 // outlast ctx, which is the call's; outer is that of the run.
 func (c *tokenCache) get(outer, ctx context.Context, g *grant, clientSecret secret.Value) (accessToken, *fault.Fault) {
+	return c.share(ctx, &errand{
+		id: g.id, what: g.what, secret: clientSecret, atMost: fetchTimeout,
+		fetch: func(ctx context.Context, v *vault) (accessToken, *fault.Fault) {
+			return c.fetch(outer, ctx, g, v, clientSecret)
+		},
+		late: func(ctx context.Context) *fault.Fault { return lateToken(outer, ctx) },
+	})
+}
+
+// errand is how a text that all workers may use is got: an access token, or what a setup found.
+type errand struct {
+	id     string // its source in this process
+	what   string // all that decides which text is got, but for the secret
+	secret secret.Value
+	atMost time.Duration // how long fetch may take
+	fetch  func(context.Context, *vault) (accessToken, *fault.Fault)
+	late   func(context.Context) *fault.Fault // of a search that ctx ended
+}
+
+// share gives the text at hand, the fleet's, or a new one, which one worker at a time gets.
+func (c *tokenCache) share(ctx context.Context, k *errand) (accessToken, *fault.Fault) {
 	began := time.Now()
-	v, err := newVault(clientSecret, g)
+	v, err := newVault(k.secret, k.what)
 	if err != nil {
-		return accessToken{}, &fault.Fault{Reason: fault.Internal, Retry: true, Message: "no access token: " + err.Error(), Err: err}
+		return accessToken{}, &fault.Fault{Reason: fault.Internal, Retry: true, Message: err.Error(), Err: err}
 	}
-	s := c.source(g)
+	s := c.source(k.id)
 	if t, ok := s.current(v.name); ok {
 		return t, nil
 	}
@@ -120,7 +141,7 @@ func (c *tokenCache) get(outer, ctx context.Context, g *grant, clientSecret secr
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return accessToken{}, lateToken(outer, ctx)
+		return accessToken{}, k.late(ctx)
 	}
 	if t, ok := s.current(v.name); ok {
 		return t, nil
@@ -128,7 +149,7 @@ func (c *tokenCache) get(outer, ctx context.Context, g *grant, clientSecret secr
 	if f := s.failedSince(began); f != nil {
 		return accessToken{}, f
 	}
-	t, f := c.obtain(outer, ctx, g, v, clientSecret)
+	t, f := c.obtain(ctx, k, v)
 	s.note(t, f)
 	return t, f
 }
@@ -160,12 +181,12 @@ func (s *source) note(t accessToken, f *fault.Fault) {
 
 // obtain takes the token that another worker has fetched, or fetches it while no other
 // does. A store that does not answer costs the sharing and not the call.
-func (c *tokenCache) obtain(outer, ctx context.Context, g *grant, v *vault, clientSecret secret.Value) (accessToken, *fault.Fault) {
+func (c *tokenCache) obtain(ctx context.Context, k *errand, v *vault) (accessToken, *fault.Fault) {
 	for c.shared != nil {
 		if t, ok := c.look(ctx, v); ok {
 			return t, nil
 		}
-		unlock, ok, err := c.shared.Lock(ctx, v.name, holdFor(ctx))
+		unlock, ok, err := c.shared.Lock(ctx, v.name, holdFor(ctx, k.atMost))
 		if err != nil {
 			c.alone(ctx, "lock", err)
 			break
@@ -180,14 +201,14 @@ func (c *tokenCache) obtain(outer, ctx context.Context, g *grant, v *vault, clie
 		}
 		select {
 		case <-ctx.Done():
-			return accessToken{}, lateToken(outer, ctx)
+			return accessToken{}, k.late(ctx)
 		case <-time.After(tokenLook):
 		}
 	}
 	if ctx.Err() != nil {
-		return accessToken{}, lateToken(outer, ctx)
+		return accessToken{}, k.late(ctx)
 	}
-	t, f := c.fetch(outer, ctx, g, v, clientSecret)
+	t, f := k.fetch(ctx, v)
 	if left := time.Until(t.until); f == nil && left > 0 && c.shared != nil {
 		if err := c.shared.Put(ctx, v.name, t.sealed, left); err != nil {
 			c.alone(ctx, "put", err)
@@ -213,13 +234,13 @@ func (c *tokenCache) look(ctx context.Context, v *vault) (accessToken, bool) {
 
 func (c *tokenCache) alone(ctx context.Context, what string, err error) {
 	if ctx.Err() == nil {
-		c.log.WarnContext(ctx, "an access token is not shared with other workers", "doing", what, "error", err)
+		c.log.WarnContext(ctx, "what workers fetch for all of them is not shared", "doing", what, "error", err)
 	}
 }
 
 // holdFor is how long the lock is taken: as long as the request may take, and a little more.
-func holdFor(ctx context.Context) time.Duration {
-	hold := fetchTimeout
+func holdFor(ctx context.Context, atMost time.Duration) time.Duration {
+	hold := atMost
 	if end, ok := ctx.Deadline(); ok {
 		hold = min(hold, max(time.Until(end), 0))
 	}
@@ -228,11 +249,11 @@ func holdFor(ctx context.Context) time.Duration {
 
 // refused drops a token that the backend did not accept, here and for all, unless a newer
 // one has taken its place.
-func (c *tokenCache) refused(ctx context.Context, g *grant, t accessToken) {
+func (c *tokenCache) refused(ctx context.Context, id string, t accessToken) {
 	if c == nil {
 		return
 	}
-	s := c.source(g)
+	s := c.source(id)
 	s.mu.Lock()
 	old := s.have.name != t.name || s.have.text != t.text
 	if !old && time.Since(s.droppedAt) < dropGap {

@@ -310,7 +310,7 @@ func TestTokenWithoutALife(t *testing.T) {
 
 func TestSeal(t *testing.T) {
 	vaultOf := func(s, what string) *vault {
-		v, err := newVault(secret.New(s), &grant{what: what})
+		v, err := newVault(secret.New(s), what)
 		if err != nil {
 			t.Fatal(err)
 		}
