@@ -1,6 +1,7 @@
 package tracking_test
 
 import (
+	"encoding/json"
 	"testing"
 
 	"headgate/dispatch/fault"
@@ -45,5 +46,37 @@ func TestMemberIsNotInDoubt(t *testing.T) {
 	d := TakeOver(Delivery{Fence: Fence{Seq: 3, Token: "bat_1"}, Phase: Running, State: Delivering, Batch: "bat_1"})
 	if d.InDoubt() {
 		t.Errorf("%+v", d)
+	}
+}
+
+// A run that only settles makes no call of a step.
+func TestSettlingIsNotInDoubt(t *testing.T) {
+	d := TakeOver(Delivery{Fence: Fence{Seq: 3, Token: "run"}, Phase: Running, State: Delivering, Verdict: Failed})
+	if d.InDoubt() || d.Verdict != Failed {
+		t.Errorf("%+v", d)
+	}
+}
+
+// Until it is settled a delivery that has ended keeps what was saved, also by its last step.
+func TestConcluding(t *testing.T) {
+	from := in(Delivering)
+	end := Concluding(from, Concluded{State: Succeeded, Saved: map[string]json.RawMessage{"more": json.RawMessage("2")}}, start)
+	if end.Verdict != Succeeded || end.State != Delivering || end.Phase != Queued || !end.EndedAt.IsZero() || len(end.Saved) != 2 {
+		t.Errorf("%+v", end)
+	}
+	if _, ok := Cancel(end, start); ok {
+		t.Error("canceled although its end is known")
+	}
+	if CheckNext(from.Fence, end) != nil {
+		t.Error("a store would refuse it")
+	}
+	if settled := Settled(end, start); settled.State != Succeeded || settled.Saved != nil || settled.EndedAt != start || settled.Seq != end.Seq+1 {
+		t.Errorf("%+v", settled)
+	}
+	if unknown := Settled(Concluding(from, PollFailed{Fault: &fault.Fault{}, Final: true}, start), start); unknown.State != Unknown || len(unknown.Saved) != 1 {
+		t.Errorf("%+v", unknown)
+	}
+	if next := Concluding(from, NotYet{}, start); next.Verdict != "" || next.State != Waiting {
+		t.Errorf("%+v", next)
 	}
 }

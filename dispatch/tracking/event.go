@@ -182,7 +182,7 @@ func TakeOver(d Delivery) Delivery {
 	switch {
 	case IsBatch(d.Token):
 		d.State, d.Batch = Pending, ""
-	case d.Phase == Running:
+	case d.Phase == Running && d.Verdict == "":
 		d.doubt() // whoever held it may have sent its call before it was cut short
 	}
 	d.Seq++
