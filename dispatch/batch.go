@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -133,96 +132,6 @@ func (r *Runner) release(ctx context.Context, m tracking.Member) error {
 // moved reports whether an error says that the delivery is not the batch's any more.
 func moved(err error) bool {
 	return errors.Is(err, tracking.ErrFenced) || errors.Is(err, tracking.ErrNotFound)
-}
-
-// settle hands the end of a batch on to its members. What is settled leaves the list, so
-// that whoever takes over goes on where this run stopped.
-func (r *Runner) settle(ctx context.Context, t Task, plan *target.Plan, claimed *tracking.Claimed, now func() time.Time) error {
-	ids, err := r.Store.Seal(ctx, t.Ref, claimed.Delivery.Window)
-	if err != nil {
-		return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
-	}
-	for page := range pages(ids) {
-		members, err := r.Store.Board(ctx, t.Ref, page, false)
-		var own map[string]tracking.End
-		if err == nil {
-			own, err = r.Store.Ends(ctx, t.Ref, page)
-		}
-		if err == nil {
-			err = r.settlePage(ctx, plan, members, claimed.Delivery, own, now())
-		}
-		if err == nil {
-			err = r.Store.Settled(ctx, t.Ref, page)
-		}
-		if err == nil { // the claim holds for another page
-			_, err = r.claim(ctx, t, claimed.Delivery.Token, settleHold)
-		}
-		if err != nil {
-			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
-		}
-	}
-	left, err := r.Store.Seal(ctx, t.Ref, 0)
-	if err != nil {
-		return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
-	}
-	next := tracking.SettledBatch(claimed.Delivery, now())
-	if len(left) > 0 {
-		next = tracking.NextWindow(claimed.Delivery, now())
-	}
-	if r.apply(ctx, t.Ref, claimed, next) != nil {
-		return nil // told in apply; the due row brings the batch back
-	}
-	if !next.State.Final() {
-		r.enqueue(ctx, taskOf(t.Ref, next, now()))
-		return nil
-	}
-	if plan != nil && plan.Batch.MaxInFlight > 0 {
-		r.land(ctx, t.Ref)
-	}
-	return nil
-}
-
-// flightWait is how long a batch for which there is no room waits by itself. The end of
-// another one wakes it.
-const flightWait = 10 * time.Second
-
-// launch has a batch wait while as many as may be are under way: the event, if any, is what
-// comes of the run. One that has begun is among them.
-func (r *Runner) launch(ctx context.Context, batch tracking.Ref, plan *target.Plan, d tracking.Delivery) (tracking.Event, error) {
-	most := plan.Batch.MaxInFlight
-	if most == 0 || d.Attempts > 0 || d.Polls > 0 {
-		return nil, nil
-	}
-	room, err := r.Store.Launch(ctx, batch, most)
-	if room || err != nil {
-		return nil, err
-	}
-	return tracking.Deferred{After: flightWait, Message: fmt.Sprintf("waits for the end of another batch: %d are under way (batch.max_in_flight)", most)}, nil
-}
-
-// grounded reports whether a batch waits for the end of another one.
-func grounded(e tracking.Event) bool {
-	d, ok := e.(tracking.Deferred)
-	return ok && d.HTTPStatus == 0
-}
-
-// relaunch looks again once the record says that the batch waits: who landed before that
-// found nobody to wake.
-func (r *Runner) relaunch(ctx context.Context, batch tracking.Ref, plan *target.Plan) {
-	if room, err := r.Store.Launch(ctx, batch, plan.Batch.MaxInFlight); err == nil && room {
-		ripen(ctx, r.Store, r.Queue, batch, anySeq)
-	}
-}
-
-// land lets the batch that has waited longest begin.
-func (r *Runner) land(ctx context.Context, batch tracking.Ref) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ripenTimeout)
-	defer cancel()
-	next, err := r.Store.Land(ctx, batch)
-	if err != nil || next == "" {
-		return // who waits is let in at its own time
-	}
-	ripen(ctx, r.Store, r.Queue, tracking.Ref{Tracking: next, Target: batch.Target}, anySeq)
 }
 
 // settleHold is the claim on a batch for settling one page.

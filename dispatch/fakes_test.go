@@ -84,6 +84,8 @@ type steps struct {
 	ran    []target.Input
 	during func()
 	answer func(targetInput) tracking.Event // instead of events
+
+	cleaned []target.Input
 }
 
 type targetInput = target.Input
@@ -101,6 +103,13 @@ func (s *steps) Run(_ context.Context, _ *target.Plan, in target.Input) tracking
 		s.during()
 	}
 	return e
+}
+
+func (s *steps) CleanUp(_ context.Context, _ *target.Plan, in target.Input) {
+	s.cleaned = append(s.cleaned, in)
+	if s.during != nil {
+		s.during()
+	}
 }
 
 // world is a dispatcher, a runner and a reconciler on a store in memory.

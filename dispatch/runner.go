@@ -16,6 +16,7 @@ import (
 // runner have their own.
 type Stepper interface {
 	Run(ctx context.Context, p *target.Plan, in target.Input) tracking.Event
+	CleanUp(ctx context.Context, p *target.Plan, in target.Input)
 }
 
 // Attempt is what one run came to, for logs and metrics.
@@ -97,7 +98,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	})
 	var sent *manifest
 	switch {
-	case batch && claimed.Delivery.Verdict != "":
+	case claimed.Delivery.Verdict != "":
 		return r.settle(ctx, t, plan, claimed, clock)
 	case plan == nil:
 	case plan.Batch != nil && !batch:
@@ -129,7 +130,11 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 		if err := r.handOn(ctx, t, plan, claimed.Delivery, event, sent, clock()); err != nil {
 			return nil //nolint:nilerr // told in write; the due row brings the batch back
 		}
-		next = tracking.Settling(next)
+	}
+	if next.State.Final() {
+		if ending := tracking.Concluding(claimed.Delivery, event, clock()); batch || plan.CleansUp(ending) {
+			next = ending
+		}
 	}
 	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
 		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
@@ -221,7 +226,6 @@ func (r *Runner) claim(ctx context.Context, t Task, token string, hold time.Dura
 
 // step runs the step that the delivery stands at. An error means that nothing was sent.
 func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, upload *target.Upload, members func(context.Context) ([][]byte, []string, error), now time.Time) (tracking.Event, error) {
-	d := claimed.Dispatch
 	ctx, release, err := r.Owner.bind(ctx)
 	if err != nil {
 		return nil, err
@@ -229,10 +233,17 @@ func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, plan.Hold(claimed.Delivery.Step))
 	defer cancel()
-	return r.Engine.Run(ctx, plan, target.Input{
+	in := input(claimed, now)
+	in.Upload, in.Members = upload, members
+	return r.Engine.Run(ctx, plan, in), nil
+}
+
+func input(c *tracking.Claimed, now time.Time) target.Input {
+	d := c.Dispatch
+	return target.Input{
 		Tracking: d.ID, Tenant: d.Tenant, Params: d.Params, TraceParent: d.TraceParent,
-		Payload: claimed.Payload, Upload: upload, Members: members, Delivery: claimed.Delivery, AcceptedAt: d.AcceptedAt, Now: now,
-	}), nil
+		Payload: c.Payload, Delivery: c.Delivery, AcceptedAt: d.AcceptedAt, Now: now,
+	}
 }
 
 // apply writes down what a step came to: the backend's answer is known only here, so it

@@ -76,6 +76,8 @@ func (s *Server) cancel(ctx context.Context, c *call, id, tenant string) *answer
 			v.Canceled = append(v.Canceled, t.Name)
 		case tracking.IsBatch(delivery.Token):
 			v.NotStopped = append(v.NotStopped, Member[string]{t.Name, "it is being sent with others, in the batch " + delivery.Batch})
+		case delivery.Verdict != "":
+			v.NotStopped = append(v.NotStopped, Member[string]{t.Name, "it has ended as " + string(delivery.Verdict) + " and is being cleaned up after"})
 		case !delivery.State.Final():
 			v.NotStopped = append(v.NotStopped, Member[string]{t.Name, "its call is under way"})
 		}

@@ -108,6 +108,18 @@ func TestCancelDocument(t *testing.T) {
 	}
 }
 
+// What has ended and is only cleaned up after is not canceled any more.
+func TestCancelWhatIsCleanedUpAfter(t *testing.T) {
+	r, _ := operated(t)
+	r.acceptor.records["trk_8"].Deliveries["crm"] = tracking.Delivery{
+		Fence: tracking.Fence{Seq: 2}, Phase: tracking.Queued, State: tracking.Delivering, Verdict: tracking.Warned,
+	}
+	res := r.do("DELETE", "/tracking/trk_8", "")
+	if !strings.Contains(res.body, `"canceled":[],"not_stopped":{"crm":"it has ended as warned and is being cleaned up after"}`) {
+		t.Errorf("got %s", res.body)
+	}
+}
+
 func TestInterventionsRefused(t *testing.T) {
 	r, op := operated(t)
 	foreign := r.do("DELETE", "/tracking/trk_9", "", "X-API-Key", "other")

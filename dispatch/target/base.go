@@ -29,7 +29,7 @@ func originOf(u *url.URL) string {
 }
 
 // baseRoots are what base may use.
-var baseRoots = []string{"token"}
+var baseRoots = []string{"token", "setup"}
 
 // tokens are fields of a token answer that have no place in a URL.
 var tokens = []string{"access_token", "refresh_token", "id_token"}
@@ -41,7 +41,7 @@ func (c *compiler) moved() {
 		return // reported as empty or as no string
 	}
 	c.expressionURL = true
-	c.step = &step{uses: map[string]bool{}, needs: map[string]bool{}}
+	c.step = newStep()
 	text := c.text(n, baseRoots)
 	if text == nil {
 		return // reported
@@ -56,7 +56,7 @@ func (c *compiler) moved() {
 	if fields, all := text.Fields("token"); all || len(fields) > 0 {
 		c.tokenBase(n, fields, all)
 	}
-	c.plan.base = text
+	c.plan.base, c.baseWants = text, c.step.wants
 }
 
 // tokenBase compiles what a base takes from the answer with the access token.
@@ -78,12 +78,13 @@ func (c *compiler) tokenBase(n *yamlsrc.Node, fields []string, all bool) {
 }
 
 // home gives where the paths of a plan are appended. That may take a token, which is
-// fetched now. outer is the context of the run, ctx that of its call.
-func (e *Engine) home(outer, ctx context.Context, p *Plan) (home, *fault.Fault) {
-	if p.base == nil || e.tokens == nil {
+// fetched now. outer is the context of the run, ctx that of its call; found is what setups
+// have found.
+func (e *Engine) home(outer, ctx context.Context, p *Plan, found any) (home, *fault.Fault) {
+	if p.base == nil || (p.baseAuth != nil && e.tokens == nil) {
 		return p.home, nil
 	}
-	scope := transform.Scope{}
+	scope := transform.Scope{"setup": found}
 	if p.baseAuth != nil {
 		secrets, f := readAll(p.baseAuth.refs, e.secrets)
 		if f != nil {

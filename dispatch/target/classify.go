@@ -99,11 +99,11 @@ func (p *Plan) classify(s *step, r *response) *fault.Fault {
 }
 
 // asserted says what is wrong with an answer whose status is an expected one.
-func (r *run) asserted(resp *response) *fault.Fault {
-	if r.step.assert == nil {
+func (r *run) asserted(s *step, resp *response) *fault.Fault {
+	if s.assert == nil {
 		return nil
 	}
-	holds, err := r.step.assert.Eval(r.scope)
+	holds, err := s.assert.Eval(r.scope)
 	switch {
 	case err != nil:
 		return &fault.Fault{Reason: fault.BadResponse, Status: resp.status, Err: err, Message: "assert: " + err.Error()}

@@ -23,9 +23,9 @@ func rootsOf(request ...string) roots {
 }
 
 var (
-	deliveryRoots = rootsOf("payload", "params", "tenant", "tracking", "saved")
+	deliveryRoots = rootsOf("payload", "params", "tenant", "tracking", "saved", "setup")
 	// A batch holds records of many requests: it has no parameters and no tenant of its own.
-	batchRoots = rootsOf("records", "keys", "tracking", "saved")
+	batchRoots = rootsOf("records", "keys", "tracking", "saved", "setup")
 )
 
 // Names become names of queues, in which dots and colons have a meaning; steps and
@@ -65,11 +65,15 @@ type compiler struct {
 	step   *step             // whose expressions are being compiled
 	saved  map[string]string // what earlier steps saved: name → step
 	all    map[string]string // what any step saves: name → step, for hints
+	found  map[string]*step  // what setups save
+	names  map[string]bool   // of the calls
 	told   map[*yamlsrc.Node]bool
 	kept   bool // the plan was accepted before: newer checks do not end what is under way
 
-	tokenFields   []string // what base uses of the token answer, sorted
-	expressionURL bool     // some call takes its whole URL from an expression
+	tokenFields   []string        // what base uses of the token answer, sorted
+	baseWants     map[string]bool // the setups whose values base uses
+	authored      bool            // the call may have a whole URL that the author of the file writes
+	expressionURL bool            // some call takes its whole URL from an expression
 }
 
 // once runs a check of n, which several steps inherit: its problems are reported the
@@ -117,7 +121,7 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	}
 	c := &compiler{
 		plan: &Plan{Name: name}, report: report, check: check, spec: newSpec(),
-		roots: deliveryRoots, saved: map[string]string{}, all: map[string]string{}, told: map[*yamlsrc.Node]bool{},
+		roots: deliveryRoots, saved: map[string]string{}, all: map[string]string{}, found: map[string]*step{}, names: map[string]bool{}, told: map[*yamlsrc.Node]bool{},
 		kept: kept,
 	}
 	c.target = c.supported(n)
@@ -126,13 +130,15 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	c.url()
 	c.tls()
 	c.hosts()
-	c.moved()
 	c.numbers()
+	c.setups()
+	c.moved()
 	c.steps()
 	c.foreach()
+	c.finally()
 	c.hostsAreUsed()
 	if c.spec.Error != "" {
-		c.step = &step{uses: map[string]bool{}, needs: map[string]bool{}}
+		c.step = newStep()
 		c.plan.refusal = c.expression(c.target.Get("error"), []string{"response"})
 	}
 	if report.Len() > before {
@@ -141,7 +147,7 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	p := c.plan
 	p.Batch = c.spec.Batch
 	p.Limits, p.Breaker, p.retry, p.maxResponse = c.spec.Limits, c.spec.Breaker, c.spec.Retry, int64(c.spec.MaxResponse)
-	for _, s := range p.steps {
+	for _, s := range p.calls() {
 		p.NeedsParams = p.NeedsParams || s.uses["params"]
 	}
 	if err := p.seal(n); err != nil {
@@ -204,8 +210,7 @@ func (c *compiler) steps() {
 	list := c.target.Get("steps")
 	if list == nil {
 		s := c.call(c.target, &c.spec.Call, Step{}, true, true)
-		s.name = onlyCall
-		c.plan.steps = []*step{s}
+		c.plan.steps, c.names[s.name] = []*step{s}, true
 		return
 	}
 	c.plan.flow = true
@@ -230,7 +235,6 @@ func (c *compiler) steps() {
 			}
 		}
 	}
-	seen := map[string]bool{}
 	sends := max(0, slices.IndexFunc(c.spec.Steps, func(s Step) bool { return s.Foreach != "" }))
 	for i, item := range list.Items {
 		spec := c.spec.Steps[i]
@@ -238,12 +242,11 @@ func (c *compiler) steps() {
 		case spec.Name == "": // reported as missing
 		case !stepName.MatchString(spec.Name):
 			c.problem(find(item, "name"), "use lower-case letters, digits, - and _, at most 63", "%q is no name for a step", spec.Name)
-		case seen[spec.Name]:
+		case c.names[spec.Name]:
 			c.problem(find(item, "name"), "give each step a name of its own", "a step called %q is there already", spec.Name)
 		}
-		seen[spec.Name] = true
+		c.names[spec.Name] = true
 		s := c.call(item, &spec.Call, spec, i == sends, i == len(list.Items)-1)
-		s.name = spec.Name
 		if i > 0 {
 			c.plan.steps[i-1].next = s.name
 		}
@@ -260,4 +263,4 @@ var methods = map[string]string{
 // callKeys are the keys of Call.
 var callKeys = append(slices.Sorted(maps.Keys(methods)),
 	"json", "ndjson", "csv", "xml", "form", "multipart", "raw", "content_type", "gzip",
-	"assert", "on_error", "expect", "save", "result", "warn", "until", "rejects")
+	"assert", "on_error", "expect", "save", "reconcile", "result", "warn", "until", "rejects")

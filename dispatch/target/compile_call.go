@@ -1,6 +1,8 @@
 package target
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -10,7 +12,9 @@ import (
 
 // call compiles one call: n is the target itself or an item of its steps.
 func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, sends, last bool) *step {
-	s := &step{batched: c.spec.Batch != nil, timeout: c.spec.Limits.Timeout.D(), expect: spec.Expect, uses: map[string]bool{}, needs: map[string]bool{}}
+	s := newStep()
+	maps.Copy(s.wants, c.baseWants)
+	s.name, s.batched, s.timeout, s.expect = cmp.Or(own.Name, onlyCall), c.spec.Batch != nil, c.spec.Limits.Timeout.D(), spec.Expect
 	c.step = s
 	s.pos = find(c.target, "limits", "timeout").Pos
 	if c.target.Get("limits").Get("timeout") == nil {
@@ -25,7 +29,8 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, sends, last bool)
 	s.headers = c.headers(n)
 	if n != c.target {
 		s.foreach = own.Foreach != ""
-		s.when = c.condition(n.Get("when"), c.roots.request)
+		// Whether a step is passed over must not change, as what setups find may.
+		s.when = c.condition(n.Get("when"), without(c.roots.request, "setup"))
 		s.more = c.expression(n.Get("headers_from"), c.roots.request)
 		s.notes = notes{when: own.When, more: own.HeadersFrom}
 	}
@@ -38,6 +43,7 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, sends, last bool)
 	if !last {
 		c.onlyLast(n)
 	}
+	s.probe = c.probe(n, spec)
 	s.save = c.keep(n, spec)
 	for _, e := range entries(n.Get("result")) {
 		s.result = append(s.result, named{e.Key, c.value(e.Value, c.roots.answer)})
@@ -117,6 +123,8 @@ func (c *compiler) path(n *yamlsrc.Node, roots []string) *transform.Text {
 	whole := strings.HasPrefix(text, "${{") && strings.HasSuffix(text, "}}") && strings.Count(text, "${{") == 1
 	switch {
 	case n.Text == "", whole, n.Text[0] == '/', n.Text[0] == '?':
+	case strings.Contains(n.Text, "://") && c.authored:
+		c.wholeURL(n)
 	case strings.Contains(n.Text, "://"):
 		c.problem(n, "write the host in url and the rest here; a URL that an answer gives is one expression, such as ${{ .saved.upload_uri }}, and its host stands in allow_hosts",
 			"a path is appended to url and has no host")

@@ -288,7 +288,7 @@ func TestSpecGivesSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for def, keys := range map[string][]string{
-		"Spec": append([]string{"url", "auth", "headers", "steps", "error", "retry", "limits", "breaker", "batch", "max_response", "allow_hosts", "base", "tls"}, callKeys...),
+		"Spec": append([]string{"url", "auth", "headers", "steps", "error", "retry", "limits", "breaker", "batch", "max_response", "allow_hosts", "base", "tls", "finally", "setup"}, callKeys...),
 		"Step": append([]string{"name", "when", "headers", "headers_from", "foreach", "auth", "timeout"}, callKeys...),
 	} {
 		if got := len(schema.Defs[def].Properties); got != len(keys) {

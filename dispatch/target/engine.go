@@ -29,6 +29,7 @@ type Engine struct {
 	clock     func() time.Time // tells how long a run has taken
 	tokens    *tokenCache      // nil: a placeholder stands for each access token
 	tls       *tlsPool         // nil: transport carries those calls, too
+	setups    *tokenCache
 }
 
 // NewEngine makes an engine. log may be nil.
@@ -40,10 +41,10 @@ func NewEngine(o Outgoing, log *slog.Logger) *Engine {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	shared := &tokenCache{shared: o.Tokens, transport: o.Transport, log: log, sources: map[string]*source{}}
 	return &Engine{
 		transport: o.Transport, guarded: newGuarded(o), log: log, random: rand.Float64, secrets: secret.Ref.Read, clock: time.Now,
-		tokens: &tokenCache{shared: o.Tokens, transport: o.Transport, log: log, sources: map[string]*source{}},
-		tls:    pool,
+		tokens: shared, setups: shared, tls: pool,
 	}
 }
 
@@ -54,6 +55,7 @@ func NewScripted(transport http.RoundTripper, read func(secret.Ref) (secret.Valu
 	return &Engine{
 		transport: transport, guarded: transport, log: slog.New(slog.DiscardHandler), secrets: read,
 		random: func() float64 { return 0.5 }, clock: func() time.Time { return time.Time{} },
+		setups: &tokenCache{sources: map[string]*source{}},
 	}
 }
 
@@ -98,7 +100,9 @@ type run struct {
 	step    *step
 	in      *Input
 	scope   transform.Scope
+	setups  []usedSetup
 	home    home
+	sent    bool                        // the call of the step was made
 	outer   context.Context             //nolint:containedctx // tells a stopped worker from a slow backend
 	records int                         // of the batch, once its lists are read
 	byKey   map[string]map[string][]int // places of the batch's records, by the key's expression and the key
@@ -135,6 +139,10 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if !ok {
 		return tracking.Concluded{State: tracking.Succeeded, Message: "the conditions of all steps that were left are false"}
 	}
+	r.chunk()
+	if f := r.prepare(ctx); f != nil {
+		return r.failed(f)
+	}
 	call := ctx // send bounds it
 	if r.plan.base != nil {
 		var cancel context.CancelFunc
@@ -142,19 +150,25 @@ func (r *run) do(ctx context.Context) tracking.Event {
 		defer cancel()
 	}
 	var f *fault.Fault
-	if r.home, f = r.engine.home(r.outer, call, r.plan); f != nil {
+	if r.home, f = r.engine.home(r.outer, call, r.plan, r.scope["setup"]); f != nil {
 		return r.failed(f)
+	}
+	if r.step.probe != nil && r.in.Delivery.InDoubt() {
+		if e := r.reconcile(ctx); e != nil {
+			return e
+		}
 	}
 	req, instead := r.request()
 	if instead != nil {
 		return instead
 	}
-	resp, f := r.send(call, req)
+	r.sent = true
+	resp, f := r.send(call, r.step, req)
 	if resp != nil && r.step.uses["response"] {
 		resp.into(r.scope)
 	}
 	if f == nil {
-		f = r.asserted(resp)
+		f = r.asserted(r.step, resp)
 	}
 	if f != nil {
 		return r.refused(req, resp, f)
@@ -162,7 +176,7 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if r.step.poll != nil {
 		return r.polled(ctx, resp)
 	}
-	saved, jobID, f := r.saved(resp)
+	saved, jobID, f := r.saved(r.step.save, resp)
 	if f != nil {
 		return r.failed(f)
 	}
@@ -174,15 +188,15 @@ func (r *run) do(ctx context.Context) tracking.Event {
 		return tracking.Advanced{Answer: answer, Next: r.step.next, Saved: saved}
 	}
 	if len(r.step.rejects) > 0 {
-		return r.judged(ctx, succeeded, resp, answer, "")
+		return withSaved(r.judged(ctx, succeeded, resp, answer, ""), saved)
 	}
-	return r.done(answer, tracking.Succeeded, "")
+	return withSaved(r.done(answer, tracking.Succeeded, ""), saved)
 }
 
 // send makes one call and reads its answer; an answer that is not expected is a fault.
-func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) {
+func (r *run) send(ctx context.Context, s *step, req *request) (*response, *fault.Fault) {
 	began := time.Now()
-	call, cancel := context.WithTimeout(ctx, r.step.timeout)
+	call, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	transport, f := r.carrier(req.to)
 	if f != nil {
@@ -213,16 +227,16 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 			f.Status = resp.status
 			f.Message += " (while its answer was read)"
 		}
-		r.trace(req, f.Status, began)
+		r.trace(s, req, f.Status, began)
 		return nil, f
 	}
 	resp.conceal(req.secrets)
-	r.trace(req, resp.status, began)
-	f = r.plan.classify(r.step, resp)
+	r.trace(s, req, resp.status, began)
+	f = r.plan.classify(s, resp)
 	if f != nil && f.Status == http.StatusUnauthorized && req.oauth != nil {
 		// The next attempt has another token. This one does not try again by itself: each
 		// sending is an attempt, and those are counted and spaced.
-		r.engine.tokens.refused(r.outer, req.oauth, req.token)
+		r.dropToken(req)
 		f.Retry = !slices.Contains(r.plan.retry.NotOn, f.Status)
 	}
 	if f != nil && len(req.to.signed) >= minSecret {
@@ -232,10 +246,10 @@ func (r *run) send(ctx context.Context, req *request) (*response, *fault.Fault) 
 	return resp, f
 }
 
-func (r *run) trace(req *request, status int, began time.Time) {
+func (r *run) trace(s *step, req *request, status int, began time.Time) {
 	if !r.engine.log.Enabled(r.outer, slog.LevelDebug) {
 		return
 	}
-	r.engine.log.DebugContext(r.outer, "call", "tracking_id", r.in.Tracking, "target", r.plan.Name, "step", r.step.name,
+	r.engine.log.DebugContext(r.outer, "call", "tracking_id", r.in.Tracking, "target", r.plan.Name, "step", s.name,
 		"method", req.method, "status", status, "duration_ms", time.Since(began).Milliseconds())
 }

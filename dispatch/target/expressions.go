@@ -67,6 +67,9 @@ func (c *compiler) note(n *yamlsrc.Node, roots []string, fields func(root string
 		if root == "params" {
 			c.plan.Params = slices.Compact(slices.Sorted(slices.Values(append(c.plan.Params, names...))))
 		}
+		if root == "setup" {
+			c.noteSetup(n, names, all)
+		}
 		if root != "saved" {
 			continue
 		}

@@ -148,6 +148,17 @@ func TestMistakes(t *testing.T) {
 			t.Errorf("%s after %d attempts and %d polls", d.State, d.Attempts, d.Polls)
 		}
 	})
+	t.Run("06 a crash after the answer makes the job twice", func(t *testing.T) {
+		b := &imports{posts: []string{"made"}}
+		p := mustCompile(t, newBackend(t, b.ServeHTTP).URL, reconcileYAML)
+		in, e := input(), newEngine(t)
+		in.Delivery = tracking.Delivery{Fence: tracking.Fence{Seq: 1, Token: "run"}, Phase: tracking.Running, State: tracking.Pending}
+		eventOf[tracking.Advanced](t, e.Run(t.Context(), p, in)) // its worker dies before it writes that down
+		in.Delivery = tracking.TakeOver(in.Delivery)
+		if got := eventOf[tracking.Advanced](t, e.Run(t.Context(), p, in)); got.JobID != "i-trk_1" || len(b.made) != 1 {
+			t.Errorf("%+v, made %v", got, b.made)
+		}
+	})
 	t.Run("08 identical records share one outcome in a map", func(t *testing.T) {
 		b := &jobs{uploads: []string{uploaded}, polls: []string{`200 {"state":"warning"}`}, lists: []string{`200 {"items":[{"email":"a","why":"no"}]}`}}
 		if _, ends := play(t, b, []string{`{"email":"a"}`, `{"email":"b"}`, `{"email":"a"}`}); ends != "rsr" {

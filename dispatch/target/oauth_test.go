@@ -199,7 +199,7 @@ func TestOAuth2Refused(t *testing.T) {
 	for range 4 {
 		refused(2)
 	}
-	s := e.tokens.source(p.steps[0].auth.oauth)
+	s := e.tokens.source(p.steps[0].auth.oauth.id)
 	s.droppedAt = s.droppedAt.Add(-dropGap)
 	refused(2) // dropped now
 	refused(3)

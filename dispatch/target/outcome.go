@@ -21,18 +21,19 @@ func (r *run) failed(f *fault.Fault) tracking.Event {
 		return r.pollFailed(f)
 	}
 	f.Message = clip(f.Message, maxReasons)
+	e := tracking.AttemptFailed{Fault: f, Doubt: r.inDoubt(f)}
 	if errors.Is(f.Err, errStopped) {
-		return tracking.AttemptFailed{Fault: f}
+		return e
 	}
 	if !f.Retry || r.in.Delivery.StepAttempts+1 >= r.plan.retry.Attempts {
-		return tracking.AttemptFailed{Fault: f, Final: true}
+		e.Final = true
+		return e
 	}
-	after := r.backoff(r.in.Delivery.StepAttempts, f)
-	late := r.tooLate(after)
-	if late {
-		after = 0
+	e.After = r.backoff(r.in.Delivery.StepAttempts, f)
+	if r.tooLate(e.After) {
+		e.After, e.Final = 0, true
 	}
-	return tracking.AttemptFailed{Fault: f, After: after, Final: late}
+	return e
 }
 
 // tooLate reports whether so much later is later than the delivery may be tried.
@@ -72,19 +73,19 @@ func growth(first unit.Duration, factor float64, n int, limit unit.Duration) tim
 	return time.Duration(d)
 }
 
-// saved evaluates what the step keeps. A value that is null or empty is an answer that
+// saved evaluates what is kept of an answer. A value that is null or empty is an answer that
 // nothing can be built on: an empty job ID must never be polled. It is not tried again,
 // since the backend may well have taken the record.
-func (r *run) saved(resp *response) (map[string]json.RawMessage, string, *fault.Fault) {
-	if len(r.step.save) == 0 {
+func (r *run) saved(save []named, resp *response) (map[string]json.RawMessage, string, *fault.Fault) {
+	if len(save) == 0 {
 		return nil, "", nil
 	}
-	out, jobID, size := make(map[string]json.RawMessage, len(r.step.save)), "", 0
-	values := make(map[string]any, len(r.step.save))
+	out, jobID, size := make(map[string]json.RawMessage, len(save)), "", 0
+	values := make(map[string]any, len(save))
 	bad := func(err error, format string, args ...any) *fault.Fault {
 		return &fault.Fault{Reason: fault.BadResponse, Status: resp.status, Err: err, Message: fmt.Sprintf(format, args...)}
 	}
-	for _, s := range r.step.save {
+	for _, s := range save {
 		v, err := s.value.Eval(r.scope)
 		if err != nil && !errors.Is(err, transform.ErrEmpty) {
 			return nil, "", bad(err, "save %s: %s", s.name, err)
@@ -118,6 +119,15 @@ func (r *run) addSaved(values map[string]any) {
 		}
 	}
 	r.scope["saved"] = values
+}
+
+// withSaved adds what the last step saved to an end, for cleaning up.
+func withSaved(e tracking.Event, saved map[string]json.RawMessage) tracking.Event {
+	if end, ok := e.(tracking.Concluded); ok {
+		end.Saved = saved
+		return end
+	}
+	return e
 }
 
 // done ends the delivery well, with its result. A result that cannot be had does not

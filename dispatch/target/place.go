@@ -31,6 +31,13 @@ func (p *Plan) place(to *transform.Text, scope transform.Scope, at home) (place,
 	if err != nil {
 		return place{}, &fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err}
 	}
+	if to.IsLiteral() && strings.Contains(text, "://") && text[0] != '/' && text[0] != '?' {
+		u, err := url.Parse(text)
+		if err != nil {
+			return place{}, &fault.Fault{Reason: fault.Internal, Message: "the URL of the call is not valid", Err: err}
+		}
+		return place{url: text, host: u.Host}, nil // the author of the file wrote it, as url
+	}
 	if to.IsExpression() && strings.Contains(text, "://") && text[0] != '/' && text[0] != '?' {
 		return p.judge(text, "", at, p.home)
 	}

@@ -36,7 +36,9 @@ type Plan struct {
 	tls         *mutualTLS      // nil: the usual connections
 	allow       []hostRule      // other hosts that a URL from an expression may name
 	flow        bool            // written with steps: their names are part of the idempotency key
+	setups      []*step
 	steps       []*step
+	finally     []*step
 	retry       RetrySpec
 	maxResponse int64
 	refusal     *transform.Value // the text of a refusal, nil: found by itself
@@ -64,11 +66,16 @@ type step struct {
 	result  []named
 	warn    *transform.Bool
 	onError []rule
+	asks    bool   // it changes nothing at the backend: no key names it
+	beside  bool   // it is no step, and its name is always part of its key
+	probe   *probe // nil: the step has no reconcile
 	poll    *poll
 	notes   notes
 	rejects []*rejects      // empty: the backend gives no per-record result
 	uses    map[string]bool // the roots that its expressions use
 	needs   map[string]bool // the saved values that its request uses
+	wants   map[string]bool // the setups whose values its expressions use
+	ttl     time.Duration   // of a setup
 }
 
 // notes are expressions of a step as they are written, for a person.
@@ -133,6 +140,9 @@ const (
 // FirstStep names the step that a new delivery runs first.
 func (p *Plan) FirstStep() string { return p.steps[0].name }
 
+// calls are those that the target makes in steps and beside them.
+func (p *Plan) calls() []*step { return slices.Concat(p.setups, p.steps, p.finally) }
+
 // SecretRefs lists where the secrets of its calls are kept, each place once and sorted.
 func (p *Plan) SecretRefs() []secret.Ref {
 	var out []secret.Ref
@@ -142,7 +152,7 @@ func (p *Plan) SecretRefs() []secret.Ref {
 	if p.baseAuth != nil {
 		out = append(out, p.baseAuth.refs...)
 	}
-	for _, s := range p.steps {
+	for _, s := range p.calls() {
 		if s.auth != nil {
 			out = append(out, s.auth.refs...)
 		}
@@ -199,7 +209,7 @@ func (p *Plan) Slots() int {
 func (p *Plan) Hold(name string) time.Duration {
 	longest := time.Duration(0)
 	for _, s := range p.from(name) {
-		longest = max(longest, s.hold())
+		longest = max(longest, s.hold()+p.setupTime(s))
 	}
 	return cmp.Or(longest, p.Limits.Timeout.D())
 }
@@ -211,6 +221,9 @@ func (s *step) sendsRecords() bool {
 
 func (s *step) hold() time.Duration {
 	hold := s.timeout
+	if s.probe != nil {
+		hold += s.probe.call.timeout
+	}
 	for _, list := range s.rejects {
 		if list.path != nil {
 			hold += 2 * s.timeout // for its pages

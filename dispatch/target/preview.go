@@ -5,13 +5,16 @@ import (
 	"net/url"
 	"strings"
 
+	"headgate/config/unit"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/transform"
 )
 
 // Preview is one request as a step would send it, for `headgate explain`.
 type Preview struct {
+	Kind    string // step, setup, reconcile or finally
 	Step    string
+	About   string // one line on when a call is made that is no step, empty for a step
 	Method  string
 	URL     string
 	Header  map[string]string // secrets masked as ***
@@ -28,8 +31,9 @@ type Preview struct {
 	More string // the expression that gives further headers, when they are not known yet
 }
 
-// Preview renders every step's request without sending anything. Values of .saved that
-// are not known stand as <saved.job>. For a batch, the payload is its only record.
+// Preview renders the request of every step, and of the calls beside them, without sending
+// anything. Values of .saved and .setup that are not known stand as <saved.job>. For a batch,
+// the payload is its only record.
 func (p *Plan) Preview(in Input) ([]Preview, error) {
 	if p.Batch != nil { // as the only record of its batch
 		in.Upload = &Upload{Records: [][]byte{in.Payload}, Keys: []string{DeliveryKey(in.Tracking, p.Name)}, Of: 1}
@@ -40,25 +44,76 @@ func (p *Plan) Preview(in Input) ([]Preview, error) {
 		known[name] = true
 	}
 	open := map[string]any{} // what earlier steps save and nobody knows yet
-	for _, s := range p.steps {
+	add := func(s *step, kind, about string) error {
 		v, err := p.previewStep(s, &in, open)
 		if err != nil {
-			return nil, fmt.Errorf("step %s: %w", s.name, err)
+			return fmt.Errorf("%s %s: %w", kind, s.name, err)
 		}
+		v.Kind, v.About = kind, about
 		out = append(out, v)
+		return nil
+	}
+	for _, s := range p.setups {
+		if err := add(s, "setup", fmt.Sprintf("made once in %s, for all workers", unit.Duration(s.ttl))); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range p.steps {
+		if s.probe != nil {
+			if err := add(s.probe.call, "reconcile", "made first when an earlier try may have got through; unless it did, the call follows"); err != nil {
+				return nil, err
+			}
+		}
+		if err := add(s, "step", ""); err != nil {
+			return nil, err
+		}
 		for _, saved := range s.save {
 			if !known[saved.name] {
-				open[saved.name] = placeholder(saved.name)
+				open[saved.name] = placeholder("saved", saved.name)
 			}
+		}
+	}
+	for _, s := range p.finally {
+		about := "made after the end"
+		if s.when == nil {
+			about += ", unless it is unknown"
+		}
+		if err := add(s, "finally", about); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
 }
 
-const placeholderStart = "<saved."
+// placeholder stands for a value of a root that is not known before the call is made.
+func placeholder(root, name string) string { return "<" + root + "." + name + ">" }
 
-func placeholder(name string) string { return placeholderStart + name + ">" }
+// placeholderEnd stands for how a delivery ended.
+const placeholderEnd = "<state>"
 
+// beginsUnknown reports whether a URL begins with a placeholder.
+func beginsUnknown(text string) bool {
+	return strings.HasPrefix(text, "<saved.") || strings.HasPrefix(text, "<setup.")
+}
+
+// unknown fills in what only the setups of a worker know, or the end of a delivery.
+func (p *Plan) unknown(s *step, scope transform.Scope) (names []string) {
+	found := map[string]any{}
+	for _, setup := range p.setups {
+		for _, saved := range setup.save {
+			found[saved.name] = placeholder("setup", saved.name)
+			if s.wants[setup.name] {
+				names = append(names, ".setup."+saved.name)
+			}
+		}
+	}
+	scope["setup"] = found
+	if s.uses["state"] {
+		scope["state"] = placeholderEnd
+		names = append(names, ".state")
+	}
+	return names
+}
 func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, error) {
 	v := Preview{Step: s.name, Method: s.method, Header: map[string]string{}, Until: s.poll.line(), Hosts: p.hostsLine(s), Base: p.baseLine(), When: s.notes.when}
 	scope, err := s.scope(in)
@@ -70,6 +125,7 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 			saved[name] = stand
 		}
 	}
+	v.Unknown = p.unknown(s, scope)
 	for _, name := range sortedKeys(open) {
 		if s.needs[name] {
 			v.Unknown = append(v.Unknown, ".saved."+name)
@@ -95,7 +151,13 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 		v.Note = "sent compressed with gzip"
 	}
 	for name := range open {
-		v.URL = strings.ReplaceAll(v.URL, url.PathEscape(placeholder(name)), placeholder(name))
+		v.URL = plainly(v.URL, placeholder("saved", name))
+	}
+	v.URL = plainly(v.URL, placeholderEnd)
+	for _, setup := range p.setups {
+		for _, saved := range setup.save {
+			v.URL = plainly(v.URL, placeholder("setup", saved.name))
+		}
 	}
 	for name, values := range req.header {
 		v.Header[name] = strings.Join(values, ", ")
@@ -103,11 +165,16 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 	return v, nil
 }
 
+// plainly writes a placeholder in a URL so that it can be read.
+func plainly(text, placeholder string) string {
+	return strings.ReplaceAll(text, url.PathEscape(placeholder), placeholder)
+}
+
 // preview makes the call of a step without its secrets. A whole URL that is not known
 // yet is shown as going where the least is sent.
 func (p *Plan) preview(s *step, in *Input, scope transform.Scope) (*request, *fault.Fault) {
 	if s.path.IsExpression() {
-		if text, err := s.path.URL(scope); err == nil && strings.HasPrefix(text, placeholderStart) {
+		if text, err := s.path.URL(scope); err == nil && beginsUnknown(text) {
 			return p.requestTo(place{url: text, other: len(p.allow) > 0}, s, in, scope, nil)
 		}
 	}

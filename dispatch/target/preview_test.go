@@ -140,3 +140,46 @@ func TestPreviewOfABatch(t *testing.T) {
 		}
 	}
 }
+
+// The calls beside the steps are shown where they are made, with what is not known in its place.
+func TestPreviewOfCallsBesideTheSteps(t *testing.T) {
+	p := mustCompile(t, "http://h", `
+url: ${URL}
+auth: {bearer: {env: CRM_TOKEN}}
+setup:
+- {name: login, get: "http://login/id", save: {base: "${{ .response.body.base }}", list: "${{ .response.body.list }}"}, ttl: 12h}
+allow_hosts: []
+steps:
+- name: create
+  post: /lists/${{ .setup.list }}
+  json: {name: "${{ .tracking }}"}
+  save: {id: "${{ .response.body.id }}"}
+  reconcile: {get: "/lists?name=${{ .tracking }}", found: "${{ .response.body | length > 0 }}", save: {id: "${{ .response.body[0].id }}"}}
+- {name: send, put: "${{ .setup.base + \"/x\" }}", json: {id: "${{ .saved.id }}"}}
+finally:
+- {name: remove, delete: "/lists/${{ .saved.id }}?${{ .state }}"}
+- {name: always, when: "${{ .state != \"failed\" }}", post: /done, json: {state: "${{ .state }}"}}
+`)
+	previews, err := p.Preview(input())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, v := range previews {
+		got = append(got, strings.Join([]string{v.Kind, v.Step, v.About, v.When, v.Method, v.URL, v.Body, strings.Join(v.Unknown, " "), v.Header["Authorization"], v.Header["Idempotency-Key"]}, "|"))
+	}
+	want := []string{
+		"setup|login|made once in 12h, for all workers||GET|http://login/id|||Bearer ***|",
+		"reconcile|create|made first when an earlier try may have got through; unless it did, the call follows||GET|http://h/lists?name=trk_1||.setup.base .setup.list|Bearer ***|",
+		`step|create|||POST|http://h/lists/<setup.list>|{"name":"trk_1"}|.setup.base .setup.list|Bearer ***|trk_1:crm:create`,
+		`step|send|||PUT|<setup.base>/x|{"id":"<saved.id>"}|.setup.base .setup.list .saved.id|Bearer ***|trk_1:crm:send`,
+		"finally|remove|made after the end, unless it is unknown||DELETE|http://h/lists/<saved.id>?<state>||.state .saved.id|Bearer ***|trk_1:crm:remove",
+		`finally|always|made after the end|${{ .state != "failed" }}|POST|http://h/done|{"state":"<state>"}|.state|Bearer ***|trk_1:crm:always`,
+	}
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || got[i] != want[i] {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			break
+		}
+	}
+}

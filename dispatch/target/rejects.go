@@ -136,7 +136,7 @@ func (r *run) listPage(ctx context.Context, list *rejects, last *response, at *p
 		if f := r.plan.authorize(r.step, r.in, req, r.engine.secrets); f != nil {
 			return nil, f
 		}
-		if resp, f = r.send(ctx, req); f == nil {
+		if resp, f = r.send(ctx, r.step, req); f == nil {
 			f = r.stale(req, resp)
 		}
 		if f != nil {
@@ -161,7 +161,7 @@ func (r *run) stale(req *request, resp *response) *fault.Fault {
 	if r.step.ruleFor(scope) == nil {
 		return nil
 	}
-	r.engine.tokens.refused(r.outer, req.oauth, req.token)
+	r.dropToken(req)
 	return &fault.Fault{Reason: fault.Auth, Status: resp.status, Retry: true, Message: r.plan.faultMessage(r.step, resp, fault.Auth)}
 }
 

@@ -28,7 +28,7 @@ const detachTimeout = fetchTimeout + keepTimeout
 // that back. Once the token server has been asked, its answer must be seen: it may have the
 // only refresh token that is still good. So the search goes on when the run is stopped or
 // has no more time.
-func (c *tokenCache) detached(outer, ctx context.Context, s *source, cl *client, v *vault) (accessToken, *fault.Fault) {
+func (c *tokenCache) detached(outer, ctx context.Context, s *source, k *errand, v *vault) (accessToken, *fault.Fault) {
 	type outcome struct {
 		token accessToken
 		fault *fault.Fault
@@ -38,7 +38,7 @@ func (c *tokenCache) detached(outer, ctx context.Context, s *source, cl *client,
 		defer func() { <-s.turn }()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detachTimeout)
 		defer cancel()
-		t, f := c.obtain(ctx, ctx, s, cl, v)
+		t, f := c.obtain(ctx, ctx, s, k, v)
 		s.note(t, f)
 		done <- outcome{t, f}
 	})
@@ -46,7 +46,7 @@ func (c *tokenCache) detached(outer, ctx context.Context, s *source, cl *client,
 	case o := <-done:
 		return o.token, o.fault
 	case <-ctx.Done():
-		return accessToken{}, lateToken(outer, ctx)
+		return accessToken{}, k.late(outer, ctx)
 	}
 }
 

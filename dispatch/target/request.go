@@ -69,7 +69,7 @@ func (r *request) http(ctx context.Context) (*http.Request, *fault.Fault) {
 
 // scope gives the roots that a step's expressions use, before its call.
 func (s *step) scope(in *Input) (transform.Scope, error) {
-	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "records": nil, "keys": nil, "saved": nil}
+	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "records": nil, "keys": nil, "saved": nil, "setup": nil}
 	if s.uses["params"] {
 		params := make(map[string]any, len(in.Params))
 		for name, value := range in.Params {
@@ -140,7 +140,7 @@ func (p *Plan) requestTo(to place, s *step, in *Input, scope transform.Scope, re
 		return nil, f
 	}
 	r.method = s.method
-	if r.method != http.MethodGet && !to.other {
+	if r.method != http.MethodGet && !to.other && !s.asks {
 		// A GET asks anew each time; with a key, a backend could go on repeating the
 		// first answer to a poll. The key also lets the transport repeat a call whose
 		// kept-alive connection turned out to be closed.
@@ -259,7 +259,7 @@ func DeliveryKey(id, target string) string { return id + ":" + target }
 // what the upload of a batch holds: without the records that were refused it is another one.
 func (p *Plan) idempotencyKey(s *step, in *Input) string {
 	key := DeliveryKey(in.Tracking, p.Name)
-	if p.flow {
+	if p.flow || s.beside {
 		key += ":" + s.name
 	}
 	if s.sendsRecords() {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"headgate/config/unit"
 	"headgate/config/yamlsrc"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
@@ -16,6 +17,7 @@ import (
 type rule struct {
 	Rule
 	when    *transform.Bool
+	after   *transform.Value
 	records *transform.Value
 }
 
@@ -25,11 +27,12 @@ const (
 	thenWait  = "wait"
 	thenStrip = "strip"
 	thenSplit = "split"
+	thenSetup = "setup"
 	thenAbort = "abort"
 	thenFresh = "refresh_auth"
 )
 
-var thens = []string{thenRetry, thenWait, thenStrip, thenSplit, thenAbort, thenFresh}
+var thens = []string{thenRetry, thenWait, thenStrip, thenSplit, thenSetup, thenAbort, thenFresh}
 
 // waitEvery is the default of Rule.Every: queues of backends take minutes to drain.
 const waitEvery = 30 * time.Second
@@ -49,14 +52,16 @@ func (c *compiler) rules(n *yamlsrc.Node, spec *Call, a *auth) (out []rule) {
 		}
 		strip, every := item.Get("records"), item.Get("every")
 		switch {
-		case spec.Until != nil && r.Then != thenFresh && slices.Contains(thens, r.Then):
-			c.problem(find(item, "then"), "leave it out: a poll that fails is made again, up to until.attempts", "a step that polls takes no rule but refresh_auth")
+		case spec.Until != nil && r.Then != thenFresh && r.Then != thenSetup && slices.Contains(thens, r.Then):
+			c.problem(find(item, "then"), "leave it out: a poll that fails is made again, up to until.attempts", "a step that polls takes no rules but refresh_auth and setup")
 		case r.Then == thenFresh && (a == nil || a.oauth == nil):
 			c.problem(find(item, "then"), "use retry, or auth: {oauth2: …}", "without oauth2 there is no access token to fetch anew")
 		case r.Then == thenSplit && (c.spec.Batch == nil || !c.step.sendsRecords() || c.step.foreach):
 			c.problem(find(item, "then"), "use abort, or write it on the step that sends the whole upload of a batch", "this step sends no records that could be sent in halves")
 		case r.Then == thenStrip && c.spec.Batch == nil:
 			c.problem(find(item, "then"), "use abort, or add batch", "without batch there are no other records to send")
+		case r.Then == thenSetup && len(c.step.wants) == 0:
+			c.problem(find(item, "then"), "use retry, or .setup in the call", "the call uses nothing that a setup has found")
 		case r.Then == thenStrip && strip == nil:
 			c.problem(item, "add records: ${{ [.response.body.errors[].index] }}", "strip does not say which records")
 		case r.Then != thenStrip && strip != nil:
@@ -68,6 +73,10 @@ func (c *compiler) rules(n *yamlsrc.Node, spec *Call, a *auth) (out []rule) {
 			r.Every = duration(waitEvery.String())
 		}
 		c.positive(r.Every, item, "every")
+		if after := item.Get("after"); after != nil && r.Then != thenRetry && r.Then != thenWait {
+			c.problem(after, "leave it out, or write then: retry or then: wait", "after is only for retry and wait")
+		}
+		r.after = c.expression(item.Get("after"), c.roots.answer)
 		r.records = c.expression(strip, c.roots.answer)
 		out = append(out, r)
 	}
@@ -84,13 +93,21 @@ func (r *run) refused(req *request, resp *response, f *fault.Fault) tracking.Eve
 	if rule == nil {
 		return r.failed(f)
 	}
+	if after := rule.asked(r.scope); after > 0 {
+		f.RetryAfter = after
+	} else {
+		f.RetryAfter = retryAfter(resp.header)
+	}
 	switch rule.Then {
 	case thenRetry:
+		f.Retry = true
+	case thenSetup:
+		r.forget()
 		f.Retry = true
 	case thenAbort:
 		f.Retry = false
 	case thenFresh:
-		r.engine.tokens.refused(r.outer, req.oauth, req.token)
+		r.dropToken(req)
 		f.Reason, f.Retry = fault.Auth, true
 	case thenStrip:
 		return r.strip(*rule, resp, f)
@@ -104,6 +121,27 @@ func (r *run) refused(req *request, resp *response, f *fault.Fault) tracking.Eve
 		return r.wait(*rule, resp, f)
 	}
 	return r.failed(f)
+}
+
+// asked is how long the backend wants to be left alone, at most as long as by Retry-After;
+// 0 when its answer does not say.
+func (r *rule) asked(scope transform.Scope) time.Duration {
+	if r.after == nil {
+		return 0
+	}
+	v, err := r.after.Eval(scope)
+	if err != nil {
+		return 0
+	}
+	text, _ := textOf(v)
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
+		return time.Duration(min(max(seconds, 0), maxRetryAfter.Seconds()) * float64(time.Second))
+	}
+	d, err := unit.ParseDuration(text)
+	if err != nil {
+		return 0
+	}
+	return min(d.D(), maxRetryAfter)
 }
 
 // ruleFor gives the first rule that is for the answer in scope; nil when there is none.
@@ -121,7 +159,7 @@ func (s *step) ruleFor(scope transform.Scope) *rule {
 // wait asks again later. That is no attempt, but no wait is longer than a delivery may take.
 func (r *run) wait(rule rule, resp *response, f *fault.Fault) tracking.Event {
 	after := time.Duration(float64(rule.Every) * (0.9 + 0.2*r.engine.random()))
-	after = max(after, retryAfter(resp.header))
+	after = max(after, f.RetryAfter)
 	if r.tooLate(after) {
 		return tracking.AttemptFailed{Fault: f, Final: true}
 	}

@@ -129,7 +129,7 @@ func TestRulesAreChecked(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		`batch: {}, post: /a, on_error: [{when: "${{ true }}", then: strip}]}`:                                                   "strip does not say which records",
-		`get: /a, on_error: [{when: "${{ true }}", then: retry}], until: {state: "${{ .response.body.s }}", succeeded: [done]}}`: "a step that polls takes no rule but refresh_auth",
+		`get: /a, on_error: [{when: "${{ true }}", then: retry}], until: {state: "${{ .response.body.s }}", succeeded: [done]}}`: "a step that polls takes no rules but refresh_auth and setup",
 		`post: /a, on_error: [{when: "${{ true }}", then: refresh_auth}]}`:                                                       "without oauth2 there is no access token",
 		`steps: [{name: a, post: /a, auth: {bearer: {env: CRM_X}}, on_error: [{when: "${{ true }}", then: refresh_auth}]}]}`:     "without oauth2 there is no access token",
 	} {

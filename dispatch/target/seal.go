@@ -8,9 +8,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+
+	"headgate/config/secret"
 )
 
-// vault names and seals the tokens of one client with what only its workers know: the
+// vault names and seals what workers share of one client with what only they know: the
 // client's secrets. So no other key is needed, and whoever may read the store but not the
 // secrets learns nothing. With another secret everything is sealed anew under another name.
 type vault struct {
@@ -26,9 +28,9 @@ const (
 	sealInfo    = "headgate token, seal\n"
 )
 
-func newVault(c *client) (*vault, error) {
+func newVault(secrets []secret.Value, what string) (*vault, error) {
 	var material strings.Builder
-	for _, s := range c.secrets {
+	for _, s := range secrets {
 		text := s.Reveal()
 		fmt.Fprintf(&material, "%d:%s", len(text), text)
 	}
@@ -41,7 +43,7 @@ func newVault(c *client) (*vault, error) {
 		info string
 		size int
 	}{{nameInfo, 16}, {refreshInfo, 16}, {sealInfo, 32}} {
-		if derived[i], err = hkdf.Expand(sha256.New, pseudorandom, d.info+c.what, d.size); err != nil {
+		if derived[i], err = hkdf.Expand(sha256.New, pseudorandom, d.info+what, d.size); err != nil {
 			return nil, fmt.Errorf("derive a name or a key: %w", err)
 		}
 	}

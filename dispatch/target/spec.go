@@ -12,8 +12,10 @@ type Spec struct {
 	Headers map[string]string `yaml:"headers" jsonschema_description:"Headers of every call; values may hold expressions."`
 	// AllowHosts is looked at when a call is made, and by the dialler.
 	AllowHosts []string `yaml:"allow_hosts" jsonschema_description:"Other hosts that a call may go to when its whole URL is one expression, such as put: ${{ .saved.upload_uri }}: names, *.example.com for all hosts below, each with :port unless it is the usual one. Only https (http where url is http), only public addresses, and without the target's auth and headers; a step's own auth and headers are sent. [] says that such expressions give paths, or URLs of the host of url."`
+	Setup      []Setup  `yaml:"setup" jsonschema_description:"Calls that find out what the other calls need and nobody can write down, such as the base URL of an account. What they save is .setup.NAME in the expressions of all other calls. All workers share it, encrypted with a key made of the secret of the call's auth, until ttl is over or an on_error says setup."`
 	Call       `yaml:",inline"`
 	Steps      []Step    `yaml:"steps" jsonschema_description:"Calls in their order, when one is not enough. Either steps or a method on the target itself."`
+	Finally    []CleanUp `yaml:"finally" jsonschema_description:"Calls that are made once the end of a delivery is known, such as the deletion of what an earlier step made. Whatever comes of them, the end stays as it is. After a crash they may be made again."`
 	Batch      *Batch    `yaml:"batch" jsonschema_description:"Send many deliveries in one call. Its expressions use .records, the list of payloads, and .keys, for each record what names its delivery whatever batch it comes in, instead of .payload; without a body, the list of payloads is sent as one JSON array. All records share the batch's end, also when an expression fails on one of them: what can fail belongs into the route's transform."`
 	Error      string    `yaml:"error" jsonschema_description:"Expression on .response that gives the text of a refusal, for backends whose error messages are not found by themselves."`
 	Retry      RetrySpec `yaml:"retry" jsonschema_description:"When and how often a failed call is tried again."`
@@ -36,8 +38,8 @@ type Step struct {
 	Timeout     unit.Duration `yaml:"timeout" jsonschema_description:"Instead of limits.timeout."`
 }
 
-// Call is one HTTP call: on the target itself, or in a step.
-type Call struct {
+// Request is what one HTTP call sends, and where.
+type Request struct {
 	Get    string `yaml:"get" jsonschema_description:"GET this path, appended to url. Interpolated values are percent-encoded. A path that is one expression is used as it is, and may be a whole URL: see allow_hosts."`
 	Post   string `yaml:"post" jsonschema_description:"POST to this path, appended to url."`
 	Put    string `yaml:"put" jsonschema_description:"PUT to this path, appended to url."`
@@ -53,22 +55,30 @@ type Call struct {
 	Raw         string `yaml:"raw" jsonschema_description:"Body sent as it is: text with expressions."`
 	ContentType string `yaml:"content_type" jsonschema_description:"Content-Type of the body, instead of the usual one."`
 	Gzip        bool   `yaml:"gzip" jsonschema_description:"Send the body compressed, with Content-Encoding: gzip. Default false."`
+}
+
+// Call is one HTTP call: on the target itself, or in a step.
+type Call struct {
+	Request `yaml:",inline"`
 
 	Assert  string         `yaml:"assert" jsonschema_description:"Condition on an answer with an expected status: false means that the call failed all the same. For backends that answer errors with 200. Such an answer is a refusal, which is not tried again; of a poll it is a failed poll."`
 	Expect  []int          `yaml:"expect" jsonschema_description:"Statuses that mean the call worked. Default: any 2xx."`
-	OnError []Rule         `yaml:"on_error" jsonschema_description:"What follows from an answer that is a failure, by status or by assert, instead of what usually does. The first rule whose condition holds counts. A step that polls takes refresh_auth only: for the rest it has until."`
+	OnError []Rule         `yaml:"on_error" jsonschema_description:"What follows from an answer that is a failure, by status or by assert, instead of what usually does. The first rule whose condition holds counts. A step that polls takes refresh_auth and setup only: for the rest it has until."`
 	Save    map[string]any `yaml:"save" jsonschema_description:"Values of the answer kept for later steps as .saved.NAME. Null and empty are failures. The one named job is the backend's job ID."`
 	Result  map[string]any `yaml:"result" jsonschema_description:"Values of the last answer shown in the tracking answer."`
 	Warn    string         `yaml:"warn" jsonschema_description:"Condition on the last answer: true makes the delivery warned instead of succeeded."`
 	Until   *Until         `yaml:"until" jsonschema_description:"Repeat this last call until the backend's job is over."`
 	Rejects ResultLists    `yaml:"rejects" jsonschema:"oneof_type=object;array" jsonschema_description:"Where the backend tells what came of single records: a list of items, or several that are read one after the other and joined. A list is in a call of its own, read after a job ended partial, warned or failed, or in the last answer itself. A record that several items name takes the worst of them: rejected, retry, warned, succeeded."`
+
+	Reconcile *Reconcile `yaml:"reconcile" jsonschema_description:"Call that finds out whether an earlier try of this call had its effect: after a time-out, a lost connection, a 5xx or the death of a worker it is made before the call is made again. For calls that make something, at backends that do not look at the Idempotency-Key."`
 }
 
 // Rule says what follows from an answer that is a failure.
 type Rule struct {
 	When string `yaml:"when,required" jsonschema:"required" jsonschema_description:"Condition on .response: the rule is for such answers."`
-	Then string `yaml:"then,required" jsonschema:"required,enum=retry,enum=wait,enum=strip,enum=split,enum=abort,enum=refresh_auth" jsonschema_description:"retry: try again, as after a server error. wait: the backend has no room now; ask again later, which is no attempt. strip: of a batch, the records that records names are rejected and the others sent again. split: a batch is sent again in halves, and those in halves, until what is refused stands alone; more go into an upload again after that. abort: do not try again. refresh_auth: with oauth2, drop the access token and try again with a new one, as after 401."`
+	Then string `yaml:"then,required" jsonschema:"required,enum=retry,enum=wait,enum=strip,enum=split,enum=setup,enum=abort,enum=refresh_auth" jsonschema_description:"retry: try again, as after a server error. wait: the backend has no room now; ask again later, which is no attempt. strip: of a batch, the records that records names are rejected and the others sent again. split: a batch is sent again in halves, and those in halves, until what is refused stands alone; more go into an upload again after that. setup: forget what setup has found, and try again. abort: do not try again. refresh_auth: with oauth2, drop the access token and try again with a new one, as after 401."`
 	// Every is for wait.
+	After   string        `yaml:"after" jsonschema_description:"For retry and wait: expression on .response that gives how long the backend wants to be left alone, in seconds or as a duration such as 30s. It counts like Retry-After and instead of it; no value counts for nothing."`
 	Every   unit.Duration `yaml:"every" jsonschema_description:"For wait: how long until the next try, unless the backend asks for more. Default 30s."`
 	Records string        `yaml:"records" jsonschema_description:"For strip: expression on .response that gives the places in the upload of the records it refuses, the first being 0, as a number or a list of numbers."`
 }

@@ -7,11 +7,12 @@ import (
 	"sync"
 	"time"
 
+	"headgate/config/secret"
 	"headgate/dispatch/fault"
 )
 
-// Tokens keeps access and refresh tokens where all workers find them. A value is sealed: whoever
-// reads it there learns nothing. Names hold letters and digits only.
+// Tokens keeps access and refresh tokens, and what setups found, where all workers find them. A
+// value is sealed: whoever reads it there learns nothing. Names hold letters and digits only.
 type Tokens interface {
 	// Get gives a value and how long it is still good, nothing or less if it has no end;
 	// nil when there is no value.
@@ -39,7 +40,7 @@ const (
 	dropGap = 5 * time.Second
 )
 
-// tokenCache gives the access tokens of an engine's calls.
+// tokenCache gives the access tokens of an engine's calls, and what its setups found.
 type tokenCache struct {
 	shared    Tokens // nil: nobody else has them
 	transport http.RoundTripper
@@ -71,13 +72,13 @@ type source struct {
 	failedAt  time.Time
 }
 
-func (c *tokenCache) source(g *grant) *source {
+func (c *tokenCache) source(id string) *source {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.sources[g.id]
+	s := c.sources[id]
 	if s == nil {
 		s = &source{turn: make(chan struct{}, 1)}
-		c.sources[g.id] = s
+		c.sources[id] = s
 	}
 	return s
 }
@@ -110,19 +111,42 @@ func (c *tokenCache) authorize(outer, ctx context.Context, r *request) (f *fault
 // get gives a token for a call: the one at hand, the fleet's, or a new one. It does not
 // outlast ctx, which is the call's; outer is that of the run.
 func (c *tokenCache) get(outer, ctx context.Context, cl *client) (accessToken, *fault.Fault) {
+	return c.share(outer, ctx, &errand{
+		id: cl.id, what: cl.what, secrets: cl.secrets, rotates: cl.rotates(), atMost: fetchTimeout, late: lateToken,
+		fetch: func(outer, ctx context.Context, s *source, v *vault) (accessToken, *fault.Fault) {
+			return c.fetch(outer, ctx, s, cl, v)
+		},
+	})
+}
+
+// errand is how a text that all workers may use is got: an access token, or what a setup found.
+type errand struct {
+	id      string // its source in this process
+	what    string // all that decides which text is got, but for the secrets
+	secrets []secret.Value
+	// rotates: each time may change what the next one is asked for with. Then whoever asks must
+	// know what the others did.
+	rotates bool
+	atMost  time.Duration // how long fetch may take
+	fetch   func(outer, ctx context.Context, s *source, v *vault) (accessToken, *fault.Fault)
+	late    func(outer, ctx context.Context) *fault.Fault // of a search that ctx ended
+}
+
+// share gives the text at hand, the fleet's, or a new one, which one worker at a time gets.
+func (c *tokenCache) share(outer, ctx context.Context, k *errand) (accessToken, *fault.Fault) {
 	began := time.Now()
-	v, err := newVault(cl)
+	v, err := newVault(k.secrets, k.what)
 	if err != nil {
-		return accessToken{}, &fault.Fault{Reason: fault.Internal, Retry: true, Message: "no access token: " + err.Error(), Err: err}
+		return accessToken{}, &fault.Fault{Reason: fault.Internal, Retry: true, Message: err.Error(), Err: err}
 	}
-	s := c.source(cl.grant)
+	s := c.source(k.id)
 	if t, ok := s.current(v.name); ok {
 		return t, nil
 	}
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
-		return accessToken{}, lateToken(outer, ctx)
+		return accessToken{}, k.late(outer, ctx)
 	}
 	if t, ok := s.current(v.name); ok {
 		<-s.turn
@@ -132,11 +156,11 @@ func (c *tokenCache) get(outer, ctx context.Context, cl *client) (accessToken, *
 		<-s.turn
 		return accessToken{}, f
 	}
-	if cl.rotates() {
-		return c.detached(outer, ctx, s, cl, v)
+	if k.rotates {
+		return c.detached(outer, ctx, s, k, v)
 	}
 	defer func() { <-s.turn }()
-	t, f := c.obtain(outer, ctx, s, cl, v)
+	t, f := c.obtain(outer, ctx, s, k, v)
 	s.note(t, f)
 	return t, f
 }
@@ -168,15 +192,15 @@ func (s *source) note(t accessToken, f *fault.Fault) {
 
 // obtain takes the token that another worker has fetched, or fetches it while no other
 // does. A store that does not answer costs the sharing and not the call.
-func (c *tokenCache) obtain(outer, ctx context.Context, s *source, cl *client, v *vault) (accessToken, *fault.Fault) {
+func (c *tokenCache) obtain(outer, ctx context.Context, s *source, k *errand, v *vault) (accessToken, *fault.Fault) {
 	for c.shared != nil {
 		if t, ok := c.look(ctx, v); ok {
 			return t, nil
 		}
-		unlock, ok, err := c.shared.Lock(ctx, v.name, cl.holdFor(ctx))
+		unlock, ok, err := c.shared.Lock(ctx, v.name, k.holdFor(ctx))
 		if err != nil {
 			c.alone(ctx, "lock", err)
-			if cl.rotates() {
+			if k.rotates {
 				return accessToken{}, storeFault(err)
 			}
 			break
@@ -191,14 +215,14 @@ func (c *tokenCache) obtain(outer, ctx context.Context, s *source, cl *client, v
 		}
 		select {
 		case <-ctx.Done():
-			return accessToken{}, lateToken(outer, ctx)
+			return accessToken{}, k.late(outer, ctx)
 		case <-time.After(tokenLook):
 		}
 	}
 	if ctx.Err() != nil {
-		return accessToken{}, lateToken(outer, ctx)
+		return accessToken{}, k.late(outer, ctx)
 	}
-	t, f := c.fetch(outer, ctx, s, cl, v)
+	t, f := k.fetch(outer, ctx, s, v)
 	if left := time.Until(t.until); f == nil && left > 0 && c.shared != nil {
 		if err := c.shared.Put(ctx, v.name, t.sealed, left); err != nil {
 			c.alone(ctx, "put", err)
@@ -225,16 +249,16 @@ func (c *tokenCache) look(ctx context.Context, v *vault) (accessToken, bool) {
 
 func (c *tokenCache) alone(ctx context.Context, what string, err error) {
 	if ctx.Err() == nil {
-		c.log.WarnContext(ctx, "an access token is not shared with other workers", "doing", what, "error", err)
+		c.log.WarnContext(ctx, "what workers fetch for all of them is not shared", "doing", what, "error", err)
 	}
 }
 
 // holdFor is how long the lock is taken: as long as the request may take, and a little more.
-func (g *grant) holdFor(ctx context.Context) time.Duration {
-	if g.rotates() {
-		return fetchTimeout + keepTimeout + lockMargin
+func (k *errand) holdFor(ctx context.Context) time.Duration {
+	if k.rotates {
+		return k.atMost + keepTimeout + lockMargin
 	}
-	hold := fetchTimeout
+	hold := k.atMost
 	if end, ok := ctx.Deadline(); ok {
 		hold = min(hold, max(time.Until(end), 0))
 	}
@@ -243,11 +267,11 @@ func (g *grant) holdFor(ctx context.Context) time.Duration {
 
 // refused drops a token that the backend did not accept, here and for all, unless a newer
 // one has taken its place.
-func (c *tokenCache) refused(ctx context.Context, cl *client, t accessToken) {
-	if c == nil || cl == nil {
+func (c *tokenCache) refused(ctx context.Context, id string, t accessToken) {
+	if c == nil {
 		return
 	}
-	s := c.source(cl.grant)
+	s := c.source(id)
 	s.mu.Lock()
 	old := s.have.name != t.name || s.have.text != t.text
 	if !old && time.Since(s.droppedAt) < dropGap {
@@ -263,5 +287,12 @@ func (c *tokenCache) refused(ctx context.Context, cl *client, t accessToken) {
 	}
 	if err := c.shared.Drop(ctx, t.name, t.sealed); err != nil {
 		c.alone(ctx, "drop", err)
+	}
+}
+
+// dropToken drops the access token that a call was sent with, if there was one.
+func (r *run) dropToken(req *request) {
+	if req.oauth != nil {
+		r.engine.tokens.refused(r.outer, req.oauth.id, req.token)
 	}
 }

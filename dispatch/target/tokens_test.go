@@ -317,7 +317,7 @@ func TestTokenWithoutALife(t *testing.T) {
 
 func TestSeal(t *testing.T) {
 	vaultOf := func(s, what string) *vault {
-		v, err := newVault(&client{grant: &grant{what: what}, secrets: []secret.Value{secret.New(s)}})
+		v, err := newVault([]secret.Value{secret.New(s)}, what)
 		if err != nil {
 			t.Fatal(err)
 		}

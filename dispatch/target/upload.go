@@ -118,17 +118,17 @@ func tooLarge(message string) tracking.Event {
 	return tracking.Concluded{State: tracking.Rejected, Reason: fault.TooLarge, Message: message}
 }
 
-// request makes the call of the step, with as many records of the upload as its body may
-// hold. The event, if any, is what follows instead of the call.
-func (r *run) request() (*request, tracking.Event) {
+// chunk leaves of an upload what a step that is repeated sends at a time.
+func (r *run) chunk() {
 	if r.step.foreach {
 		r.in.Upload = r.in.Upload.head(r.plan.Batch.chunked(r.in.Upload.Records))
 	}
+}
+
+// request makes the call of the step, with as many records of the upload as its body may
+// hold. The event, if any, is what follows instead of the call.
+func (r *run) request() (*request, tracking.Event) {
 	for {
-		var err error
-		if r.scope, err = r.step.scope(r.in); err != nil {
-			return nil, r.failed(&fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err})
-		}
 		req, f := r.plan.request(r.home, r.step, r.in, r.scope, r.engine.secrets)
 		if f != nil {
 			return nil, r.failed(f)
@@ -146,6 +146,11 @@ func (r *run) request() (*request, tracking.Event) {
 			return nil, tracking.Split{Most: max(fits, 1), Unsent: true, Message: fmt.Sprintf("with %d records the body has %d bytes, more than an upload takes", n, req.size)}
 		}
 		r.in.Upload = r.in.Upload.head(max(fits, 1))
+		fewer, err := r.step.scope(r.in)
+		if err != nil {
+			return nil, r.failed(&fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err})
+		}
+		r.scope["records"], r.scope["keys"] = fewer["records"], fewer["keys"]
 	}
 }
 

@@ -136,8 +136,9 @@ func Gather(d Delivery, j Joined) Delivery {
 	return d
 }
 
-// Settling gives a batch that has ended as one whose end is yet to be handed on to its
-// members. Any other delivery stays as it is.
+// Settling gives a delivery that has ended as one whose end is known and does not count
+// yet: it is to be handed on to the members of a batch first, or to be cleaned up after.
+// One that has not ended stays as it is.
 func Settling(d Delivery) Delivery {
 	if !d.State.Final() {
 		return d
@@ -148,8 +149,22 @@ func Settling(d Delivery) Delivery {
 	return d
 }
 
-// SettledBatch gives the end of a batch whose members all have theirs.
-func SettledBatch(d Delivery, now time.Time) Delivery {
+// Concluding gives the delivery that follows from d by e, as Apply does. One that ends is
+// Settling, and still has what was saved.
+func Concluding(d Delivery, e Event, now time.Time) Delivery {
+	next := Apply(d, e, now)
+	if !next.State.Final() {
+		return next
+	}
+	next.Saved = d.Saved
+	if end, ok := e.(Concluded); ok {
+		next.Saved = merge(d.Saved, end.Saved)
+	}
+	return Settling(next)
+}
+
+// Settled gives the end of a delivery that was Settling, once that is done.
+func Settled(d Delivery, now time.Time) Delivery {
 	d.Seq++
 	d.Token = ""
 	d.end(d.Verdict, d.Reason, d.Message, now)
@@ -171,7 +186,7 @@ func NextWindow(d Delivery, now time.Time) Delivery {
 // restart has a batch begin with its first step, as an upload of its own: with other
 // idempotency keys and budgets.
 func (d *Delivery) restart(now time.Time) {
-	d.Step, d.Saved, d.Sent = "", nil, 0
+	d.Step, d.Saved, d.Doubts, d.Sent = "", nil, "", 0
 	d.StepAttempts, d.PollFaults, d.Attempts, d.Polls = 0, 0, 0, 0
 	d.JobID, d.JobState, d.JobDone, d.JobTotal, d.HTTPStatus = "", "", 0, 0, 0
 	d.StepSince, d.ReplayedAt = time.Time{}, now

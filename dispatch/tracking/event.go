@@ -40,6 +40,7 @@ type Concluded struct {
 	Reason  fault.Reason
 	Message string
 	Result  map[string]json.RawMessage
+	Saved   map[string]json.RawMessage // by the last step, for cleaning up
 	// Records says of a batch which of its records ended otherwise, by their places in the
 	// upload, from 0.
 	Records map[int]End
@@ -100,6 +101,8 @@ type AttemptFailed struct {
 	Fault *fault.Fault
 	After time.Duration
 	Final bool
+	// Doubt says that the call may have had its effect all the same.
+	Doubt bool
 }
 
 // PollFailed says that a poll call itself failed. It has a budget of its own and never leads to
@@ -135,6 +138,7 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 		next.answer(e.Answer)
 		next.Saved = merge(d.Saved, e.Saved)
 		next.Attempts++
+		next.settled()
 		next.State, next.Phase = Delivering, Queued
 		next.Step, next.StepAttempts, next.PollFaults, next.Sent = e.Next, 0, 0, e.Sent
 		next.StepSince, next.NextAt = now, time.Time{}
@@ -181,6 +185,9 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 		next.Attempts++
 		next.StepAttempts++
 		next.fail(e.Fault)
+		if e.Doubt {
+			next.doubt()
+		}
 		if e.Final {
 			state := Failed
 			if e.Fault.Reason == fault.Rejected {
@@ -212,8 +219,11 @@ func TakeOver(d Delivery) Delivery {
 	if d.State.Final() {
 		return d
 	}
-	if IsBatch(d.Token) {
+	switch {
+	case IsBatch(d.Token):
 		d.State, d.Batch, d.Place = Pending, "", 0
+	case d.Phase == Running && d.Verdict == "":
+		d.doubt() // whoever held it may have sent its call before it was cut short
 	}
 	d.Seq++
 	d.Token = ""
@@ -258,6 +268,9 @@ func (d *Delivery) end(s State, reason fault.Reason, message string, now time.Ti
 	d.State, d.Phase, d.Lane = s, Ended, LaneResume
 	d.Reason, d.Message = reason, message
 	d.NextAt, d.EndedAt = time.Time{}, now
+	if s == Succeeded || s == Warned {
+		d.Doubts = ""
+	}
 	if s != Unknown {
 		// What an answer handed out for later steps may be as good as a credential, such
 		// as a signed URL. Only a job whose outcome is unknown goes on with it.
@@ -278,7 +291,7 @@ func (d *Delivery) tried(poll bool) {
 func (d *Delivery) again(reason fault.Reason, message string, now time.Time, after time.Duration) {
 	d.Rounds++
 	d.KeySuffix = nextRound(d.KeySuffix)
-	d.Batch, d.Place, d.Step, d.Saved = "", 0, "", nil
+	d.Batch, d.Place, d.Step, d.Saved, d.Doubts = "", 0, "", nil, ""
 	d.StepAttempts, d.PollFaults = 0, 0
 	d.JobID, d.JobState, d.JobDone, d.JobTotal = "", "", 0, 0
 	d.Reason, d.Message = reason, message

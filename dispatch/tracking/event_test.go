@@ -30,6 +30,7 @@ func in(s State) Delivery {
 		Attempts: 3, StepAttempts: 2, Polls: 5, PollFaults: 1,
 		NextAt: start.Add(-time.Minute), StepSince: start.Add(-time.Hour),
 		Reason: fault.Timeout, Message: "before", HTTPStatus: 504, JobID: "j-0", JobState: "queued",
+		Doubts: "before",
 	}
 	if s.Final() {
 		d.Token, d.Phase, d.NextAt, d.EndedAt = "", Ended, time.Time{}, start
@@ -82,7 +83,7 @@ func events() map[string]event {
 		}},
 		"Split, anew": {Split{Answer{JobState: "failed"}, 1, false, true, "in halves"}, func(d *Delivery) {
 			d.State, d.Phase, d.NextAt = Retrying, Queued, time.Time{}
-			d.Step, d.Saved, d.StepSince, d.ReplayedAt = "", nil, time.Time{}, start
+			d.Step, d.Saved, d.Doubts, d.StepSince, d.ReplayedAt = "", nil, "", time.Time{}, start
 			d.Attempts, d.StepAttempts, d.Polls, d.PollFaults, d.Window, d.WindowMax = 0, 0, 0, 0, 0, 1
 			d.JobID, d.JobState, d.JobDone, d.JobTotal = "", "", 0, 0
 			d.Reason, d.Message, d.HTTPStatus, d.KeySuffix = "", "in halves", 0, ":w8"
@@ -95,17 +96,22 @@ func events() map[string]event {
 			again(d)
 			d.Polls = 6
 		}},
-		"AttemptFailed": {AttemptFailed{f, time.Minute, false}, func(d *Delivery) {
+		"AttemptFailed": {AttemptFailed{Fault: f, After: time.Minute}, func(d *Delivery) {
 			d.State, d.Phase, d.NextAt = Retrying, Scheduled, start.Add(time.Minute)
 			d.Attempts, d.StepAttempts = 4, 3
 			d.Reason, d.Message, d.HTTPStatus = fault.ServerError, "it said 503", 503
 		}},
-		"AttemptFailed, final": {AttemptFailed{f, time.Minute, true}, func(d *Delivery) {
+		"AttemptFailed, in doubt": {AttemptFailed{Fault: f, After: time.Minute, Doubt: true}, func(d *Delivery) {
+			d.State, d.Phase, d.NextAt = Retrying, Scheduled, start.Add(time.Minute)
+			d.Attempts, d.StepAttempts, d.Doubts = 4, 3, "before import"
+			d.Reason, d.Message, d.HTTPStatus = fault.ServerError, "it said 503", 503
+		}},
+		"AttemptFailed, final": {AttemptFailed{Fault: f, After: time.Minute, Final: true}, func(d *Delivery) {
 			ended(d, Failed)
 			d.Attempts, d.StepAttempts = 4, 3
 			d.Reason, d.Message, d.HTTPStatus = fault.ServerError, "it said 503", 503
 		}},
-		"AttemptFailed, rejected": {AttemptFailed{no, 0, true}, func(d *Delivery) {
+		"AttemptFailed, rejected": {AttemptFailed{Fault: no, Final: true}, func(d *Delivery) {
 			ended(d, Rejected)
 			d.Attempts, d.StepAttempts = 4, 3
 			d.Reason, d.Message, d.HTTPStatus = fault.Rejected, "no such list", 422
@@ -142,6 +148,7 @@ func events() map[string]event {
 }
 
 func again(d *Delivery) {
+	d.Doubts = ""
 	d.State, d.Phase, d.NextAt = Retrying, Scheduled, start.Add(time.Minute)
 	d.Rounds, d.KeySuffix = 1, ".s2"
 	d.Step, d.Saved, d.StepAttempts, d.PollFaults, d.StepSince = "", nil, 0, 0, time.Time{}
@@ -153,6 +160,9 @@ func ended(d *Delivery, s State) {
 	d.State, d.Phase, d.NextAt, d.EndedAt = s, Ended, time.Time{}, start
 	if s != Unknown {
 		d.Saved = nil
+	}
+	if s == Succeeded || s == Warned {
+		d.Doubts = ""
 	}
 }
 
@@ -210,6 +220,7 @@ func TestTakeOver(t *testing.T) {
 		want := in(s)
 		if !s.Final() {
 			want.Seq, want.Token, want.Phase, want.NextAt = 8, "", Queued, time.Time{}
+			want.Doubts = "before import"
 		}
 		if got := TakeOver(in(s)); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, want %+v", s, got, want)

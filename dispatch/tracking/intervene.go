@@ -7,10 +7,11 @@ import (
 )
 
 // Cancel gives the delivery as it is after it was canceled at the time now. ok is false
-// when that cannot be: it is final, or a run holds it, whose call cannot be called back.
+// when that cannot be: it is final, its end is known, or a run holds it, whose call cannot
+// be called back.
 // It is pure.
 func Cancel(d Delivery, now time.Time) (next Delivery, ok bool) {
-	if d.State.Final() || d.Phase == Running {
+	if d.State.Final() || d.Phase == Running || d.Verdict != "" {
 		return d, false
 	}
 	next = d
@@ -63,6 +64,9 @@ func Revive(d Delivery, r Revival, now time.Time) Delivery {
 	}
 	if r.NewKey {
 		next.KeySuffix = keySuffix(next.Replays)
+	}
+	if !r.NewKey { // to the backend it is the same work as before
+		next.Doubts = d.Doubts
 	}
 	if r.Resume {
 		next.State, next.Step, next.Saved = Waiting, d.Step, d.Saved

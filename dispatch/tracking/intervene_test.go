@@ -41,13 +41,15 @@ func TestReviveForgetsAndRemembers(t *testing.T) {
 		Fence: tracking.Fence{Seq: 7}, Phase: tracking.Ended, State: tracking.Unknown, Plan: "p1", Step: "finish", Saved: saved,
 		Attempts: 2, StepAttempts: 1, Polls: 9, PollFaults: 3, EndedAt: now.Add(-time.Hour), StepSince: now.Add(-2 * time.Hour),
 		Reason: fault.JobDeadline, Message: "m", HTTPStatus: 200, JobID: "j", JobState: "s", Result: saved, KeySuffix: ".r1", Replays: 1, PastAttempts: 5,
+		Doubts: "create",
 	}
 	fresh := tracking.Delivery{
 		Fence: tracking.Fence{Seq: 8}, Phase: tracking.Queued, Lane: tracking.LaneNew, State: tracking.Pending, Plan: "p1",
 		Replays: 2, ReplayedAt: now, PastAttempts: 7, KeySuffix: ".r1",
+		Doubts: "create",
 	}
 	renewed := fresh
-	renewed.Plan, renewed.KeySuffix = "p2", ".r2"
+	renewed.Plan, renewed.KeySuffix, renewed.Doubts = "p2", ".r2", ""
 	resumed := fresh
 	resumed.State, resumed.Step, resumed.Saved, resumed.StepSince = tracking.Waiting, "finish", saved, now
 	resumed.JobID, resumed.JobState = "j", "s"

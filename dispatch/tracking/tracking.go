@@ -90,7 +90,7 @@ type Delivery struct {
 
 	Batch   string `json:"batch,omitempty"`   // the batch it is or was sent with
 	Place   int    `json:"place,omitempty"`   // of a member: the how manieth it was to join its batch, from 1
-	Verdict State  `json:"verdict,omitempty"` // of a batch: the end that is being handed on to its members
+	Verdict State  `json:"verdict,omitempty"` // the end that is yet to be handed on to the members of a batch, or cleaned up after
 	// Window is of a batch the place of the last record that goes through its steps now; 0: all
 	// of them do. WindowMax is how many do at most, after more were refused; 0: no bound.
 	Window    int `json:"window,omitempty"`
@@ -121,6 +121,8 @@ type Delivery struct {
 	KeySuffix string `json:"key_suffix,omitempty"`
 	// KeepPayload keeps the payload after success: for as long as the record is kept.
 	KeepPayload bool `json:"keep_payload,omitempty"`
+	// Doubts lists the steps of which a call may have had its effect although nobody knows; see InDoubt.
+	Doubts string `json:"doubts,omitempty"`
 
 	Reason     fault.Reason               `json:"reason,omitempty"` // of the end, or of the last failed try
 	Message    string                     `json:"message,omitempty"`

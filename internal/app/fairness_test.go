@@ -48,6 +48,8 @@ func (b *slowBackend) Run(ctx context.Context, _ *target.Plan, in target.Input) 
 	return tracking.Concluded{State: tracking.Succeeded}
 }
 
+func (b *slowBackend) CleanUp(context.Context, *target.Plan, target.Input) {}
+
 func (b *slowBackend) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -30,7 +30,7 @@ func newExplain() *cobra.Command {
 		Short: "Show what a request would become, without sending anything",
 		Long: "Shows what each policy says of the request and the exact request that each step of\n" +
 			"each target would send. Secrets are masked; what depends on a backend's answer stands\n" +
-			"as <saved.name>. Without an Authorization header (-H) a principal is assumed that may\n" +
+			"as <saved.name> or <setup.name>. Without an Authorization header (-H) a principal is assumed that may\n" +
 			"use the route and has the claims given by --claim. Rate limits are not counted.",
 		Example: "  headgate explain POST /profiles/42 -d @profile.json --claim org=acme\n" +
 			"  headgate explain POST /profiles/42 -d '{\"email\":\"a@b.example\"}' -H \"Authorization: Bearer $TOKEN\"",
@@ -233,7 +233,10 @@ func (e *explainer) denied(name string, d policies.Decision) {
 
 func (e *explainer) step(p target.Preview) {
 	if p.Step != "" {
-		fmt.Fprintf(e.out, "  step %s\n", p.Step)
+		fmt.Fprintf(e.out, "  %s %s\n", p.Kind, p.Step)
+	}
+	if p.About != "" {
+		fmt.Fprintf(e.out, "    (%s)\n", p.About)
 	}
 	if p.When != "" {
 		fmt.Fprintf(e.out, "    (only when %s)\n", p.When)

@@ -41,11 +41,12 @@ type rest struct {
 	Window       int                        `json:"B,omitempty"`
 	WindowMax    int                        `json:"C,omitempty"`
 	Sent         int                        `json:"D,omitempty"`
+	Doubts       string                     `json:"E,omitempty"`
 }
 
 // empty reports whether there is nothing to be held: the delivery has not been run.
 func (r *rest) empty() bool {
-	return r.Attempts == 0 && r.Batch == "" && r.PastAttempts == 0 && r.StepSince == 0 && r.EndedAt == 0 && r.PollFaults == 0 && r.Rounds == 0 &&
+	return r.Attempts == 0 && r.Batch == "" && r.PastAttempts == 0 && r.StepSince == 0 && r.EndedAt == 0 && r.PollFaults == 0 && r.Rounds == 0 && r.Doubts == "" &&
 		r.HTTPStatus == 0 && r.JobID == "" && r.JobState == "" && r.KeySuffix == "" && !r.KeepPayload && r.Message == "" &&
 		r.NextAt == 0 && r.Polls == 0 && r.Replays == 0 && r.ReplayedAt == 0 && r.Reason == "" && r.Step == "" &&
 		r.StepAttempts == 0 && len(r.Result) == 0 && r.Verdict == "" && len(r.Saved) == 0 && r.JobDone == 0 && r.JobTotal == 0 &&
@@ -55,7 +56,7 @@ func (r *rest) empty() bool {
 func restOf(d tracking.Delivery) rest {
 	return rest{
 		Attempts: d.Attempts, Batch: d.Batch, PastAttempts: d.PastAttempts, StepSince: inMillis(d.StepSince),
-		EndedAt: inMillis(d.EndedAt), PollFaults: d.PollFaults, Rounds: d.Rounds, HTTPStatus: d.HTTPStatus, JobID: d.JobID, JobState: d.JobState,
+		EndedAt: inMillis(d.EndedAt), PollFaults: d.PollFaults, Rounds: d.Rounds, Doubts: d.Doubts, HTTPStatus: d.HTTPStatus, JobID: d.JobID, JobState: d.JobState,
 		KeySuffix: d.KeySuffix, KeepPayload: d.KeepPayload, Message: d.Message, NextAt: inMillis(d.NextAt), Polls: d.Polls,
 		Replays: d.Replays, ReplayedAt: inMillis(d.ReplayedAt), Reason: d.Reason, Step: d.Step, StepAttempts: d.StepAttempts,
 		Result: d.Result, Verdict: d.Verdict, Saved: d.Saved, JobDone: d.JobDone, JobTotal: d.JobTotal,
@@ -66,7 +67,7 @@ func restOf(d tracking.Delivery) rest {
 func (r *rest) delivery() tracking.Delivery {
 	return tracking.Delivery{
 		Attempts: r.Attempts, Batch: r.Batch, PastAttempts: r.PastAttempts, StepSince: ofMillis(r.StepSince),
-		EndedAt: ofMillis(r.EndedAt), PollFaults: r.PollFaults, Rounds: r.Rounds, HTTPStatus: r.HTTPStatus, JobID: r.JobID, JobState: r.JobState,
+		EndedAt: ofMillis(r.EndedAt), PollFaults: r.PollFaults, Rounds: r.Rounds, Doubts: r.Doubts, HTTPStatus: r.HTTPStatus, JobID: r.JobID, JobState: r.JobState,
 		KeySuffix: r.KeySuffix, KeepPayload: r.KeepPayload, Message: r.Message, NextAt: ofMillis(r.NextAt), Polls: r.Polls,
 		Replays: r.Replays, ReplayedAt: ofMillis(r.ReplayedAt), Reason: r.Reason, Step: r.Step, StepAttempts: r.StepAttempts,
 		Result: r.Result, Verdict: r.Verdict, Saved: r.Saved, JobDone: r.JobDone, JobTotal: r.JobTotal,
@@ -132,12 +133,14 @@ func (r *rest) field(name byte) any {
 		return &r.WindowMax
 	case 'D':
 		return &r.Sent
+	case 'E':
+		return &r.Doubts
 	}
 	return nil
 }
 
 // plainFields are the names of those that are no objects, in the order in which they are written.
-const plainFields = "abcdefghijklmnopqrstvxyABCD"
+const plainFields = "abcdefghijklmnopqrstvxyABCDE"
 
 // append writes JSON. Nearly each value that is written or read passes here, and nearly
 // none holds objects: what has none is written and read without reflection, which takes a

@@ -55,7 +55,12 @@ func (d *delivery) run(ctx context.Context) []string {
 		if b.stray {
 			return because(b.failures, at)
 		}
+		ending := tracking.Concluding(at, event, in.Now)
 		at = tracking.Apply(at, event, in.Now)
+		if d.plan.CleansUp(ending) {
+			in.Delivery = ending
+			engine.CleanUp(ctx, d.plan, in)
+		}
 		states = append(states, string(at.State))
 		if sent != nil {
 			at = sent.after(event, at, in.Now)

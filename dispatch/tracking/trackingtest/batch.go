@@ -299,7 +299,7 @@ func batchSettled(t *testing.T, s tracking.Store) {
 		}
 	}
 	c = claim(t, s, batch.Batch, settling.Seq, "run", long)
-	must(t, s.Apply(t.Context(), batch.Batch, c.Delivery.Fence, tracking.SettledBatch(c.Delivery, c.Now)))
+	must(t, s.Apply(t.Context(), batch.Batch, c.Delivery.Fence, tracking.Settled(c.Delivery, c.Now)))
 	if d := load(t, s, batch.Batch.Tracking).Deliveries[target]; d.State != tracking.Succeeded || where(t, s, batch.Batch) != "" {
 		t.Errorf("the batch ended as %+v in %q", d, where(t, s, batch.Batch))
 	}
@@ -340,7 +340,7 @@ func batchFails(t *testing.T, s tracking.Store) {
 	m := board(t, s, j.Batch, false)[0]
 	must(t, s.Apply(t.Context(), m.Ref, m.Delivery.Fence, tracking.MemberEnd(m.Delivery, settling, tracking.End{}, c.Now)))
 	c = claim(t, s, j.Batch, settling.Seq, "run", long)
-	must(t, s.Apply(t.Context(), j.Batch, c.Delivery.Fence, tracking.SettledBatch(c.Delivery, c.Now)))
+	must(t, s.Apply(t.Context(), j.Batch, c.Delivery.Fence, tracking.Settled(c.Delivery, c.Now)))
 	page, err := s.DeadLetters(t.Context(), tracking.DeadQuery{Target: target})
 	if err != nil || len(page.Letters) != 1 || page.Letters[0].Ref != m.Ref {
 		t.Errorf("dead letters %+v (%v), want the member alone", page.Letters, err)

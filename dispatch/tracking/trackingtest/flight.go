@@ -41,7 +41,7 @@ func batchFlight(t *testing.T, s tracking.Store) {
 	must(t, s.Apply(t.Context(), two.Batch, c.Delivery.Fence, ended))
 	launch(four, false) // its end is not yet handed on
 	c = claim(t, s, two.Batch, ended.Seq, "run", long)
-	must(t, s.Apply(t.Context(), two.Batch, c.Delivery.Fence, tracking.SettledBatch(c.Delivery, c.Now)))
+	must(t, s.Apply(t.Context(), two.Batch, c.Delivery.Fence, tracking.Settled(c.Delivery, c.Now)))
 	launch(four, true)
 	land(two, "")
 	launch(three, true)
