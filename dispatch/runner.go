@@ -38,6 +38,8 @@ type Runner struct {
 	Log    *slog.Logger
 	// Ripening sends batches to the millisecond; nil: the queue's timer does.
 	Ripening *Ripening
+	// Callbacks names the URLs under which backends may call back; nil: there are none.
+	Callbacks *Callbacks
 	// Observe is told of every run; may be nil.
 	Observe func(Attempt)
 
@@ -128,7 +130,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 		}
 		next = tracking.Settling(next)
 	}
-	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
+	if next, err = r.record(ctx, t.Ref, claimed, next); err != nil {
 		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
 	}
 	failpoint.Hit("worker.applied")
@@ -200,17 +202,23 @@ func (r *Runner) claim(ctx context.Context, t Task, token string, hold time.Dura
 
 // step runs the step that the delivery stands at. An error means that nothing was sent.
 func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, keys []string, members func(context.Context) ([][]byte, []string, error), now time.Time) (tracking.Event, error) {
-	d := claimed.Dispatch
+	d, callback := claimed.Dispatch, ""
 	ctx, release, err := r.Owner.bind(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	if plan.NeedsCallbackURL(claimed.Delivery.Step) {
+		if callback, err = r.Callbacks.URL(ctx, tracking.Ref{Tracking: d.ID, Target: plan.Name}); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, plan.Hold(claimed.Delivery.Step))
 	defer cancel()
 	return r.Engine.Run(ctx, plan, target.Input{
 		Tracking: d.ID, Tenant: d.Tenant, Params: d.Params, TraceParent: d.TraceParent,
 		Payload: claimed.Payload, Keys: keys, Members: members, Delivery: claimed.Delivery, AcceptedAt: d.AcceptedAt, Now: now,
+		CallbackURL: callback,
 	}), nil
 }
 

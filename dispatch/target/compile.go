@@ -23,9 +23,9 @@ func rootsOf(request ...string) roots {
 }
 
 var (
-	deliveryRoots = rootsOf("payload", "params", "tenant", "tracking", "saved")
+	deliveryRoots = rootsOf("payload", "params", "tenant", "tracking", "saved", callbackRoot)
 	// A batch holds records of many requests: it has no parameters and no tenant of its own.
-	batchRoots = rootsOf("records", "keys", "tracking", "saved")
+	batchRoots = rootsOf("records", "keys", "tracking", "saved", callbackRoot)
 )
 
 // Names become names of queues, in which dots and colons have a meaning; steps and
@@ -67,6 +67,8 @@ type compiler struct {
 	all    map[string]string // what any step saves: name → step, for hints
 	told   map[*yamlsrc.Node]bool
 	kept   bool // the plan was accepted before: newer checks do not end what is under way
+
+	callbackIn *yamlsrc.Node // where the callback URL is used first
 
 	expressionURL bool // some call takes its whole URL from an expression
 }
@@ -127,6 +129,7 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	c.numbers()
 	c.steps()
 	c.hostsAreUsed()
+	c.callbacks()
 	if c.spec.Error != "" {
 		c.step = &step{uses: map[string]bool{}, needs: map[string]bool{}}
 		c.plan.refusal = c.expression(c.target.Get("error"), []string{"response"})

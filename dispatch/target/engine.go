@@ -126,6 +126,9 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if r.scope, err = r.step.scope(r.in); err != nil {
 		return r.failed(&fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err})
 	}
+	if r.step.uses[callbackRoot] && r.in.CallbackURL == "" {
+		return r.failed(noCallbackURL())
+	}
 	req, f := r.plan.request(r.step, r.in, r.scope, r.engine.secrets)
 	if f != nil {
 		return r.failed(f)

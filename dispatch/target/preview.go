@@ -1,6 +1,7 @@
 package target
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"slices"
@@ -34,6 +35,7 @@ func (p *Plan) Preview(in Input) ([]Preview, error) {
 		in.Payload = slices.Concat([]byte("["), in.Payload, []byte("]"))
 		in.Keys = []string{DeliveryKey(in.Tracking, p.Name)}
 	}
+	in.CallbackURL = cmp.Or(in.CallbackURL, ExampleCallbackURL)
 	var out []Preview
 	known := map[string]bool{}
 	for name := range in.Delivery.Saved {

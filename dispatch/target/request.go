@@ -25,6 +25,7 @@ type Input struct {
 	// Members reads the records of a batch, as Records gives them, for a step that sends none.
 	Members     func(context.Context) (records [][]byte, keys []string, err error)
 	TraceParent string
+	CallbackURL string // where the backend may call back, for a plan that asks for it
 	Delivery    tracking.Delivery
 	AcceptedAt  time.Time // retry.within counts from it; zero: it is not looked at
 	Now         time.Time // the store's clock when the run began
@@ -47,7 +48,7 @@ type request struct {
 
 // scope gives the roots that a step's expressions use, before its call.
 func (s *step) scope(in *Input) (transform.Scope, error) {
-	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "records": nil, "keys": nil, "saved": nil}
+	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "records": nil, "keys": nil, "saved": nil, callbackRoot: in.CallbackURL}
 	if s.uses["params"] {
 		params := make(map[string]any, len(in.Params))
 		for name, value := range in.Params {

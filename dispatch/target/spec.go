@@ -80,7 +80,7 @@ type Until struct {
 	Failed    []any  `yaml:"failed" jsonschema_description:"States in which the job ended without success."`
 	// PartialIf is for backends that call a job done although it refused records.
 	PartialIf string  `yaml:"partial_if" jsonschema_description:"Condition on an answer with a state of succeeded or warned: true means partial, such as ${{ .response.body.failed_count > 0 }}."`
-	Every     PollGap `yaml:"every" jsonschema_description:"How long to wait between polls; 10% of jitter is added."`
+	Every     PollGap `yaml:"every" jsonschema_description:"How long to wait between polls; 10% of jitter is added. With .callback_url, which tells when to look, the default is first: 30s, max: 10m."`
 	// Deadline counts from the first run of the step.
 	Deadline unit.Duration `yaml:"deadline" jsonschema_description:"How long the job may take; after that the delivery is unknown, its job ID kept. Default 24h."`
 	Attempts int           `yaml:"attempts" jsonschema_description:"How many poll calls in a row may fail before the delivery is unknown. Default 20."`

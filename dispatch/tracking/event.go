@@ -108,7 +108,7 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 		next.Attempts++
 		next.State, next.Phase = Delivering, Queued
 		next.Step, next.StepAttempts, next.PollFaults = e.Next, 0, 0
-		next.StepSince, next.NextAt = now, time.Time{}
+		next.StepSince, next.PolledAt, next.NextAt = now, time.Time{}, time.Time{}
 		next.Reason, next.Message = "", ""
 	case Concluded:
 		if !e.State.Final() {
@@ -125,7 +125,7 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 	case NotYet:
 		next.answer(e.Answer)
 		next.Polls++
-		next.PollFaults = 0
+		next.PollFaults, next.PolledAt = 0, now
 		next.Reason, next.Message = "", e.Message
 		next.schedule(Waiting, now, e.After)
 	case Deferred:

@@ -105,6 +105,7 @@ type Delivery struct {
 
 	NextAt    time.Time `json:"next_at,omitzero"`    // when the next task is due
 	StepSince time.Time `json:"step_since,omitzero"` // when the step to run next was first run: a poll's deadline counts from it
+	PolledAt  time.Time `json:"polled_at,omitzero"`  // when the backend last answered a poll with "not yet"
 	EndedAt   time.Time `json:"ended_at,omitzero"`
 	// ReplayedAt is when it was last taken up again: retry.within counts from it.
 	ReplayedAt time.Time `json:"replayed_at,omitzero"`

@@ -36,6 +36,7 @@ type rest struct {
 	Saved        map[string]json.RawMessage `json:"w,omitempty"`
 	JobDone      int64                      `json:"x,omitempty"`
 	JobTotal     int64                      `json:"y,omitempty"`
+	PolledAt     int64                      `json:"z,omitempty"`
 }
 
 // empty reports whether there is nothing to be held: the delivery has not been run.
@@ -43,7 +44,8 @@ func (r *rest) empty() bool {
 	return r.Attempts == 0 && r.Batch == "" && r.PastAttempts == 0 && r.StepSince == 0 && r.EndedAt == 0 && r.PollFaults == 0 &&
 		r.HTTPStatus == 0 && r.JobID == "" && r.JobState == "" && r.KeySuffix == "" && !r.KeepPayload && r.Message == "" &&
 		r.NextAt == 0 && r.Polls == 0 && r.Replays == 0 && r.ReplayedAt == 0 && r.Reason == "" && r.Step == "" &&
-		r.StepAttempts == 0 && len(r.Result) == 0 && r.Verdict == "" && len(r.Saved) == 0 && r.JobDone == 0 && r.JobTotal == 0
+		r.StepAttempts == 0 && len(r.Result) == 0 && r.Verdict == "" && len(r.Saved) == 0 && r.JobDone == 0 && r.JobTotal == 0 &&
+		r.PolledAt == 0
 }
 
 func restOf(d tracking.Delivery) rest {
@@ -53,6 +55,7 @@ func restOf(d tracking.Delivery) rest {
 		KeySuffix: d.KeySuffix, KeepPayload: d.KeepPayload, Message: d.Message, NextAt: inMillis(d.NextAt), Polls: d.Polls,
 		Replays: d.Replays, ReplayedAt: inMillis(d.ReplayedAt), Reason: d.Reason, Step: d.Step, StepAttempts: d.StepAttempts,
 		Result: d.Result, Verdict: d.Verdict, Saved: d.Saved, JobDone: d.JobDone, JobTotal: d.JobTotal,
+		PolledAt: inMillis(d.PolledAt),
 	}
 }
 
@@ -63,6 +66,7 @@ func (r *rest) delivery() tracking.Delivery {
 		KeySuffix: r.KeySuffix, KeepPayload: r.KeepPayload, Message: r.Message, NextAt: ofMillis(r.NextAt), Polls: r.Polls,
 		Replays: r.Replays, ReplayedAt: ofMillis(r.ReplayedAt), Reason: r.Reason, Step: r.Step, StepAttempts: r.StepAttempts,
 		Result: r.Result, Verdict: r.Verdict, Saved: r.Saved, JobDone: r.JobDone, JobTotal: r.JobTotal,
+		PolledAt: ofMillis(r.PolledAt),
 	}
 }
 
@@ -114,12 +118,14 @@ func (r *rest) field(name byte) any {
 		return &r.JobDone
 	case 'y':
 		return &r.JobTotal
+	case 'z':
+		return &r.PolledAt
 	}
 	return nil
 }
 
 // lastField is the last of the names.
-const lastField = 'y'
+const lastField = 'z'
 
 // append writes JSON. Nearly each value that is written or read passes here, and nearly
 // none holds objects: what has none is written and read without reflection, which takes a

@@ -123,7 +123,7 @@ func (u *upload) into(in *target.Input) {
 func (d *delivery) input() (in target.Input, sent *upload, failure string) {
 	in = target.Input{
 		Tracking: trackingID(0), Tenant: d.request.Principal.TenantKey(), Params: d.request.Params,
-		Payload: d.payload, AcceptedAt: began, Now: began,
+		Payload: d.payload, AcceptedAt: began, Now: began, CallbackURL: target.ExampleCallbackURL,
 	}
 	if d.plan.Batch == nil {
 		if len(d.want.Records) > 0 || len(d.want.Outcomes) > 0 {
