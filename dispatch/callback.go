@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"headgate/dispatch/target"
 	"headgate/dispatch/tracking"
 )
 
@@ -112,8 +113,8 @@ func (c *Callbacks) receive(ctx context.Context, ref tracking.Ref) (CallbackOutc
 
 // record writes down what a run came to, and gives that: a callback that came while the run was
 // under way, or before it, brings the poll forward that would be next.
-func (r *Runner) record(ctx context.Context, ref tracking.Ref, claimed *tracking.Claimed, next tracking.Delivery) (tracking.Delivery, error) {
-	if !tracking.AwaitsPoll(next) {
+func (r *Runner) record(ctx context.Context, ref tracking.Ref, claimed *tracking.Claimed, plan *target.Plan, next tracking.Delivery) (tracking.Delivery, error) {
+	if !tracking.AwaitsPoll(next) || !plan.CalledBack() {
 		return next, r.apply(ctx, ref, claimed, next)
 	}
 	sooner := tracking.PollSooner(next, next.PolledAt)

@@ -67,7 +67,7 @@ func (s *callbackSeal) token(ref tracking.Ref) string {
 
 // ref is the reverse of token; ok is false for what was not made with this key.
 func (s *callbackSeal) ref(token string) (ref tracking.Ref, ok bool) {
-	if len(token) > maxCallbackToken {
+	if len(token) > maxCallbackToken || strings.ContainsAny(token, "\r\n") { // which the decoder passes over
 		return ref, false
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)

@@ -130,7 +130,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 		}
 		next = tracking.Settling(next)
 	}
-	if next, err = r.record(ctx, t.Ref, claimed, next); err != nil {
+	if next, err = r.record(ctx, t.Ref, claimed, plan, next); err != nil {
 		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
 	}
 	failpoint.Hit("worker.applied")

@@ -18,29 +18,31 @@ const ExampleCallbackURL = "https://headgate.example/callbacks/token"
 // `every`: they are for the callback that never comes.
 var slowGap = PollGap{First: duration("30s"), Factor: 1.5, Max: duration("10m")}
 
-// AsksForCallbacks tells where an expression of the target uses the callback URL first; ok is
-// false when none does.
-func (p *Plan) AsksForCallbacks() (at yamlsrc.Pos, ok bool) { return p.callbackAt, p.callback }
+// CalledBack reports whether some call of the target tells the backend where to call back.
+func (p *Plan) CalledBack() bool { return p.callbackAt != nil }
+
+// CallbackPos tells where it does first.
+func (p *Plan) CallbackPos() yamlsrc.Pos { return *p.callbackAt }
 
 // NeedsCallbackURL reports whether a run that begins at a step needs Input.CallbackURL.
 func (p *Plan) NeedsCallbackURL(name string) bool {
-	return p.callback && slices.ContainsFunc(p.from(name), func(s *step) bool { return s.uses[callbackRoot] })
+	return p.CalledBack() && slices.ContainsFunc(p.from(name), func(s *step) bool { return s.uses[callbackRoot] })
 }
 
 // usesCallbacks notes that a value of n uses the callback URL.
 func (c *compiler) usesCallbacks(n *yamlsrc.Node) {
-	if c.plan.callback {
+	if c.plan.CalledBack() {
 		return
 	}
 	if at := mention(n, callbackRoot, ""); at != nil {
 		n = at
 	}
-	c.plan.callback, c.plan.callbackAt, c.callbackIn = true, n.Pos, n
+	c.plan.callbackAt, c.callbackIn = &n.Pos, n
 }
 
 // callbacks checks that a callback has something to bring forward.
 func (c *compiler) callbacks() {
-	if c.plan.callback && !slices.ContainsFunc(c.plan.steps, func(s *step) bool { return s.poll != nil }) {
+	if c.plan.CalledBack() && !slices.ContainsFunc(c.plan.steps, func(s *step) bool { return s.poll != nil }) {
 		c.problem(c.callbackIn, "add until to the last step, or leave it out", "a callback brings a poll forward, and no step polls")
 	}
 }

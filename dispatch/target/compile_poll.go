@@ -33,7 +33,7 @@ func (p *Page) DecodeYAML(n *yamlsrc.Node, report *yamlsrc.Report) {
 func (c *compiler) poll(step *yamlsrc.Node, spec *Call) *poll {
 	n := step.Get("until")
 	p := &poll{Until: *spec.Until, words: map[string]ending{}}
-	if c.plan.callback && n.Get("every") == nil {
+	if c.plan.CalledBack() && n.Get("every") == nil {
 		p.Every = slowGap
 	}
 	c.atLeastOne(p.Attempts, n, "attempts")

@@ -37,8 +37,7 @@ type Plan struct {
 	flow        bool       // written with steps: their names are part of the idempotency key
 	steps       []*step
 	retry       RetrySpec
-	callback    bool // some step uses the callback URL
-	callbackAt  yamlsrc.Pos
+	callbackAt  *yamlsrc.Pos // where an expression uses the callback URL, nil: none does
 	maxResponse int64
 	refusal     *transform.Value // the text of a refusal, nil: found by itself
 }
