@@ -83,7 +83,7 @@ post: /contacts
 headers: {X-Reply-To: "${{ .callback_url }}"}
 `)
 	err := report.Err()
-	if err == nil || !strings.Contains(err.Error(), "t.yaml:4:24") || !strings.Contains(err.Error(), "a callback brings a poll forward, and no step polls") {
+	if err == nil || !strings.Contains(err.Error(), "t.yaml:4:23") || !strings.Contains(err.Error(), "a callback brings a poll forward, and no step polls") {
 		t.Errorf("%v", err)
 	}
 }
