@@ -57,7 +57,7 @@ type Call struct {
 	Save    map[string]any `yaml:"save" jsonschema_description:"Values of the answer kept for later steps as .saved.NAME. Null and empty are failures. The one named job is the backend's job ID."`
 	Result  map[string]any `yaml:"result" jsonschema_description:"Values of the last answer shown in the tracking answer."`
 	Warn    string         `yaml:"warn" jsonschema_description:"Condition on the last answer: true makes the delivery warned instead of succeeded."`
-	Until   *Until         `yaml:"until" jsonschema_description:"Repeat this last call until the backend's job is over."`
+	Until   *Until         `yaml:"until" jsonschema_description:"Repeat this last call until the backend's job is over. A backend that can call back is told where with ${{ .callback_url }} in an earlier call, or in this one: a callback brings the next poll forward, and is not believed otherwise."`
 	Rejects *Rejects       `yaml:"rejects" jsonschema_description:"Where the backend tells which records it refused: in a call of its own, read after a job ended partial, warned or failed, or in the last answer itself."`
 }
 
