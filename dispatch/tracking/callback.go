@@ -29,9 +29,9 @@ type Callbacks interface {
 }
 
 // AwaitsPoll reports whether the delivery waits for its next poll because the backend's job
-// was not over at the last one. While polls fail they have a budget and times of their own.
+// was not over at the last one. A poll after one that failed has a budget and a time of its own.
 func AwaitsPoll(d Delivery) bool {
-	return d.State == Waiting && d.Phase == Scheduled && !d.PolledAt.IsZero() && d.PollFaults == 0
+	return d.State == Waiting && d.Phase == Scheduled && !d.PolledAt.IsZero()
 }
 
 // PollSooner gives a delivery that awaits a poll with its poll brought forward, as a callback

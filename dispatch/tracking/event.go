@@ -101,6 +101,7 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 	next.Seq++
 	next.Token = ""
 	next.Lane = LaneResume
+	next.PolledAt = time.Time{}
 	switch e := e.(type) {
 	case Advanced:
 		next.answer(e.Answer)
@@ -108,7 +109,7 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 		next.Attempts++
 		next.State, next.Phase = Delivering, Queued
 		next.Step, next.StepAttempts, next.PollFaults = e.Next, 0, 0
-		next.StepSince, next.PolledAt, next.NextAt = now, time.Time{}, time.Time{}
+		next.StepSince, next.NextAt = now, time.Time{}
 		next.Reason, next.Message = "", ""
 	case Concluded:
 		if !e.State.Final() {
