@@ -23,6 +23,7 @@ type Config struct {
 	Routes         []string      `yaml:"routes" json:"routes" jsonschema_description:"Route files as globs, relative to this file. Files whose names end in _test, such as orders_test.yaml, are left out: they are for headgate test. Default: routes/*.yaml."`
 	RoutesMayRead  secret.Access `yaml:"routes_may_read" json:"routes_may_read" jsonschema_description:"Which of the operator's variables and files the authors of routes may name. Default: none."`
 	Tracking       Tracking      `yaml:"tracking" json:"tracking" jsonschema_description:"The tracking API and how long it remembers."`
+	Callbacks      Callbacks     `yaml:"callbacks" json:"callbacks" jsonschema_description:"How backends may call back, where a target tells them to with .callback_url: by POST to public_url and /callbacks/TOKEN."`
 	DeadLetters    DeadLetters   `yaml:"dead_letters" json:"dead_letters" jsonschema_description:"Deliveries that gave up, and how long they can be replayed."`
 	Egress         Egress        `yaml:"egress" json:"egress" jsonschema_description:"Where calls to hosts that a backend's answer names may go, besides public addresses."`
 	Limits         Limits        `yaml:"limits" json:"limits" jsonschema_description:"Bounds of the client listener."`
@@ -99,6 +100,11 @@ type Tracking struct {
 
 	// AuthPos is where Auth stands: its names can be checked only with the route files.
 	AuthPos yamlsrc.Pos `yaml:"-" json:"-"`
+}
+
+// Callbacks configures POST /callbacks.
+type Callbacks struct {
+	RateLimit *yamlsrc.Node `yaml:"rate_limit" json:"rate_limit,omitempty" jsonschema_description:"Limits of callbacks: a list of {limit, per, by}, as in a route. Their principal is the job that is called back for. Default: 1000 each minute by ip, 60 each minute by principal."` // compiled by the rate_limit policy
 }
 
 // DeadLetters configures what is kept of deliveries that gave up.

@@ -57,6 +57,9 @@ func load(path string, text []byte, readable bool, env func(string) (string, err
 			}
 		}
 	}
+	if limits := c.Callbacks.RateLimit; limits != nil && limits.Kind == yamlsrc.Null {
+		c.Callbacks.RateLimit = nil
+	}
 	if limits := c.Tracking.RateLimit; limits != nil && limits.Kind == yamlsrc.Null {
 		c.Tracking.RateLimit = nil
 	}

@@ -39,6 +39,8 @@ type Runner struct {
 	Log    *slog.Logger
 	// Ripening sends batches to the millisecond; nil: the queue's timer does.
 	Ripening *Ripening
+	// Callbacks names the URLs under which backends may call back; nil: there are none.
+	Callbacks *Callbacks
 	// Observe is told of every run; may be nil.
 	Observe func(Attempt)
 
@@ -136,7 +138,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 			next = ending
 		}
 	}
-	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
+	if next, err = r.record(ctx, t.Ref, claimed, plan, next); err != nil {
 		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
 	}
 	failpoint.Hit("worker.applied")
@@ -226,15 +228,21 @@ func (r *Runner) claim(ctx context.Context, t Task, token string, hold time.Dura
 
 // step runs the step that the delivery stands at. An error means that nothing was sent.
 func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, upload *target.Upload, members func(context.Context) ([][]byte, []string, error), now time.Time) (tracking.Event, error) {
+	callback := ""
 	ctx, release, err := r.Owner.bind(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	if plan.NeedsCallbackURL(claimed.Delivery.Step) {
+		if callback, err = r.Callbacks.URL(ctx, tracking.Ref{Tracking: claimed.Dispatch.ID, Target: plan.Name}); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, plan.Hold(claimed.Delivery.Step))
 	defer cancel()
 	in := input(claimed, now)
-	in.Upload, in.Members = upload, members
+	in.Upload, in.Members, in.CallbackURL = upload, members, callback
 	return r.Engine.Run(ctx, plan, in), nil
 }
 

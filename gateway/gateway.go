@@ -133,6 +133,9 @@ func (s *Server) answerCall(c *call) (a *answer) {
 	if id, ok := trackingPath(c.req.Path); ok {
 		return s.tracking(ctx, c, table, id)
 	}
+	if token, ok := callbackPath(c.req.Path); ok && s.o.Callbacks != nil {
+		return s.callback(ctx, c, token)
+	}
 	return s.route(ctx, c, table)
 }
 

@@ -49,8 +49,16 @@ type Options struct {
 	// TrackingLimit is asked before a dispatch is read; nil: no limit.
 	TrackingLimit policies.Policy
 
+	// Callbacks takes the callbacks of backends; nil: nobody calls back.
+	Callbacks Callbacks
+	// CallbackLimit is asked before a callback is taken; nil: no limit.
+	CallbackLimit policies.Policy
+	// ObserveCallback is told what each callback came to: polls, kept, late, forged, refused or
+	// failed. nil: nobody.
+	ObserveCallback func(outcome string)
+
 	// Observe is told about each answer, for metrics; route is empty when none matched
-	// and "tracking" for GET /tracking. nil: nobody.
+	// "tracking" for GET /tracking and "callback" for POST /callbacks. nil: nobody.
 	Observe func(route string, status int, d time.Duration)
 }
 

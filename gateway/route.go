@@ -16,7 +16,7 @@ import (
 	"headgate/routes"
 )
 
-// route handles everything that is not under /tracking/.
+// route handles everything that is not under /tracking/ or /callbacks/.
 func (s *Server) route(ctx context.Context, c *call, table Table) *answer {
 	r, params, allow := table.Match(c.req.Method, c.req.Path)
 	if r == nil {

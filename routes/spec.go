@@ -90,6 +90,8 @@ func checkPattern(pattern string) (hint, wrong string) {
 		return "write one slash", "has an empty segment"
 	case pattern == "/tracking" || strings.HasPrefix(pattern, "/tracking/"):
 		return "choose another path", "belongs to the tracking API"
+	case pattern == "/callbacks" || strings.HasPrefix(pattern, "/callbacks/"):
+		return "choose another path", "belongs to the callbacks of backends"
 	}
 	seen := map[string]bool{}
 	for s := range strings.SplitSeq(pattern[1:], "/") {

@@ -23,9 +23,9 @@ func rootsOf(request ...string) roots {
 }
 
 var (
-	deliveryRoots = rootsOf("payload", "params", "tenant", "tracking", "saved", "setup")
+	deliveryRoots = rootsOf("payload", "params", "tenant", "tracking", "saved", "setup", callbackRoot)
 	// A batch holds records of many requests: it has no parameters and no tenant of its own.
-	batchRoots = rootsOf("records", "keys", "tracking", "saved", "setup")
+	batchRoots = rootsOf("records", "keys", "tracking", "saved", "setup", callbackRoot)
 )
 
 // Names become names of queues, in which dots and colons have a meaning; steps and
@@ -72,6 +72,7 @@ type compiler struct {
 
 	tokenFields   []string        // what base uses of the token answer, sorted
 	baseWants     map[string]bool // the setups whose values base uses
+	callbackIn    *yamlsrc.Node   // where the callback URL is used first
 	authored      bool            // the call may have a whole URL that the author of the file writes
 	expressionURL bool            // some call takes its whole URL from an expression
 }
@@ -137,6 +138,7 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	c.foreach()
 	c.finally()
 	c.hostsAreUsed()
+	c.callbacks()
 	if c.spec.Error != "" {
 		c.step = newStep()
 		c.plan.refusal = c.expression(c.target.Get("error"), []string{"response"})

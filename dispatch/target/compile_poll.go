@@ -15,6 +15,9 @@ func (u *Until) DecodeYAML(n *yamlsrc.Node, report *yamlsrc.Report) {
 func (c *compiler) poll(step *yamlsrc.Node, spec *Call) *poll {
 	n := step.Get("until")
 	p := &poll{Until: *spec.Until, words: map[string]ending{}}
+	if c.plan.CalledBack() && n.Get("every") == nil {
+		p.Every = slowGap
+	}
 	c.atLeastOne(p.Attempts, n, "attempts")
 	c.positive(p.Deadline, n, "deadline")
 	c.positive(p.Every.First, n, "every", "first")

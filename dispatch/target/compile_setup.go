@@ -76,7 +76,7 @@ func (c *compiler) noteSetup(n *yamlsrc.Node, names []string, all bool) {
 			if near := yamlsrc.Nearest(name, sortedKeys(c.found)); near != "" {
 				hint = fmt.Sprintf("did you mean .setup.%s?", near)
 			}
-			c.problem(cmp.Or(mention(n, name), n), hint, "no setup saves %s", name)
+			c.problem(cmp.Or(mention(n, "setup", name), n), hint, "no setup saves %s", name)
 			continue
 		}
 		c.step.wants[s.name] = true

@@ -143,6 +143,9 @@ func (r *run) do(ctx context.Context) tracking.Event {
 	if f := r.prepare(ctx); f != nil {
 		return r.failed(f)
 	}
+	if r.step.uses[callbackRoot] && r.in.CallbackURL == "" {
+		return r.failed(noCallbackURL())
+	}
 	call := ctx // send bounds it
 	if r.plan.base != nil {
 		var cancel context.CancelFunc

@@ -70,6 +70,9 @@ func (c *compiler) note(n *yamlsrc.Node, roots []string, fields func(root string
 		if root == "setup" {
 			c.noteSetup(n, names, all)
 		}
+		if root == callbackRoot {
+			c.usesCallbacks(n)
+		}
 		if root != "saved" {
 			continue
 		}
@@ -78,7 +81,7 @@ func (c *compiler) note(n *yamlsrc.Node, roots []string, fields func(root string
 				c.step.needs[name] = true
 			}
 			if _, ok := c.saved[name]; !ok {
-				c.problem(cmp.Or(mention(n, name), n), c.savedHint(name), ".saved.%s is used before a step saves it", name)
+				c.problem(cmp.Or(mention(n, "saved", name), n), c.savedHint(name), ".saved.%s is used before a step saves it", name)
 			}
 		}
 	}
@@ -94,18 +97,18 @@ func (c *compiler) savedHint(name string) string {
 	return fmt.Sprintf("add save: {%s: \"${{ .response.body… }}\"} to an earlier step", name)
 }
 
-// mention finds the scalar at or below n that speaks of a saved value.
-func mention(n *yamlsrc.Node, name string) *yamlsrc.Node {
-	if n.Kind == yamlsrc.Scalar && strings.Contains(n.Text, "saved") && strings.Contains(n.Text, name) {
+// mention finds the scalar at or below n that speaks of a value below a root.
+func mention(n *yamlsrc.Node, root, name string) *yamlsrc.Node {
+	if n.Kind == yamlsrc.Scalar && strings.Contains(n.Text, root) && strings.Contains(n.Text, name) {
 		return n
 	}
 	for _, e := range n.Entries {
-		if m := mention(e.Value, name); m != nil {
+		if m := mention(e.Value, root, name); m != nil {
 			return m
 		}
 	}
 	for _, item := range n.Items {
-		if m := mention(item, name); m != nil {
+		if m := mention(item, root, name); m != nil {
 			return m
 		}
 	}

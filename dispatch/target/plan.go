@@ -40,6 +40,7 @@ type Plan struct {
 	steps       []*step
 	finally     []*step
 	retry       RetrySpec
+	callbackAt  *yamlsrc.Pos // where an expression uses the callback URL, nil: none does
 	maxResponse int64
 	refusal     *transform.Value // the text of a refusal, nil: found by itself
 }

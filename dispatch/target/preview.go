@@ -1,6 +1,7 @@
 package target
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strings"
@@ -38,6 +39,7 @@ func (p *Plan) Preview(in Input) ([]Preview, error) {
 	if p.Batch != nil { // as the only record of its batch
 		in.Upload = &Upload{Records: [][]byte{in.Payload}, Keys: []string{DeliveryKey(in.Tracking, p.Name)}, Of: 1}
 	}
+	in.CallbackURL = cmp.Or(in.CallbackURL, ExampleCallbackURL)
 	var out []Preview
 	known := map[string]bool{}
 	for name := range in.Delivery.Saved {

@@ -26,6 +26,7 @@ type Input struct {
 	// Members reads the records of a batch, as Records gives them, for a step that sends none.
 	Members     func(context.Context) (records [][]byte, keys []string, err error)
 	TraceParent string
+	CallbackURL string // where the backend may call back, for a plan that asks for it
 	Delivery    tracking.Delivery
 	AcceptedAt  time.Time // retry.within counts from it; zero: it is not looked at
 	Now         time.Time // the store's clock when the run began
@@ -69,7 +70,7 @@ func (r *request) http(ctx context.Context) (*http.Request, *fault.Fault) {
 
 // scope gives the roots that a step's expressions use, before its call.
 func (s *step) scope(in *Input) (transform.Scope, error) {
-	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "records": nil, "keys": nil, "saved": nil, "setup": nil}
+	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "records": nil, "keys": nil, "saved": nil, "setup": nil, callbackRoot: in.CallbackURL}
 	if s.uses["params"] {
 		params := make(map[string]any, len(in.Params))
 		for name, value := range in.Params {

@@ -67,7 +67,7 @@ type Call struct {
 	Save    map[string]any `yaml:"save" jsonschema_description:"Values of the answer kept for later steps as .saved.NAME. Null and empty are failures. The one named job is the backend's job ID."`
 	Result  map[string]any `yaml:"result" jsonschema_description:"Values of the last answer shown in the tracking answer."`
 	Warn    string         `yaml:"warn" jsonschema_description:"Condition on the last answer: true makes the delivery warned instead of succeeded."`
-	Until   *Until         `yaml:"until" jsonschema_description:"Repeat this last call until the backend's job is over."`
+	Until   *Until         `yaml:"until" jsonschema_description:"Repeat this last call until the backend's job is over. A backend that can call back is told where with ${{ .callback_url }} in an earlier call, or in this one: a callback brings the next poll forward, and is not believed otherwise."`
 	Rejects ResultLists    `yaml:"rejects" jsonschema:"oneof_type=object;array" jsonschema_description:"Where the backend tells what came of single records: a list of items, or several that are read one after the other and joined. A list is in a call of its own, read after a job ended partial, warned or failed, or in the last answer itself. A record that several items name takes the worst of them: rejected, retry, warned, succeeded."`
 
 	Reconcile *Reconcile `yaml:"reconcile" jsonschema_description:"Call that finds out whether an earlier try of this call had its effect: after a time-out, a lost connection, a 5xx or the death of a worker it is made before the call is made again. For calls that make something, at backends that do not look at the Idempotency-Key."`
@@ -93,7 +93,7 @@ type Until struct {
 	Failed    []any  `yaml:"failed" jsonschema_description:"States in which the job ended without success."`
 	// PartialIf is for backends that call a job done although it refused records.
 	PartialIf string  `yaml:"partial_if" jsonschema_description:"Condition on an answer with a state of succeeded or warned: true means partial, such as ${{ .response.body.failed_count > 0 }}."`
-	Every     PollGap `yaml:"every" jsonschema_description:"How long to wait between polls; 10% of jitter is added."`
+	Every     PollGap `yaml:"every" jsonschema_description:"How long to wait between polls; 10% of jitter is added. With .callback_url, which tells when to look, the default is first: 30s, max: 10m."`
 	// Deadline counts from the first run of the step.
 	Deadline unit.Duration `yaml:"deadline" jsonschema_description:"How long the job may take; after that the delivery is unknown, its job ID kept. Default 24h."`
 	Attempts int           `yaml:"attempts" jsonschema_description:"How many poll calls in a row may fail before the delivery is unknown. Default 20."`

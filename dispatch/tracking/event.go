@@ -133,6 +133,7 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 	next.Seq++
 	next.Token = ""
 	next.Lane = LaneResume
+	next.PolledAt = time.Time{}
 	switch e := e.(type) {
 	case Advanced:
 		next.answer(e.Answer)
@@ -154,7 +155,7 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 	case NotYet:
 		next.answer(e.Answer)
 		next.Polls++
-		next.PollFaults = 0
+		next.PollFaults, next.PolledAt = 0, now
 		next.Reason, next.Message = "", e.Message
 		next.schedule(Waiting, now, e.After)
 	case Deferred:

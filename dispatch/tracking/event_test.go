@@ -58,7 +58,7 @@ func events() map[string]event {
 		}},
 		"NotYet": {NotYet{Answer{HTTPStatus: 200}, time.Minute, "its state is one that nobody mapped"}, func(d *Delivery) {
 			d.State, d.Phase, d.NextAt = Waiting, Scheduled, start.Add(time.Minute)
-			d.Polls, d.PollFaults = 6, 0
+			d.Polls, d.PollFaults, d.PolledAt = 6, 0, start
 			d.Reason, d.Message, d.HTTPStatus = "", "its state is one that nobody mapped", 200
 		}},
 		"Deferred": {Deferred{Answer{HTTPStatus: 503, Done: 1, Total: 9}, time.Minute, "no room"}, func(d *Delivery) {

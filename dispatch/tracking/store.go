@@ -131,6 +131,8 @@ type Store interface {
 	Batches
 	// Backlogs are counts of what is under way.
 	Backlogs
+	// Callbacks bring polls forward.
+	Callbacks
 }
 
 // PlanRef names a plan of a target.

@@ -113,6 +113,7 @@ type Delivery struct {
 
 	NextAt    time.Time `json:"next_at,omitzero"`    // when the next task is due
 	StepSince time.Time `json:"step_since,omitzero"` // when the step to run next was first run: a poll's deadline counts from it
+	PolledAt  time.Time `json:"polled_at,omitzero"`  // when a poll came to "not yet", until something else is next
 	EndedAt   time.Time `json:"ended_at,omitzero"`
 	// ReplayedAt is when it was last taken up again: retry.within counts from it.
 	ReplayedAt time.Time `json:"replayed_at,omitzero"`

@@ -4,6 +4,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,6 +80,8 @@ type App struct {
 	lifetime sync.WaitGroup
 	plans    *dispatch.Plans
 	operator *dispatch.Operator
+	// callbacks names URLs in a worker and takes callbacks in a gateway.
+	callbacks *dispatch.Callbacks
 
 	reloading sync.Mutex
 	running   sync.WaitGroup
@@ -149,6 +152,7 @@ func (a *App) build() error {
 	a.onStop("queueing", client.Close)
 	a.plans = dispatch.NewPlans(func() map[string]*target.Plan { return a.table.Load().Plans() }, a.store)
 	a.operator = &dispatch.Operator{Store: a.store, Queue: client, Plans: a.plans, Log: a.log}
+	a.callbacks = &dispatch.Callbacks{Store: a.store, Queue: client, PublicURL: a.config.PublicURL, Log: a.log}
 	// First, so that it answers until everything else has stopped.
 	if a.config.Admin.Enabled() {
 		if err := a.buildAdmin(); err != nil {
@@ -156,12 +160,16 @@ func (a *App) build() error {
 		}
 	}
 	if a.o.Role != RoleWorker {
-		limit, err := a.trackingLimit()
+		limit, err := a.limit("tracking", a.config.Tracking.RateLimit)
+		if err != nil {
+			return err
+		}
+		callbackLimit, err := a.limit("callbacks", cmp.Or(a.config.Callbacks.RateLimit, defaultCallbackLimit()))
 		if err != nil {
 			return err
 		}
 		a.buildAdmission()
-		a.gateway = gateway.New(a.gatewayOptions(dispatch.NewDispatcher(a.store, client).Admit(a.room), limit))
+		a.gateway = gateway.New(a.gatewayOptions(dispatch.NewDispatcher(a.store, client).Admit(a.room), limit, callbackLimit))
 	}
 	if a.o.Role != RoleGateway {
 		a.buildFlow()
@@ -174,7 +182,7 @@ func (a *App) build() error {
 		a.onStop("batches", func(context.Context) error { ripening.Stop(); return nil })
 		runner := &dispatch.Runner{
 			Store: a.store, Queue: client, Plans: a.plans, Engine: a.engine, Owner: a.owner, Log: a.log, Observe: a.observe,
-			Ripening: ripening,
+			Ripening: ripening, Callbacks: a.callbacks,
 		}
 		// Signs of life go on until the worker has stopped: nobody may take over what it
 		// is still finishing.
@@ -299,7 +307,7 @@ func (a *App) Reload(ctx context.Context) error {
 	if err := report.Err(); err != nil {
 		return fmt.Errorf("reload refused, the running configuration stays: %w", err)
 	}
-	if err := a.judgeFiles(ctx, table); err != nil {
+	if err := errors.Join(a.judgeFiles(ctx, table), mayBeCalledBack(a.config, table)); err != nil {
 		table.Close()
 		return fmt.Errorf("reload refused, the running configuration stays: %w", err)
 	}

@@ -25,6 +25,12 @@ func LoadWith(path string, env func(name string) (string, error), deps policies.
 	if node := c.Tracking.RateLimit; node != nil {
 		registry.BuildPolicy("rate_limit", node.Pos, policies.Build{Name: "tracking", Node: node, Report: report, Dir: c.Dir, Deps: deps})
 	}
+	if node := c.Callbacks.RateLimit; node != nil {
+		registry.BuildPolicy("rate_limit", node.Pos, policies.Build{Name: "callbacks", Node: node, Report: report, Dir: c.Dir, Deps: deps})
+	}
+	if report.Len() == 0 {
+		checkCallbacks(c, table, report)
+	}
 	if report.Len() > 0 && table != nil {
 		table.Close()
 		table = nil

@@ -32,7 +32,7 @@ func (a *App) adminListen() string {
 // Table gives the routes in force.
 func (a *App) Table() *routes.Table { return a.table.Load() }
 
-func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit policies.Policy) gateway.Options {
+func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit, callbackLimit policies.Policy) gateway.Options {
 	c := a.config
 	return gateway.Options{
 		Table: func() gateway.Table { return a.table.Load() }, Acceptor: acceptor, Operator: a.operator, Log: a.log,
@@ -41,6 +41,7 @@ func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit policies.Policy) 
 		ReadTimeout: c.Limits.ReadTimeout.D(), WriteTimeout: c.Limits.WriteTimeout.D(), IdleTimeout: c.Limits.IdleTimeout.D(),
 		MaxWait: orOff(c.Limits.MaxWait.D()), MaxWaiters: orOff(c.Tracking.MaxWaiters), Retention: c.Tracking.Retention.D(),
 		TrackingLimit: limit, Observe: a.metrics.Request,
+		Callbacks: a.callbacks, CallbackLimit: callbackLimit, ObserveCallback: a.metrics.Callback,
 	}
 }
 
@@ -53,15 +54,14 @@ func orOff[T int | time.Duration](n T) T {
 	return n
 }
 
-// trackingLimit builds the rate limit of GET /tracking; nil when there is none.
-func (a *App) trackingLimit() (policies.Policy, error) {
-	node := a.config.Tracking.RateLimit
+// limit builds a rate limit of the operator's file; nil when there is none.
+func (a *App) limit(name string, node *yamlsrc.Node) (policies.Policy, error) {
 	if node == nil {
 		return nil, nil
 	}
 	var report yamlsrc.Report
 	p := Builtin().BuildPolicy("rate_limit", node.Pos, policies.Build{
-		Name: "tracking", Node: node, Report: &report, Dir: a.config.Dir, Deps: a.deps,
+		Name: name, Node: node, Report: &report, Dir: a.config.Dir, Deps: a.deps,
 	})
 	return p, report.Err()
 }

@@ -26,6 +26,13 @@ func needRestart(running, read *config.Config) []string {
 			}
 			continue
 		}
+		if key == "callbacks" { // as above
+			a, b := running.Callbacks.RateLimit, read.Callbacks.RateLimit
+			if (a == nil) != (b == nil) || (a != nil && !reflect.DeepEqual(a.Value(), b.Value())) {
+				out = append(out, key)
+			}
+			continue
+		}
 		if key == "redis" {
 			a, b := running.Redis, read.Redis
 			for _, r := range []*config.Redis{&a, &b} {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"headgate/config/yamlsrc"
+	"headgate/dispatch"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/target"
 	"headgate/dispatch/tracking"
@@ -50,12 +51,12 @@ func newExplain() *cobra.Command {
 			return err
 		}
 		var report yamlsrc.Report
-		_, table := app.Load(*path, policies.Deps{}, &report)
+		conf, table := app.Load(*path, policies.Deps{}, &report)
 		if err := report.Err(); err != nil {
 			return err
 		}
 		defer table.Close()
-		e := explainer{out: c.OutOrStdout(), request: r, claims: *claims}
+		e := explainer{out: c.OutOrStdout(), request: r, claims: *claims, callbackURL: dispatch.CallbackURL(conf.PublicURL, "<token>")}
 		return e.explain(c.Context(), table, args[1])
 	}
 	return c
@@ -103,6 +104,8 @@ type explainer struct {
 	out     io.Writer
 	request *policies.Request
 	claims  []string
+	// callbackURL stands for the ones that backends get.
+	callbackURL string
 }
 
 func (e *explainer) explain(ctx context.Context, table *routes.Table, target string) error {
@@ -166,6 +169,7 @@ func (e *explainer) input(payload []byte) target.Input {
 	return target.Input{
 		Tracking: exampleID, Tenant: e.request.Principal.TenantKey(), Params: e.request.Params,
 		Payload: payload, Delivery: tracking.Delivery{Fence: tracking.Fence{Seq: 1}}, AcceptedAt: now, Now: now,
+		CallbackURL: e.callbackURL,
 	}
 }
 

@@ -28,6 +28,7 @@ func Figures() ([]Figure, error) {
 	m.Run(dispatch.Attempt{Delivery: tracking.Delivery{Phase: tracking.Ended}})
 	m.Repair("", "")
 	m.Refused("", "")
+	m.Callback("")
 	m.Backlog(func() []Backlog { return []Backlog{{}} })
 	m.Targets(func() []TargetState { return []TargetState{{Waits: map[string]uint64{"": 0}}} })
 

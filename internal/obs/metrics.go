@@ -24,6 +24,7 @@ type Metrics struct {
 	endToEnd *prometheus.HistogramVec
 	repairs  *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	callback *prometheus.CounterVec
 }
 
 // New makes the figures and registers them with those of the Go runtime.
@@ -54,8 +55,11 @@ func New() *Metrics {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "headgate_refused_total", Help: "Requests refused for want of room, by the target whose backlog is full and what is: backlog, tenant, or memory (of no target).",
 		}, []string{"target", "full"}),
+		callback: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "headgate_callbacks_total", Help: "Callbacks of backends by what they came to: polls, kept (a run is under way), late (it has ended), forged, refused (by a limit or for its size), failed.",
+		}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.accept, m.attempts, m.attempt, m.endToEnd, m.repairs, m.refused,
+	m.registry.MustRegister(m.requests, m.accept, m.attempts, m.attempt, m.endToEnd, m.repairs, m.refused, m.callback,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -82,6 +86,9 @@ func (m *Metrics) Run(a dispatch.Attempt) {
 
 // Refused counts one request that there was no room for.
 func (m *Metrics) Refused(target, full string) { m.refused.WithLabelValues(target, full).Inc() }
+
+// Callback counts one callback by what it came to.
+func (m *Metrics) Callback(outcome string) { m.callback.WithLabelValues(outcome).Inc() }
 
 // Repair counts one repair of the reconciler.
 func (m *Metrics) Repair(target, kind string) { m.repairs.WithLabelValues(target, kind).Inc() }

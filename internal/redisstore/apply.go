@@ -2,7 +2,7 @@ package redisstore
 
 import (
 	"context"
-	_ "embed" // the script
+	_ "embed" // the scripts
 	"errors"
 	"sync"
 
@@ -11,10 +11,14 @@ import (
 	"headgate/dispatch/tracking"
 )
 
-//go:embed apply.lua
-var applySource string
+var (
+	//go:embed change.lua
+	changeSource string
+	//go:embed apply.lua
+	applySource string
 
-var applyScript = redis.NewScript(countSource + finishSource + applySource)
+	applyScript = redis.NewScript(countSource + finishSource + changeSource + applySource)
+)
 
 // Apply implements tracking.Store.
 func (s *Store) Apply(ctx context.Context, ref tracking.Ref, expect tracking.Fence, next tracking.Delivery) error {
@@ -74,8 +78,7 @@ func (s *Store) apply(ctx context.Context, shard, target string, changes []track
 		}
 		return errs
 	}
-	keys := append(make([]string, 0, 6+2*len(changes)),
-		dueKey(shard), queuedKey(shard, target), openKey(shard), deadKey(shard), tenantsKey(shard), runningKey(shard))
+	keys := append(make([]string, 0, 6+2*len(changes)), rowKeys(shard, target)...)
 	args := append(make([]any, 0, 2+9*len(changes)), target, millis(s.deadFor))
 	for _, c := range changes {
 		change, err := changeArgs(target, c)
@@ -98,6 +101,11 @@ func (s *Store) apply(ctx context.Context, shard, target string, changes []track
 		}
 	}
 	return errs
+}
+
+// rowKeys are those that change.lua needs besides a record's own.
+func rowKeys(shard, target string) []string {
+	return []string{dueKey(shard), queuedKey(shard, target), openKey(shard), deadKey(shard), tenantsKey(shard), runningKey(shard)}
 }
 
 // changeArgs gives what the script is told of one change.

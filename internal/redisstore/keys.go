@@ -23,6 +23,7 @@ import (
 //	                                  x: "<retention ms> <idem until, ms>"; k: idem hash
 //	                                  d: there, when it has or had a dead letter
 //	                                  c: of a batch: its row in gathering; b: bytes of its records
+//	                                  e:<target>: there, when a callback came that no poll has answered to
 //	                                  t:<target>: the delivery as in codec.go; its letter is the phase, or n
 //	                                  or b for one that is queued and has not begun
 //	hg:{07}:pay:<id>          hash    <target>: what the gateway mapped
@@ -50,6 +51,7 @@ import (
 //	                                  paused:<target>: the note of whoever paused it
 //	hg:flow:changed           channel a target whose row in hg:flow changed
 //	hg:rate:<target>          string  when the next token of its rate is due, µs
+//	hg:callbackkey            string  what the tokens of callbacks are sealed with
 //	hg:token:<name>           string  an access token for calls to targets, sealed by whoever fetched it
 //	hg:tokenlock:<name>       string  who fetches it at the moment
 const prefix = "hg:"
@@ -100,6 +102,8 @@ const (
 )
 
 const ownersKey = prefix + "owners"
+
+const callbackKey = prefix + "callbackkey"
 
 const (
 	flowKey     = prefix + "flow"

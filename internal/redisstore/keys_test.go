@@ -76,7 +76,7 @@ func TestKeysOfAScriptShareOneSlot(t *testing.T) {
 		recordKey(shardPrefix[7], id):   {overdueSource, "'rec:'"},
 		idemKey(shardPrefix[7], "h"):    {finishSource, "'idem:'"},
 		payloadKey(shardPrefix[7], id):  {expireSource, "'pay:'"},
-		doneChannel(shardPrefix[7], id): {applySource, "'done:'"},
+		doneChannel(shardPrefix[7], id): {changeSource, "'done:'"},
 	} {
 		name := strings.Trim(script[1], "'")
 		if !strings.HasPrefix(key, shardPrefix[7]+name) || !strings.Contains(script[0], script[1]) {
@@ -134,6 +134,7 @@ func TestDeliveriesComeBack(t *testing.T) {
 		Step: "upload", Saved: map[string]json.RawMessage{"a": json.RawMessage(`{"b":1}`)}, Attempts: 1, StepAttempts: 2, Polls: 3, PollFaults: 4, Doubts: ". upload", Replays: 5, Rounds: 8,
 		PastAttempts: 6, NextAt: at(1), StepSince: at(2), EndedAt: at(3), ReplayedAt: at(4), KeySuffix: ".r5", KeepPayload: true, Reason: "timeout",
 		Message: "it took\n{too} long ü", HTTPStatus: 504, JobID: "j 1", JobState: "running", JobDone: 7, JobTotal: 9, Place: 3, Window: 4, WindowMax: 5, Sent: 6, Result: map[string]json.RawMessage{"c": json.RawMessage(`"d"`)},
+		PolledAt: at(5),
 	}
 	for field, value := range reflect.ValueOf(all).Fields() {
 		if value.IsZero() && field.Name != "Lane" {

@@ -37,6 +37,7 @@ type rest struct {
 	Saved        map[string]json.RawMessage `json:"w,omitempty"`
 	JobDone      int64                      `json:"x,omitempty"`
 	JobTotal     int64                      `json:"y,omitempty"`
+	PolledAt     int64                      `json:"z,omitempty"`
 	Place        int                        `json:"A,omitempty"`
 	Window       int                        `json:"B,omitempty"`
 	WindowMax    int                        `json:"C,omitempty"`
@@ -50,7 +51,7 @@ func (r *rest) empty() bool {
 		r.HTTPStatus == 0 && r.JobID == "" && r.JobState == "" && r.KeySuffix == "" && !r.KeepPayload && r.Message == "" &&
 		r.NextAt == 0 && r.Polls == 0 && r.Replays == 0 && r.ReplayedAt == 0 && r.Reason == "" && r.Step == "" &&
 		r.StepAttempts == 0 && len(r.Result) == 0 && r.Verdict == "" && len(r.Saved) == 0 && r.JobDone == 0 && r.JobTotal == 0 &&
-		r.Place == 0 && r.Window == 0 && r.WindowMax == 0 && r.Sent == 0
+		r.Place == 0 && r.Window == 0 && r.WindowMax == 0 && r.Sent == 0 && r.PolledAt == 0
 }
 
 func restOf(d tracking.Delivery) rest {
@@ -60,7 +61,7 @@ func restOf(d tracking.Delivery) rest {
 		KeySuffix: d.KeySuffix, KeepPayload: d.KeepPayload, Message: d.Message, NextAt: inMillis(d.NextAt), Polls: d.Polls,
 		Replays: d.Replays, ReplayedAt: inMillis(d.ReplayedAt), Reason: d.Reason, Step: d.Step, StepAttempts: d.StepAttempts,
 		Result: d.Result, Verdict: d.Verdict, Saved: d.Saved, JobDone: d.JobDone, JobTotal: d.JobTotal,
-		Place: d.Place, Window: d.Window, WindowMax: d.WindowMax, Sent: d.Sent,
+		Place: d.Place, Window: d.Window, WindowMax: d.WindowMax, Sent: d.Sent, PolledAt: inMillis(d.PolledAt),
 	}
 }
 
@@ -71,7 +72,7 @@ func (r *rest) delivery() tracking.Delivery {
 		KeySuffix: r.KeySuffix, KeepPayload: r.KeepPayload, Message: r.Message, NextAt: ofMillis(r.NextAt), Polls: r.Polls,
 		Replays: r.Replays, ReplayedAt: ofMillis(r.ReplayedAt), Reason: r.Reason, Step: r.Step, StepAttempts: r.StepAttempts,
 		Result: r.Result, Verdict: r.Verdict, Saved: r.Saved, JobDone: r.JobDone, JobTotal: r.JobTotal,
-		Place: r.Place, Window: r.Window, WindowMax: r.WindowMax, Sent: r.Sent,
+		Place: r.Place, Window: r.Window, WindowMax: r.WindowMax, Sent: r.Sent, PolledAt: ofMillis(r.PolledAt),
 	}
 }
 
@@ -125,6 +126,8 @@ func (r *rest) field(name byte) any {
 		return &r.JobDone
 	case 'y':
 		return &r.JobTotal
+	case 'z':
+		return &r.PolledAt
 	case 'A':
 		return &r.Place
 	case 'B':
@@ -140,7 +143,7 @@ func (r *rest) field(name byte) any {
 }
 
 // plainFields are the names of those that are no objects, in the order in which they are written.
-const plainFields = "abcdefghijklmnopqrstvxyABCDE"
+const plainFields = "abcdefghijklmnopqrstvxyzABCDE"
 
 // append writes JSON. Nearly each value that is written or read passes here, and nearly
 // none holds objects: what has none is written and read without reflection, which takes a

@@ -119,7 +119,7 @@ func reasonOf(d tracking.Delivery) string {
 func (d *delivery) input() (in target.Input, sent *batch, failure string) {
 	in = target.Input{
 		Tracking: trackingID(0), Tenant: d.request.Principal.TenantKey(), Params: d.request.Params,
-		AcceptedAt: began, Now: began,
+		AcceptedAt: began, Now: began, CallbackURL: target.ExampleCallbackURL,
 	}
 	if d.plan.Batch == nil {
 		in.Payload = d.payload

@@ -30,6 +30,9 @@ type Store struct {
 	members   map[string][]listed
 	flights   map[string]*flight                 // by target
 	ends      map[string]map[string]tracking.End // of members, by batch
+	// called has the deliveries for which a callback is noted.
+	called      map[tracking.Ref]bool
+	callbackKey []byte // nil: nobody has asked for it
 }
 
 var _ tracking.Store = (*Store)(nil)
@@ -74,6 +77,7 @@ func New(now func() time.Time) *Store {
 		now: now, records: map[string]*record{}, idem: map[string]*idemEntry{},
 		plans: map[string][]byte{}, waiters: map[string]map[chan struct{}]struct{}{}, owners: map[string]int64{},
 		deadFor: tracking.DeadLetterRetention, gathering: map[tracking.PlanRef]string{}, members: map[string][]listed{}, flights: map[string]*flight{}, ends: map[string]map[string]tracking.End{},
+		called: map[tracking.Ref]bool{},
 	}
 }
 
@@ -116,6 +120,11 @@ func (r *row) delivery() (d tracking.Delivery, err error) {
 	err = json.Unmarshal(r.body, &d)
 	d.Fence, d.Phase, d.Lane = r.fence, r.phase, r.lane
 	return d, err
+}
+
+// same reports whether two rows hold the same delivery.
+func (r *row) same(other *row) bool {
+	return r.fence == other.fence && r.phase == other.phase && r.lane == other.lane && string(r.body) == string(other.body)
 }
 
 func (r *record) dispatch() (*tracking.Dispatch, error) {

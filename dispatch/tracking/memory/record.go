@@ -140,6 +140,11 @@ func (s *Store) Apply(_ context.Context, ref tracking.Ref, expect tracking.Fence
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.apply(ref, expect, next)
+}
+
+// apply is Apply of what has been checked; mu is held.
+func (s *Store) apply(ref tracking.Ref, expect tracking.Fence, next tracking.Delivery) error {
 	r, ok := s.find(ref.Tracking)
 	if !ok || r.rows[ref.Target] == nil {
 		return tracking.ErrNotFound
@@ -151,7 +156,7 @@ func (s *Store) Apply(_ context.Context, ref tracking.Ref, expect tracking.Fence
 		return err
 	}
 	switch {
-	case old.fence == next.Fence && old.phase == next.Phase && old.lane == next.Lane && string(old.body) == string(replacement.body):
+	case old.same(replacement):
 		return nil // repeated
 	case old.fence != expect || old.phase == tracking.Ended:
 		return tracking.ErrFenced
