@@ -26,6 +26,7 @@ const maxRuns = 100_000
 
 // delivery is a delivery to one target, or a batch of them.
 type delivery struct {
+	file    *File
 	plan    *target.Plan
 	want    *Target
 	request *policies.Request
@@ -38,7 +39,7 @@ func (d *delivery) run(ctx context.Context) []string {
 		return []string{failure}
 	}
 	b := &backend{script: d.want.Calls}
-	engine := target.NewScripted(b, placeholder)
+	engine := target.NewScripted(b, d.file.secret)
 	defer engine.Close()
 	at := tracking.Delivery{Fence: tracking.Fence{Seq: 1}, Phase: tracking.Queued, State: tracking.Pending, Plan: d.plan.Hash}
 	var states []string
