@@ -15,7 +15,7 @@ import (
 // auth is how a call shows who we are.
 type auth struct {
 	kind  string // the key of AuthSpec
-	name  string // of the header or the parameter; the user of basic
+	name  string // of the header, the parameter or the field; the user of basic
 	ref   secret.Ref
 	sign  *signing // hmac
 	oauth *grant   // oauth2
@@ -54,7 +54,7 @@ func decodeAuth(n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *
 		return nil
 	}
 	if len(n.Entries) != 1 {
-		report.Addf(n.Pos, n.Path, "keep one of bearer, basic, header, query, hmac, webhook and oauth2", "auth takes exactly one way")
+		report.Addf(n.Pos, n.Path, "keep one of bearer, basic, header, query, body, hmac, webhook and oauth2", "auth takes exactly one way")
 		return nil
 	}
 	a := &auth{kind: n.Entries[0].Key}
@@ -77,6 +77,9 @@ func decodeAuth(n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *
 		at = find(at, "value")
 	case spec.Query != nil:
 		a.name, a.ref = spec.Query.Name, spec.Query.Value
+		at = find(at, "value")
+	case spec.Body != nil:
+		a.name, a.ref = spec.Body.Field, spec.Body.Value
 		at = find(at, "value")
 	case spec.HMAC != nil:
 		a.name, a.ref = secretHeader(spec.HMAC.Header, at, report), spec.HMAC.Secret
@@ -161,6 +164,8 @@ func (a *auth) place(r *request, value string, mask bool) *fault.Fault {
 		name = a.name
 	case "webhook":
 		name = webhookSignature
+	case "body":
+		return a.intoBody(r, value)
 	case "query":
 		if !mask {
 			value = url.QueryEscape(value)

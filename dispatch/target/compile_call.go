@@ -32,6 +32,7 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, first, last bool)
 	s.auth, s.ownAuth = c.credentials(n), n != c.target && n.Get("auth") != nil
 	s.body = c.body(n, s.method, first)
 	c.ownHeaders(n, s)
+	c.hasPlace(n, s)
 	s.onError = c.rules(n, spec)
 	c.statuses(find(n, "expect"), spec.Expect, 200)
 	if !last {
