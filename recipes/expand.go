@@ -33,8 +33,8 @@ func Named(n *yamlsrc.Node, report *yamlsrc.Report) *Recipe {
 }
 
 // Expand gives the plain target that n stands for: the recipe with the values of with, and
-// with n's other keys instead of its own. The result is nil when something is wrong. Nodes
-// that the author of n did not write keep their place in r.File.
+// with n's other keys instead of its own. The result is nil when something is wrong with the
+// values. Nodes that the author of n did not write keep their place in r.File.
 func (r *Recipe) Expand(n *yamlsrc.Node, report *yamlsrc.Report) *yamlsrc.Node {
 	before := report.Len()
 	values := r.values(n, report)
@@ -42,13 +42,13 @@ func (r *Recipe) Expand(n *yamlsrc.Node, report *yamlsrc.Report) *yamlsrc.Node {
 		return nil
 	}
 	out := r.target.Fill(n.Path, func(name string) (*yamlsrc.Node, bool) { return values[name], true }, report)
+	if report.Len() > before {
+		return nil
+	}
 	for _, e := range n.Entries {
 		if e.Key != "recipe" && e.Key != "with" {
 			out.Entries = r.override(out.Entries, e, report)
 		}
-	}
-	if report.Len() > before {
-		return nil
 	}
 	out.Pos = n.Get("recipe").Pos
 	return out

@@ -54,8 +54,16 @@ func TestRecipes(t *testing.T) {
 			if err != nil {
 				t.Errorf("%v:\n%s", err, out)
 			}
-			if n := strings.Count(out, "\nok ") + 1; n < 2 {
-				t.Errorf("%d tests are few:\n%s", n, out)
+			out, err = command(t, "check", "-c", filepath.Join(dir, "headgate.yaml"))
+			if err != nil || strings.Contains(out, "warning") {
+				t.Errorf("it does not go with the defaults of the operator's file: %v\n%s", err, out)
+			}
+			out, err = command(t, "explain", "-c", filepath.Join(dir, "headgate.yaml"), "POST", "/records", "-d", "{}")
+			if err != nil || !strings.Contains(out, "https://") {
+				t.Errorf("explain: %v\n%s", err, out)
+			}
+			if n := bytes.Count(r.Tests(), []byte("\n  - name: ")); n < 3 {
+				t.Errorf("%d tests are few: what is taken, what is refused, and what vendors do besides", n)
 			}
 			if lines := bytes.Count(r.README, []byte("\n")); lines > 24 {
 				t.Errorf("its page has %d lines: too long to be read", lines)
