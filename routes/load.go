@@ -85,7 +85,7 @@ func load(sources []source, o Options, report *yamlsrc.Report) *Table {
 		}
 	}
 	for _, d := range l.targets {
-		if plan := target.Compile(d.name, d.node, o.Access, report); plan != nil {
+		if plan := compileTarget(d, o, report); plan != nil {
 			l.plans[d.name] = plan
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"headgate/config/editor"
 	"headgate/dispatch/target"
 	"headgate/policies"
+	"headgate/recipes"
 )
 
 // Schema gives the JSON Schema of a route file with the policies and authenticators of
@@ -49,7 +50,45 @@ func targetSchema(defs jsonschema.Definitions) *jsonschema.Schema {
 			auth.OneOf = []*jsonschema.Schema{{Type: "string", Const: none}, ways}
 		}
 	}
+	recipeSchema(defs["target.Spec"])
 	return ref
+}
+
+// recipeSchema adds the keys of a target that stands for a recipe: then url comes with it.
+func recipeSchema(spec *jsonschema.Schema) {
+	with := described("Values for the parameters of the recipe. headgate recipes show NAME lists them.", &jsonschema.Schema{Type: "object"})
+	names := described("Take the target of this recipe; other keys beside it replace the recipe's, those of batch, breaker, headers, limits and retry one by one. headgate recipes lists them.",
+		&jsonschema.Schema{Type: "string"})
+	for _, r := range recipes.All() {
+		names.Enum = append(names.Enum, r.Name)
+		own := closed(map[string]*jsonschema.Schema{})
+		for _, p := range r.With {
+			own.Properties.Set(p.Name, &jsonschema.Schema{Description: p.Description})
+			if p.Required {
+				own.Required = append(own.Required, p.Name)
+			}
+		}
+		spec.AllOf = append(spec.AllOf, &jsonschema.Schema{
+			If:   having("recipe", &jsonschema.Schema{Const: r.Name}, "recipe"),
+			Then: having("with", own),
+		})
+	}
+	spec.Properties.Set("recipe", names)
+	spec.Properties.Set("with", with)
+	spec.Required = nil
+	spec.AllOf = append(spec.AllOf, &jsonschema.Schema{
+		If: &jsonschema.Schema{Required: []string{"recipe"}}, Else: &jsonschema.Schema{Required: []string{"url"}},
+	})
+	if url, ok := spec.Properties.Get("url"); ok {
+		url.Description += " It is required, unless a recipe brings it."
+	}
+}
+
+// having says how one property is, of whatever else an object has.
+func having(name string, s *jsonschema.Schema, required ...string) *jsonschema.Schema {
+	out := &jsonschema.Schema{Properties: jsonschema.NewProperties(), Required: required}
+	out.Properties.Set(name, s)
+	return out
 }
 
 func routeSchema(registry *policies.Registry, defs jsonschema.Definitions) *jsonschema.Schema {

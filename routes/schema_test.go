@@ -73,6 +73,11 @@ func TestSchema(t *testing.T) {
 		"secret in target":  {"targets: {crm: {url: 'https://a', post: /, auth: {bearer: abc}}}", false},
 		"two ways":          {"targets: {crm: {url: 'https://a', post: /, auth: {bearer: {env: A}, webhook: {secret: {env: A}}}}}", false},
 		"bad algorithm":     {"targets: {crm: {url: 'https://a', post: /, auth: {hmac: {header: X-S, secret: {env: A}, algorithm: md5}}}}", false},
+		"recipe":            {"targets: {a: {recipe: webhook, with: {url: 'https://a', secret: {env: A}}, retry: {attempts: 3}}}", true},
+		"unknown recipe":    {"targets: {a: {recipe: webhok}}", false},
+		"unknown parameter": {"targets: {a: {recipe: webhook, with: {url: x, secret: {env: A}, secrets: x}}}", false},
+		"missing parameter": {"targets: {a: {recipe: webhook, with: {url: x}}}", false},
+		"neither of both":   {"targets: {a: {post: /}}", false},
 		"bad duration":      {"targets: {crm: {url: 'https://a', post: /, limits: {timeout: soon}}}", false},
 	} {
 		t.Run(name, func(t *testing.T) {

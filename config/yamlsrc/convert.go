@@ -1,7 +1,6 @@
 package yamlsrc
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -60,7 +59,7 @@ func (c *converter) convert(n ast.Node, path string) *Node {
 	case *ast.SequenceNode:
 		out := &Node{Kind: Seq, Pos: at, Path: path}
 		for i, item := range v.Values {
-			out.Items = append(out.Items, c.convert(item, fmt.Sprintf("%s[%d]", path, i)))
+			out.Items = append(out.Items, c.convert(item, itemPath(path, i)))
 		}
 		return out
 	case *ast.AnchorNode:
@@ -110,7 +109,7 @@ func (c *converter) copy(n *Node, path string) *Node {
 		out.Entries = append(out.Entries, e)
 	}
 	for i, item := range n.Items {
-		out.Items = append(out.Items, c.copy(item, fmt.Sprintf("%s[%d]", path, i)))
+		out.Items = append(out.Items, c.copy(item, itemPath(path, i)))
 	}
 	return &out
 }

@@ -99,11 +99,18 @@ func inside(n *Node, expression string, report *Report) {
 }
 
 // expressionLength is the length of the expression that s begins with, ${{ and }}
-// included. It knows just enough of jq for that: braces, and strings with \( … ) in
-// them. What is not closed reaches to the end.
+// included. What is not closed reaches to the end.
 func expressionLength(s string) int {
-	const quote, brace, paren = '"', '{', '('
-	open := []byte{brace, brace}
+	length, _ := scan(s)
+	return length
+}
+
+const quote, brace, paren = '"', '{', '('
+
+// scan reads the expression that s begins with and gives its length, and what is open where
+// it breaks off. It knows just enough of jq for that: braces, and strings with \( … ) in them.
+func scan(s string) (length int, open []byte) {
+	open = []byte{brace, brace}
 	for i := 3; i < len(s); i++ {
 		top := open[len(open)-1]
 		switch b := s[i]; {
@@ -115,13 +122,13 @@ func expressionLength(s string) int {
 			b == '}' && top == brace,
 			b == ')' && top == paren:
 			if open = open[:len(open)-1]; len(open) == 0 {
-				return i + 1
+				return i + 1, nil
 			}
 		case top != quote && (b == quote || b == brace || b == paren):
 			open = append(open, b)
 		}
 	}
-	return len(s)
+	return len(s), open
 }
 
 // IsEnvName reports whether s can be the name of an environment variable.

@@ -142,3 +142,5 @@ func join(path, key string) string {
 	}
 	return path + "." + key
 }
+
+func itemPath(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }

@@ -115,6 +115,16 @@ func (r *Report) Merge(other *Report) {
 	}
 }
 
+// Move tells the problems of a file that is not the reader's at another place. Their
+// messages say where in that file they were found.
+func (r *Report) Move(file string, to Pos) {
+	for i := range r.problems {
+		if p := &r.problems[i]; p.File == file {
+			p.Message, p.Pos = fmt.Sprintf("%s (%s)", p.Message, p.Pos), to
+		}
+	}
+}
+
 // Len is the number of problems so far: a caller that wants to know whether a part
 // was sound compares before and after.
 func (r *Report) Len() int { return len(r.problems) }

@@ -16,7 +16,7 @@ import (
 // auth is how a call shows who we are.
 type auth struct {
 	kind  string       // the key of AuthSpec
-	name  string       // of the header or the parameter; the user of basic
+	name  string       // of the header, the parameter or the field; the user of basic
 	refs  []secret.Ref // in the order in which they are used; the zero Ref stands for none
 	sign  *signing     // hmac
 	oauth *grant       // oauth2
@@ -59,7 +59,7 @@ func decodeAuth(n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *
 		return nil
 	}
 	if len(n.Entries) != 1 {
-		report.Addf(n.Pos, n.Path, "keep one of bearer, basic, header, query, hmac, webhook, oauth2 and aws_sigv4", "auth takes exactly one way")
+		report.Addf(n.Pos, n.Path, "keep one of bearer, basic, header, query, body, hmac, webhook, oauth2 and aws_sigv4", "auth takes exactly one way")
 		return nil
 	}
 	a := &auth{kind: n.Entries[0].Key}
@@ -82,6 +82,8 @@ func decodeAuth(n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node), report *
 		a.refs, keys = []secret.Ref{spec.Header.Value}, []string{"value"}
 	case spec.Query != nil:
 		a.name, a.refs, keys = spec.Query.Name, []secret.Ref{spec.Query.Value}, []string{"value"}
+	case spec.Body != nil:
+		a.name, a.refs, keys = spec.Body.Field, []secret.Ref{spec.Body.Value}, []string{"value"}
 	case spec.HMAC != nil:
 		a.name, a.refs = secretHeader(spec.HMAC.Header, at, report), []secret.Ref{spec.HMAC.Secret}
 		a.sign = spec.HMAC.compile(at, report)
@@ -190,6 +192,8 @@ func (a *auth) place(r *request, value string, mask bool) *fault.Fault {
 		name = a.name
 	case "webhook":
 		name = webhookSignature
+	case "body":
+		return a.intoBody(r, value)
 	case "query":
 		if !mask {
 			value = url.QueryEscape(value)

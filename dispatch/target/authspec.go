@@ -8,6 +8,7 @@ type AuthSpec struct {
 	Basic   *BasicAuth   `yaml:"basic" jsonschema_description:"User and password sent as Authorization: Basic."`
 	Header  *NamedAuth   `yaml:"header" jsonschema_description:"Key sent in a header of its own."`
 	Query   *NamedAuth   `yaml:"query" jsonschema_description:"Key sent in the query of the URL."`
+	Body    *BodyAuth    `yaml:"body" jsonschema_description:"Key sent as a field of the JSON object that the body is, for backends that take it nowhere else. It is added when the call is sent."`
 	HMAC    *HMACAuth    `yaml:"hmac" jsonschema_description:"HMAC of the body, byte for byte as it is sent, in a header; a call without a body signs nothing but the empty text."`
 	Webhook *WebhookAuth `yaml:"webhook" jsonschema_description:"Signature of the Standard Webhooks specification, v1: webhook-id (the idempotency key), webhook-timestamp and webhook-signature."`
 	OAuth2  *OAuth2Auth  `yaml:"oauth2" jsonschema_description:"Access token of OAuth 2.0. The worker fetches it when it is needed; all workers share it, encrypted, until it is about to expire, the backend answers 401 or a rule of on_error says refresh_auth."`
@@ -23,6 +24,12 @@ type BasicAuth struct {
 // NamedAuth is a secret sent under a name.
 type NamedAuth struct {
 	Name  string     `yaml:"name,required" jsonschema:"required" jsonschema_description:"Name of the header or query parameter."`
+	Value secret.Ref `yaml:"value,required" jsonschema:"required" jsonschema_description:"Where the secret is kept."`
+}
+
+// BodyAuth is a secret sent in the body.
+type BodyAuth struct {
+	Field string     `yaml:"field,required" jsonschema:"required" jsonschema_description:"Name of the field. A record that has it itself is rejected."`
 	Value secret.Ref `yaml:"value,required" jsonschema:"required" jsonschema_description:"Where the secret is kept."`
 }
 

@@ -38,6 +38,7 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, sends, last bool)
 	s.auth, s.ownAuth = c.credentials(n), n != c.target && n.Get("auth") != nil
 	s.body = c.body(n, s.method, sends)
 	c.ownHeaders(n, s)
+	c.hasPlace(n, s)
 	s.onError = c.rules(n, spec, s.auth)
 	c.statuses(find(n, "expect"), spec.Expect, 200)
 	if !last {

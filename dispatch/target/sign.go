@@ -89,7 +89,7 @@ func (a *auth) webhook(r *request, key string, mask bool) (string, *fault.Fault)
 	}
 	text := strings.TrimPrefix(key, "whsec_")
 	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
-	if r.rehearsed { // a placeholder is not base64
+	if err != nil && r.rehearsed { // a placeholder is not base64
 		raw, err = []byte(text), nil
 	}
 	if err != nil || len(raw) == 0 {

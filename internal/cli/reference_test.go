@@ -16,6 +16,7 @@ import (
 	"headgate/internal/app"
 	"headgate/internal/obs"
 	"headgate/internal/routetests"
+	"headgate/recipes"
 	"headgate/routes"
 )
 
@@ -61,6 +62,12 @@ func TestReferenceHasEverything(t *testing.T) {
 	wantKeys("routes.md", text, err)
 	text, err = routetests.Schema()
 	wantKeys("tests.md", text, err)
+	for _, r := range recipes.All() {
+		want["recipes.md"] = append(want["recipes.md"], "\n## "+r.Name+"\n")
+		for _, p := range r.With {
+			want["recipes.md"] = append(want["recipes.md"], "| `"+p.Name+"` | "+string(p.Kind)+" |")
+		}
+	}
 	for _, p := range gateway.Problems() {
 		want["problems.md"] = append(want["problems.md"], "| `"+p.Slug+"` |", p.Title)
 	}
@@ -128,8 +135,10 @@ func schemaKeys(t *testing.T, document []byte) map[string]bool {
 					keys[key+"` |"] = true
 				}
 			}
-			for _, item := range v {
-				walk(item)
+			for key, item := range v {
+				if key != "allOf" { // what a recipe takes has a page of its own
+					walk(item)
+				}
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package routetests
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -110,10 +111,12 @@ func (a *Answer) make(r *http.Request, now time.Time) (*http.Response, error) {
 	}, nil
 }
 
-// placeholder stands for a secret: tests need none, and can still see which one is sent.
-func placeholder(r secret.Ref) (secret.Value, error) {
-	if r.Env != "" {
-		return secret.New("secret:" + r.Env), nil
+// secret gives what stands for a secret: tests need none, and can still see which one is
+// sent.
+func (f *File) secret(r secret.Ref) (secret.Value, error) {
+	name := cmp.Or(r.Env, r.File)
+	if value, ok := f.Secrets[name]; ok {
+		return secret.New(value), nil
 	}
-	return secret.New("secret:" + r.File), nil
+	return secret.New("secret:" + name), nil
 }

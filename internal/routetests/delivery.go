@@ -27,6 +27,7 @@ const maxRuns = 100_000
 
 // delivery is a delivery to one target, or a batch of them.
 type delivery struct {
+	file    *File
 	plan    *target.Plan
 	want    *Target
 	request *policies.Request
@@ -39,7 +40,7 @@ func (d *delivery) run(ctx context.Context) []string {
 		return []string{failure}
 	}
 	b := &backend{script: d.want.Calls}
-	engine := target.NewScripted(b, placeholder)
+	engine := target.NewScripted(b, d.file.secret)
 	defer engine.Close()
 	at := d.begun()
 	var states []string

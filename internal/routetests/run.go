@@ -32,7 +32,7 @@ func (f *File) Run(ctx context.Context, table *routes.Table) []Result {
 	for i := range f.Tests {
 		t := &f.Tests[i]
 		began := time.Now()
-		failures := t.run(ctx, table)
+		failures := t.run(ctx, f, table)
 		out[i] = Result{Name: t.Name, Pos: t.node.Pos, Failures: failures, Took: time.Since(began)}
 	}
 	return out
@@ -41,7 +41,7 @@ func (f *File) Run(ctx context.Context, table *routes.Table) []Result {
 // began is when every request comes in: a time that is the same on each day.
 var began = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-func (t *Test) run(ctx context.Context, table *routes.Table) []string {
+func (t *Test) run(ctx context.Context, f *File, table *routes.Table) []string {
 	request, err := t.Request.build()
 	if err != nil {
 		return []string{err.Error()}
@@ -63,7 +63,7 @@ func (t *Test) run(ctx context.Context, table *routes.Table) []string {
 		if !ok || mapped.Skipped[b.Plan.Name] {
 			continue
 		}
-		d := delivery{plan: b.Plan, want: &want, request: request, payload: mapped.Payloads[b.Plan.Name]}
+		d := delivery{file: f, plan: b.Plan, want: &want, request: request, payload: mapped.Payloads[b.Plan.Name]}
 		for _, failure := range d.run(ctx) {
 			failures = append(failures, b.Plan.Name+" "+failure)
 		}

@@ -14,8 +14,10 @@ import (
 
 // File is a file of tests as a person writes it.
 type File struct {
-	Env   map[string]string `yaml:"env" jsonschema_description:"Values for the ${NAME} of headgate.yaml and the route files, before those of the environment."`
-	Tests []Test            `yaml:"tests,required" jsonschema:"required" jsonschema_description:"What requests must become."`
+	Env map[string]string `yaml:"env" jsonschema_description:"Values for the ${NAME} of headgate.yaml and the route files, before those of the environment."`
+	// Secrets are for those whose form is checked.
+	Secrets map[string]string `yaml:"secrets" jsonschema_description:"Values of secrets by the name of their variable or file, where secret:NAME will not do, such as a key in base64. They are no real ones."`
+	Tests   []Test            `yaml:"tests,required" jsonschema:"required" jsonschema_description:"What requests must become."`
 
 	name string
 }

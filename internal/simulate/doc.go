@@ -1,5 +1,5 @@
 // Package simulate owns stateful stand-ins for the backends a gateway delivers to: plain ones, flaky
-// ones, refusing ones and two asynchronous vendors, together with the means to make each misbehave and
+// ones, refusing ones and the vendors of the recipes, together with the means to make each misbehave and
 // to tell exactly what it was sent. It must not know the gateway: it imports nothing of this module, so
 // that what it checks is the wire and not a shared misunderstanding.
 //

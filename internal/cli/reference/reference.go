@@ -45,6 +45,7 @@ func Pages(root *cobra.Command) (map[string][]byte, error) {
 		"configuration.md": configuration,
 		"routes.md":        routeFiles,
 		"tests.md":         tests,
+		"recipes.md":       recipesPage(),
 		"problems.md":      problemsPage(),
 		"reasons.md":       reasonsPage(),
 		"metrics.md":       metrics,
@@ -57,6 +58,7 @@ const index = "# Reference\n\n" + made + `| page | what it lists |
 | [configuration.md](configuration.md) | every key of the operator's file, ` + "`headgate.yaml`" + ` |
 | [routes.md](routes.md) | every key of route files: authentication, targets, routes |
 | [tests.md](tests.md) | every key of files of tests, for ` + "`headgate test`" + ` |
+| [recipes.md](recipes.md) | targets that are ready to use, and what each takes |
 | [problems.md](problems.md) | the types of problem that clients see |
 | [reasons.md](reasons.md) | the reasons why a delivery did not work |
 | [metrics.md](metrics.md) | the metrics |
