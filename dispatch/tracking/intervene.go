@@ -57,6 +57,7 @@ func Revive(d Delivery, r Revival, now time.Time) Delivery {
 	next := Delivery{
 		Fence: Fence{Seq: d.Seq + 1}, Phase: Queued, Lane: LaneNew, State: Pending, Plan: d.Plan,
 		Replays: d.Replays + 1, ReplayedAt: now, PastAttempts: d.PastAttempts + d.Attempts, KeySuffix: d.KeySuffix, KeepPayload: d.KeepPayload,
+		Line: d.Line, Blocks: d.Blocks,
 	}
 	if r.Plan != "" {
 		next.Plan = r.Plan

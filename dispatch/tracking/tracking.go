@@ -91,6 +91,11 @@ type Delivery struct {
 	Batch   string `json:"batch,omitempty"`   // the batch it is or was sent with
 	Verdict State  `json:"verdict,omitempty"` // of a batch: the end that is being handed on to its members
 
+	Line   string `json:"line,omitempty"`   // the line it stands in until it has ended: see LineOf
+	Blocks bool   `json:"blocks,omitempty"` // it stays in its line when it fails
+	// SupersededBy is the tracking ID of the newer delivery that made it moot.
+	SupersededBy string `json:"superseded_by,omitempty"`
+
 	Plan  string                     `json:"plan,omitempty"` // content hash of the plan it was accepted under
 	State State                      `json:"state"`
 	Step  string                     `json:"step,omitempty"` // name of the step to run next

@@ -26,7 +26,8 @@ import (
 //	                                  t:<target>: the delivery as in codec.go; its letter is the phase, or n
 //	                                  or b for one that is queued and has not begun
 //	hg:{07}:pay:<id>          hash    <target>: what the gateway mapped
-//	hg:{07}:due               zset    <id>:<target> by ms: next at, or held by a batch until
+//	hg:{07}:due               zset    <id>:<target> by ms: next at, or held by a batch until, or
+//	                                  ended, and somebody else sees to its leaving its line from then on
 //	hg:{07}:running           zset    <id>:<target> by ms: claimed by a run until
 //	hg:{07}:queued:<target>   list    <id>: its task should be in the queue, since when its value says;
 //	                                  those of the other lanes in queued:<target>.bulk and .resume
@@ -34,6 +35,7 @@ import (
 //	hg:{07}:open              hash    <target>:<plan>: deliveries that are not final
 //	hg:{07}:gathering         hash    <target>:<plan>: the batch that is collecting
 //	hg:{07}:members:<id>      zset    <id of a record> by position: on the list of the batch <id>
+//	hg:{07}:line:<line>       zset    <id of a record> by when it entered, ms: those of one key, in order
 //	hg:{07}:tenants           hash    o:<target>:<tenant>: its deliveries that are not final
 //	                                  n:<target>:<tenant>: those of them that have not begun
 //	hg:{07}:idem:<hash>       string  the row of an idempotency key as JSON
@@ -66,6 +68,15 @@ func keysOf(id string) (string, error) {
 		return "", tracking.ErrNotFound
 	}
 	return shardPrefix[shard], nil
+}
+
+// lineKey gives the key of a line, which lies in a shard of its own.
+func lineKey(line string) (string, bool) {
+	shard, ok := tracking.LineShard(line)
+	if !ok {
+		return "", false
+	}
+	return shardPrefix[shard] + "line:" + line, true
 }
 
 // recordGlob matches the keys of all records.

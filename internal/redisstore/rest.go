@@ -18,6 +18,7 @@ type rest struct {
 	StepSince    int64                      `json:"d,omitempty"`
 	EndedAt      int64                      `json:"e,omitempty"`
 	PollFaults   int                        `json:"f,omitempty"`
+	Line         string                     `json:"g,omitempty"` // ends in ! when it stays there as a failed one
 	HTTPStatus   int                        `json:"h,omitempty"`
 	JobID        string                     `json:"i,omitempty"`
 	JobState     string                     `json:"j,omitempty"`
@@ -36,6 +37,7 @@ type rest struct {
 	Saved        map[string]json.RawMessage `json:"w,omitempty"`
 	JobDone      int64                      `json:"x,omitempty"`
 	JobTotal     int64                      `json:"y,omitempty"`
+	SupersededBy string                     `json:"z,omitempty"`
 }
 
 // empty reports whether there is nothing to be held: the delivery has not been run.
@@ -43,7 +45,8 @@ func (r *rest) empty() bool {
 	return r.Attempts == 0 && r.Batch == "" && r.PastAttempts == 0 && r.StepSince == 0 && r.EndedAt == 0 && r.PollFaults == 0 &&
 		r.HTTPStatus == 0 && r.JobID == "" && r.JobState == "" && r.KeySuffix == "" && !r.KeepPayload && r.Message == "" &&
 		r.NextAt == 0 && r.Polls == 0 && r.Replays == 0 && r.ReplayedAt == 0 && r.Reason == "" && r.Step == "" &&
-		r.StepAttempts == 0 && len(r.Result) == 0 && r.Verdict == "" && len(r.Saved) == 0 && r.JobDone == 0 && r.JobTotal == 0
+		r.StepAttempts == 0 && len(r.Result) == 0 && r.Verdict == "" && len(r.Saved) == 0 && r.JobDone == 0 && r.JobTotal == 0 &&
+		r.Line == "" && r.SupersededBy == ""
 }
 
 func restOf(d tracking.Delivery) rest {
@@ -53,16 +56,29 @@ func restOf(d tracking.Delivery) rest {
 		KeySuffix: d.KeySuffix, KeepPayload: d.KeepPayload, Message: d.Message, NextAt: inMillis(d.NextAt), Polls: d.Polls,
 		Replays: d.Replays, ReplayedAt: inMillis(d.ReplayedAt), Reason: d.Reason, Step: d.Step, StepAttempts: d.StepAttempts,
 		Result: d.Result, Verdict: d.Verdict, Saved: d.Saved, JobDone: d.JobDone, JobTotal: d.JobTotal,
+		Line: lineText(d), SupersededBy: d.SupersededBy,
 	}
 }
 
+// blocks ends the name of a line that a delivery stays in when it fails.
+const blocks = "!"
+
+func lineText(d tracking.Delivery) string {
+	if d.Blocks {
+		return d.Line + blocks
+	}
+	return d.Line
+}
+
 func (r *rest) delivery() tracking.Delivery {
+	line, blocking := strings.CutSuffix(r.Line, blocks)
 	return tracking.Delivery{
 		Attempts: r.Attempts, Batch: r.Batch, PastAttempts: r.PastAttempts, StepSince: ofMillis(r.StepSince),
 		EndedAt: ofMillis(r.EndedAt), PollFaults: r.PollFaults, HTTPStatus: r.HTTPStatus, JobID: r.JobID, JobState: r.JobState,
 		KeySuffix: r.KeySuffix, KeepPayload: r.KeepPayload, Message: r.Message, NextAt: ofMillis(r.NextAt), Polls: r.Polls,
 		Replays: r.Replays, ReplayedAt: ofMillis(r.ReplayedAt), Reason: r.Reason, Step: r.Step, StepAttempts: r.StepAttempts,
 		Result: r.Result, Verdict: r.Verdict, Saved: r.Saved, JobDone: r.JobDone, JobTotal: r.JobTotal,
+		Line: line, Blocks: blocking, SupersededBy: r.SupersededBy,
 	}
 }
 
@@ -82,6 +98,8 @@ func (r *rest) field(name byte) any {
 		return &r.EndedAt
 	case 'f':
 		return &r.PollFaults
+	case 'g':
+		return &r.Line
 	case 'h':
 		return &r.HTTPStatus
 	case 'i':
@@ -114,12 +132,14 @@ func (r *rest) field(name byte) any {
 		return &r.JobDone
 	case 'y':
 		return &r.JobTotal
+	case 'z':
+		return &r.SupersededBy
 	}
 	return nil
 }
 
 // lastField is the last of the names.
-const lastField = 'y'
+const lastField = 'z'
 
 // append writes JSON. Nearly each value that is written or read passes here, and nearly
 // none holds objects: what has none is written and read without reflection, which takes a

@@ -29,6 +29,7 @@ type Store struct {
 	gathering map[tracking.PlanRef]string
 	members   map[string][]string
 	ends      map[string]map[string]tracking.End // of members, by batch
+	lines     map[string][]ticket
 }
 
 var _ tracking.Store = (*Store)(nil)
@@ -57,6 +58,8 @@ type row struct {
 	lane  tracking.Lane
 	body  []byte
 	at    time.Time
+	// leaving says of one that has ended that it still stands in its line.
+	leaving bool
 }
 
 type idemEntry struct {
@@ -73,6 +76,7 @@ func New(now func() time.Time) *Store {
 		now: now, records: map[string]*record{}, idem: map[string]*idemEntry{},
 		plans: map[string][]byte{}, waiters: map[string]map[chan struct{}]struct{}{}, owners: map[string]int64{},
 		deadFor: tracking.DeadLetterRetention, gathering: map[tracking.PlanRef]string{}, members: map[string][]string{}, ends: map[string]map[string]tracking.End{},
+		lines: map[string][]ticket{},
 	}
 }
 
@@ -108,7 +112,10 @@ func newRow(d tracking.Delivery, at time.Time) (*row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode delivery: %w", err)
 	}
-	return &row{fence: d.Fence, phase: d.Phase, lane: d.Lane, body: body, at: at}, nil
+	if d.Leaves() {
+		at = at.Add(tracking.LeaveGrace)
+	}
+	return &row{fence: d.Fence, phase: d.Phase, lane: d.Lane, body: body, at: at, leaving: d.Leaves()}, nil
 }
 
 func (r *row) delivery() (d tracking.Delivery, err error) {
