@@ -159,7 +159,10 @@ func (r *Runner) board(ctx context.Context, batch tracking.Ref, plan *target.Pla
 			switch {
 			case size > most:
 				ashore = append(ashore, m.Tracking)
-				err = r.Store.Apply(ctx, m.Ref, m.Delivery.Fence, tracking.MemberEnd(m.Delivery, tracking.Delivery{}, tooLarge(m, plan), now))
+				end := tracking.MemberEnd(m.Delivery, tracking.Delivery{}, tooLarge(m, plan), now)
+				if err = r.Store.Apply(ctx, m.Ref, m.Delivery.Fence, end); err == nil {
+					r.leave(ctx, m.Ref, end)
+				}
 			case size > room:
 				room = 0 // those behind it leave as well: order stays
 				ashore = append(ashore, m.Tracking)
@@ -294,7 +297,11 @@ func (r *Runner) settlePage(ctx context.Context, members []tracking.Member, batc
 			Tracking: m.Tracking, Expect: m.Delivery.Fence, Next: tracking.MemberEnd(m.Delivery, batch, own[m.Tracking], now),
 		})
 	}
-	return r.Store.ApplyAll(ctx, members[0].Target, ends)
+	err := r.Store.ApplyAll(ctx, members[0].Target, ends)
+	if err == nil {
+		r.lines().leaveAll(ctx, members[0].Target, ends)
+	}
+	return err
 }
 
 // pageOfMembers bounds what is held of a batch at a time besides its records.

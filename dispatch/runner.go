@@ -95,6 +95,13 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	event := tracking.Event(tracking.AttemptFailed{
 		Final: true, Fault: &fault.Fault{Reason: fault.TargetGone, Message: "the target's plan is no longer known", Err: err},
 	})
+	if plan != nil {
+		if send, err := r.turn(ctx, t, claimed, plan, clock); err != nil {
+			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
+		} else if !send {
+			return nil
+		}
+	}
 	var sent *manifest
 	switch {
 	case batch && claimed.Delivery.Verdict != "":
@@ -132,6 +139,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
 	}
 	failpoint.Hit("worker.applied")
+	r.leave(ctx, t.Ref, next)
 	if !next.State.Final() {
 		r.enqueue(ctx, taskOf(t.Ref, next, clock()))
 	}

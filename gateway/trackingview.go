@@ -38,14 +38,16 @@ type DeliveryView struct {
 	Replays int    `json:"replays,omitempty"`
 	Step    string `json:"step,omitempty"` // the step that runs next or now; absent once final
 	// Reason and Message are of the end, or of the last failed try.
-	Reason     fault.Reason  `json:"reason,omitempty"`
-	Message    string        `json:"message,omitempty"`
-	HTTPStatus int           `json:"http_status,omitempty"` // the backend's last
-	NextAt     time.Time     `json:"next_at,omitzero"`      // of the next attempt or poll
-	Batch      string        `json:"batch,omitempty"`       // what it is or was sent with
-	JobID      string        `json:"job_id,omitempty"`      // the backend's job
-	JobState   string        `json:"job_state,omitempty"`   // in the backend's words
-	Progress   *ProgressView `json:"progress,omitempty"`    // of the backend's job, as it counts
+	Reason     fault.Reason `json:"reason,omitempty"`
+	Message    string       `json:"message,omitempty"`
+	HTTPStatus int          `json:"http_status,omitempty"` // the backend's last
+	NextAt     time.Time    `json:"next_at,omitzero"`      // of the next attempt or poll
+	// SupersededBy is the tracking ID of the newer one that made it moot.
+	SupersededBy string        `json:"superseded_by,omitempty"`
+	Batch        string        `json:"batch,omitempty"`     // what it is or was sent with
+	JobID        string        `json:"job_id,omitempty"`    // the backend's job
+	JobState     string        `json:"job_state,omitempty"` // in the backend's words
+	Progress     *ProgressView `json:"progress,omitempty"`  // of the backend's job, as it counts
 	// Result is what the target's `result` picks from the backend's answer.
 	Result  map[string]json.RawMessage `json:"result,omitempty"`
 	EndedAt time.Time                  `json:"ended_at,omitzero"`
@@ -89,7 +91,7 @@ func deliveryView(t tracking.TargetRef, d tracking.Delivery) DeliveryView {
 	v := DeliveryView{
 		State: d.State, Optional: t.Optional, Attempts: d.Attempts, Polls: d.Polls, Replays: d.Replays, Step: d.Step,
 		Reason: d.Reason, Message: d.Message, HTTPStatus: d.HTTPStatus, NextAt: shown(d.NextAt),
-		Batch: d.Batch, JobID: d.JobID, JobState: d.JobState, Result: d.Result, EndedAt: shown(d.EndedAt),
+		SupersededBy: d.SupersededBy, Batch: d.Batch, JobID: d.JobID, JobState: d.JobState, Result: d.Result, EndedAt: shown(d.EndedAt),
 	}
 	if d.JobDone != 0 || d.JobTotal != 0 {
 		v.Progress = &ProgressView{Done: d.JobDone, Total: d.JobTotal}
@@ -101,8 +103,8 @@ func deliveryView(t tracking.TargetRef, d tracking.Delivery) DeliveryView {
 		// leaves it true; who looks now sees that it runs.
 		v.State = tracking.Delivering
 	}
-	if running {
-		v.NextAt = time.Time{} // that time is now
+	if running || d.Parked() {
+		v.NextAt = time.Time{} // that time is now, or when somebody looks whether it was forgotten
 	}
 	if d.State.Final() {
 		v.Step = ""
@@ -145,6 +147,7 @@ func (v *DeliveryView) appendTo(d *document) {
 	d.stringIfAny(`,"message":`, v.Message)
 	d.intIfAny(`,"http_status":`, v.HTTPStatus)
 	d.timeIfAny(`,"next_at":`, v.NextAt)
+	d.stringIfAny(`,"superseded_by":`, v.SupersededBy)
 	d.stringIfAny(`,"batch":`, v.Batch)
 	d.stringIfAny(`,"job_id":`, v.JobID)
 	d.stringIfAny(`,"job_state":`, v.JobState)

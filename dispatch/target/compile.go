@@ -115,11 +115,10 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 		return nil
 	}
 	c := &compiler{
-		plan: &Plan{Name: name}, report: report, check: check, spec: newSpec(),
+		plan: &Plan{Name: name}, report: report, check: check, target: n, spec: newSpec(),
 		roots: deliveryRoots, saved: map[string]string{}, all: map[string]string{}, told: map[*yamlsrc.Node]bool{},
 		kept: kept,
 	}
-	c.target = c.supported(n)
 	c.target.Decode(&c.spec, report)
 	c.batch()
 	c.base()
@@ -127,6 +126,7 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	c.numbers()
 	c.steps()
 	c.hostsAreUsed()
+	c.order()
 	if c.spec.Error != "" {
 		c.step = &step{uses: map[string]bool{}, needs: map[string]bool{}}
 		c.plan.refusal = c.expression(c.target.Get("error"), []string{"response"})
@@ -145,21 +145,6 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 		return nil
 	}
 	return p
-}
-
-// supported reports keys of later versions plainly, instead of as unknown ones, and
-// gives the node without them.
-func (c *compiler) supported(n *yamlsrc.Node) *yamlsrc.Node {
-	out := *n
-	out.Entries = nil
-	for _, e := range n.Entries {
-		if e.Key == "order" {
-			c.report.Addf(e.KeyPos, n.Path+"."+e.Key, "leave it out", "%s is not supported yet", e.Key)
-			continue
-		}
-		out.Entries = append(out.Entries, e)
-	}
-	return &out
 }
 
 func (c *compiler) base() {

@@ -37,11 +37,7 @@ func (r *run) failed(f *fault.Fault) tracking.Event {
 
 // tooLate reports whether so much later is later than the delivery may be tried.
 func (r *run) tooLate(after time.Duration) bool {
-	limit := r.in.AcceptedAt.Add(r.plan.retry.Within.D())
-	if replayed := r.in.Delivery.ReplayedAt; !replayed.IsZero() {
-		limit = replayed.Add(r.plan.retry.Within.D()) // its first time was over long ago
-	}
-	return !r.in.AcceptedAt.IsZero() && r.now().Add(after).After(limit)
+	return !r.in.AcceptedAt.IsZero() && r.now().Add(after).After(r.plan.LastTry(r.in.AcceptedAt, r.in.Delivery))
 }
 
 // backoff is full-jitter exponential: anything from nothing to first·2ⁿ, at most max.
