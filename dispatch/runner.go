@@ -286,7 +286,7 @@ func (r *Runner) putBack(ctx context.Context, ref tracking.Ref, d tracking.Deliv
 // repair makes sure that the task which the record calls for is in the queue: a task
 // behind the record shows that a worker may have died between its two writes.
 func (r *Runner) repair(ctx context.Context, ref tracking.Ref, d tracking.Delivery) error {
-	if d.State.Final() || d.Phase == tracking.Running || d.Phase == tracking.Gathered {
+	if d.State.Final() || d.Phase == tracking.Running || d.Phase == tracking.Gathered || d.Parked() {
 		return nil
 	}
 	return r.Queue.Enqueue(ctx, taskOf(ref, d, time.Now()))
