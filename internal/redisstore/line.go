@@ -25,6 +25,10 @@ var (
 // seenOfLine is how many of each end of a line a place tells of.
 const seenOfLine = 4
 
+// lineTTL is how long a line is kept after somebody entered it, or looked whether it is first. It is far
+// longer than anybody waits without looking.
+const lineTTL = 90 * 24 * time.Hour
+
 // Enter implements tracking.Store.
 func (s *Store) Enter(ctx context.Context, line, id string) (tracking.Place, error) {
 	return s.inLine(ctx, "enter", line, id)
@@ -45,7 +49,7 @@ func (s *Store) inLine(ctx context.Context, what, line, id string) (tracking.Pla
 	if !ok {
 		return tracking.Place{}, fmt.Errorf("%w: %q is no line", tracking.ErrInvalid, line)
 	}
-	answer, err := s.run(ctx, lineScript, []string{key}, id, what, seenOfLine).StringSlice()
+	answer, err := s.run(ctx, lineScript, []string{key}, id, what, seenOfLine, millis(lineTTL)).StringSlice()
 	if err != nil {
 		return tracking.Place{}, unavailable(what+" a line", err)
 	}

@@ -1,6 +1,7 @@
 -- Enters a line, leaves it, or looks who stands there.
 -- KEYS  1 line
 -- ARGV  1 tracking id  2 'enter' | 'leave' | 'look'  3 how many of each end are told of
+--       4 how long a line is kept that nobody enters any more, ms
 -- Returns {now ms, how many stand before it or -1, when it entered, ms or 0,
 --          how many of the front follow, each as id and when it entered, ms, then the last ones, the last one first}.
 -- A score is the time of entering, or more by as much as it takes to be the largest: so it is the order, too.
@@ -21,6 +22,8 @@ if ARGV[2] == 'enter' and not score then
   score = string.format('%d', math.max(now, (tonumber(last[2]) or 0) + 1))
   redis.call('ZADD', line, score, id)
 end
+-- A place whose request was never recorded is noticed by whoever comes behind it. Nobody may.
+if ARGV[2] == 'enter' then redis.call('PEXPIRE', line, ARGV[4]) end
 local out = {string.format('%d', now), tostring(score and redis.call('ZRANK', line, id) or -1), score or '0'}
 local front = redis.call('ZRANGE', line, 0, seen - 1, 'WITHSCORES')
 out[4] = tostring(#front / 2)
