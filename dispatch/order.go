@@ -66,7 +66,7 @@ func (l lines) leave(ctx context.Context, ref tracking.Ref, d tracking.Delivery)
 	if err := l.part(ctx, ref, d.Line); err != nil {
 		return err
 	}
-	return l.store.HasLeft(ctx, ref)
+	return l.store.HasLeft(ctx, ref) // last: until then its row brings whoever goes on here
 }
 
 // part takes whoever it is out of a line, and brings the next one on.

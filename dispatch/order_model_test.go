@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,7 +135,7 @@ func (s staged) HasLeft(ctx context.Context, ref tracking.Ref) error {
 	return s.Store.HasLeft(ctx, ref)
 }
 
-// present is a queue that knows what it holds.
+// holding is a queue that knows what it holds.
 type holding struct{ tasks }
 
 func (q *holding) Ensure(ctx context.Context, t dispatch.Task) (dispatch.Presence, error) {
@@ -276,9 +277,10 @@ func (m *model) look() {
 	m.actors = append(m.actors, start("look", false, func(ctx context.Context) { _ = m.reconcile.Look(ctx) }))
 }
 
-// settle lets all that has begun come to its end.
-func (m *model) settle() {
+// settle lets all that has begun come to its end; what comes of a crash is noticed by and by.
+func (m *model) settle(crashes bool) {
 	m.calm = true
+	began := m.clock.Now()
 	for round := 0; ; round++ {
 		for len(m.actors) > 0 {
 			m.step(0, true)
@@ -291,7 +293,7 @@ func (m *model) settle() {
 		if len(rows) == 0 && err == nil && m.open() == 0 {
 			return
 		}
-		if round > 3000 {
+		if took := m.clock.Now().Sub(began); round > 3000 || took > 3*time.Minute && !crashes {
 			m.Fatalf("%d are open and nothing moves; rows: %+v, %v", m.open(), rows, err)
 		}
 		m.clock.Add(20 * time.Second)
@@ -311,47 +313,52 @@ func (m *model) open() (n int) {
 // TestOrderHolds: whatever is overtaken by whatever, and whoever dies where, per key one is sent after
 // the other in the order in which they were accepted, and none is forgotten.
 func TestOrderHolds(t *testing.T) {
-	plans := map[bool]*target.Plan{}
-	for _, coalesces := range []bool{false, true} {
-		more := ""
-		if coalesces {
-			more = ", coalesce: latest"
+	for more, crashes := range map[string]bool{"": false, " ": true, ", coalesce: latest": false, ", coalesce: latest ": true} {
+		plan := compile(t, "crm", `{url: "https://h", post: /x, retry: {within: 1000h}, order: {key: "${{ .payload.id }}"`+more+`}}`)
+		for round := range 3 {
+			t.Run(fmt.Sprint(strings.TrimSpace(more), " crashes ", crashes, " ", round), func(t *testing.T) {
+				rapid.Check(t, func(t *rapid.T) { newModel(t, plan).play(t, crashes) })
+			})
 		}
-		plans[coalesces] = compile(t, "crm", `{url: "https://h", post: /x, retry: {within: 1000h}, order: {key: "${{ .payload.id }}"`+more+`}}`)
 	}
-	rapid.Check(t, func(t *rapid.T) {
-		m := newModel(t, plans[rapid.Bool().Draw(t, "coalesces")])
-		defer func() { // also when it has failed: nobody is left behind
-			for _, a := range m.actors {
-				for !a.over() && a.goOn(false) {
-				}
+}
+
+// play lets anything happen, and then all come to its end.
+func (m *model) play(t *rapid.T, crashes bool) {
+	defer func() { // also when it has failed: nobody is left behind
+		for _, a := range m.actors {
+			for !a.over() && a.goOn(false) {
 			}
-		}()
-		t.Repeat(map[string]func(*rapid.T){
-			"accept": func(t *rapid.T) { m.accept(fmt.Sprint("k", rapid.IntRange(0, 1).Draw(t, "key"))) },
-			"work":   func(t *rapid.T) { m.work(rapid.IntRange(0, 5).Draw(t, "task")) },
-			"lose": func(t *rapid.T) {
-				if n := len(m.queue.queued); n > 0 {
-					m.queue.queued = slices.Delete(m.queue.queued, n-1, n)
-				}
-			},
-			"step": func(t *rapid.T) {
-				for range rapid.IntRange(1, 6).Draw(t, "steps") {
-					m.step(rapid.IntRange(0, 5).Draw(t, "actor"), true)
-				}
-			},
-			"kill": func(t *rapid.T) { m.step(rapid.IntRange(0, 5).Draw(t, "actor"), false) },
-			"look": func(*rapid.T) { m.look() },
-			"wait": func(t *rapid.T) {
-				m.advance(time.Duration(rapid.IntRange(1, 40).Draw(t, "seconds")) * time.Second)
-			},
-		})
-		m.settle()
-		m.accept("k0") // what was never accepted is in nobody's way for long
-		m.accept("k1")
-		m.settle()
-		m.check()
-	})
+		}
+	}()
+	may := map[string]func(*rapid.T){
+		"accept": func(t *rapid.T) { m.accept(fmt.Sprint("k", rapid.IntRange(0, 1).Draw(t, "key"))) },
+		"work":   func(t *rapid.T) { m.work(rapid.IntRange(0, 5).Draw(t, "task")) },
+		"step": func(t *rapid.T) {
+			for range rapid.IntRange(1, 6).Draw(t, "steps") {
+				m.step(rapid.IntRange(0, 5).Draw(t, "actor"), true)
+			}
+		},
+		"look": func(*rapid.T) { m.look() },
+		"wait": func(t *rapid.T) {
+			m.advance(time.Duration(rapid.IntRange(1, 40).Draw(t, "seconds")) * time.Second)
+		},
+	}
+	if crashes {
+		may["lose"] = func(*rapid.T) {
+			if n := len(m.queue.queued); n > 0 {
+				m.queue.queued = slices.Delete(m.queue.queued, n-1, n)
+			}
+		}
+		may["kill"] = func(t *rapid.T) { m.step(rapid.IntRange(0, 5).Draw(t, "actor"), false) }
+	}
+	t.Repeat(may)
+	t.Repeat(may)
+	m.settle(crashes)
+	m.accept("k0") // what was never accepted is in nobody's way for long
+	m.accept("k1")
+	m.settle(crashes)
+	m.check()
 }
 
 // check looks at how all have ended.
@@ -381,6 +388,10 @@ func (m *model) check() {
 			m.Fatalf("%s is superseded: %+v", id, d)
 		case slices.Index(m.order, d.SupersededBy) <= at || m.about[d.SupersededBy] != m.about[id]:
 			m.Fatalf("%s of %s is superseded by %s of %s", id, m.about[id], d.SupersededBy, m.about[d.SupersededBy])
+		default:
+			if _, err := m.store.Load(context.Background(), d.SupersededBy); err != nil {
+				m.Fatalf("%s is superseded by %s, which was never accepted: %v", id, d.SupersededBy, err)
+			}
 		}
 	}
 }

@@ -519,3 +519,51 @@ func TestAKeyThatCannotBeMade(t *testing.T) {
 		}
 	}
 }
+
+// overtaken is a store on which something happens right before a delivery parks.
+type overtaken struct {
+	tracking.Store
+	before func()
+}
+
+func (o *overtaken) Apply(ctx context.Context, ref tracking.Ref, expect tracking.Fence, next tracking.Delivery) error {
+	if before := o.before; next.Parked() && before != nil {
+		o.before = nil
+		before()
+	}
+	return o.Store.Apply(ctx, ref, expect, next)
+}
+
+// The first one leaves while the next is about to wait for it, and so finds nobody to wake.
+func TestTheFirstLeavesWhileTheNextParks(t *testing.T) {
+	w := newOrderWorld(t, "", "", succeeded())
+	first, second := w.about(t, "a"), w.about(t, "a")
+	store := &overtaken{Store: w.store}
+	store.before = func() { w.run(t, first) }
+	w.runner.Store = store
+	w.run(t, second)
+	w.drain(t)
+	w.sentAre(t, first, second)
+	w.emptied(t)
+}
+
+// The same with a hole behind the first one: whoever parks must know that it has to look after it.
+func TestAHoleComesFirstWhileTheNextParks(t *testing.T) {
+	w := newOrderWorld(t, "", "", succeeded())
+	real := w.dispatcher
+	first := w.about(t, "a")
+	w.dispatcher = dispatch.NewDispatcher(refusing{w.store, tracking.ErrOutcomeUnknown}, w.queue)
+	_, _ = w.tryAbout(t.Context(), "a")
+	w.dispatcher = real
+	third := w.about(t, "a")
+	store := &overtaken{Store: w.store}
+	store.before = func() { w.run(t, first) }
+	w.runner.Store = store
+	w.run(t, third)
+	w.drain(t)
+	w.clock.Add(tracking.HoleAfter)
+	w.look(t)
+	w.drain(t)
+	w.sentAre(t, first, third)
+	w.emptied(t)
+}
