@@ -245,7 +245,7 @@ func (l lines) retreat(ctx context.Context, d *tracking.Dispatch) {
 	}
 }
 
-// follow says in deliveries that wait in a line how many are before them.
+// follow says in deliveries that wait in a line how many are before them, and which one holds them up.
 func (l lines) follow(ctx context.Context, found *tracking.Dispatch) error {
 	for name, d := range found.Deliveries {
 		if !d.Parked() {
@@ -255,10 +255,19 @@ func (l lines) follow(ctx context.Context, found *tracking.Dispatch) error {
 		if err != nil {
 			return err
 		}
-		if place.Before > 0 {
-			d.Message = fmt.Sprintf("waits for %d before it with the same key", place.Before)
-			found.Deliveries[name] = d
+		if place.Before <= 0 {
+			continue
 		}
+		d.Message = fmt.Sprintf("waits for %d before it with the same key", place.Before)
+		head := place.Front[0]
+		_, first, err := l.look(ctx, tracking.Ref{Tracking: head.Tracking, Target: name}, head.Age)
+		if err != nil {
+			return err
+		}
+		if first.Holds() {
+			d.Message += fmt.Sprintf("; %s is %s and holds them up", head.Tracking, first.State)
+		}
+		found.Deliveries[name] = d
 	}
 	return nil
 }

@@ -177,6 +177,9 @@ func TestAFailureBlocks(t *testing.T) {
 			if d := w.is(t, second, tracking.Pending); !d.Parked() {
 				t.Fatalf("it is %+v", d)
 			}
+			if d := w.track(t, second.Ref); !strings.Contains(d.Message, first.Tracking) || !strings.Contains(d.Message, "holds them up") {
+				t.Errorf("tracked as %q", d.Message)
+			}
 			w.clock.Add(15 * time.Minute) // somebody looks whether it was forgotten
 			w.look(t)
 			w.drain(t)
@@ -295,6 +298,9 @@ func TestACanceledOneLeavesItsLine(t *testing.T) {
 		if _, err := w.operator().Cancel(t.Context(), task.Tracking, "t"); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if d := w.is(t, second, tracking.Canceled); !strings.Contains(d.Message, "waited") {
+		t.Errorf("it was canceled: %s", d.Message)
 	}
 	w.drain(t)
 	w.is(t, third, tracking.Succeeded)

@@ -69,7 +69,7 @@ func lookAfter(waited time.Duration, before int, closes time.Duration) time.Dura
 	if closes > 0 {
 		return closes
 	}
-	return max(lineLook, waited) * time.Duration(min(before, 100))
+	return max(lineLook, waited) * time.Duration(min(max(before, 1), 100))
 }
 
 // endInLine ends a delivery that a run holds without sending it.

@@ -29,6 +29,8 @@ func canceledMessage(d Delivery) string {
 		return "canceled between two steps; what the earlier ones did stays"
 	case d.State == Retrying:
 		return "canceled before its next attempt; an earlier one may have had effect"
+	case d.Parked():
+		return "canceled while it waited for those before it"
 	case d.State == Pending && d.Seq > 1:
 		// Taken over or replayed: a run that was cut short may have got through.
 		return "canceled before its next run; an earlier one may have had effect"

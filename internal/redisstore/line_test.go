@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,23 +30,41 @@ func TestLinesShareTheSlotsOfRecords(t *testing.T) {
 	}
 }
 
-// TestManyLinesAreSmall: a hundred thousand keys with something under way take some tens of megabytes.
+// TestManyLinesAreSmall: a hundred thousand keys with something under way take some tens of megabytes, and
+// none of them is there once all have left.
 func TestManyLinesAreSmall(t *testing.T) {
 	server := testenv.Redis(t)
-	s, conn := open(t, Options{Network: "tcp", Addr: server.Addr()})
-	line := tracking.LineOf("crm", "mobile/acme", "someone@example.com")
-	for range 3 {
-		if _, err := s.Enter(t.Context(), line, newID(t, "")); err != nil {
-			t.Fatal(err)
+	s, conn := open(t, Options{Network: "tcp", Addr: server.Addr(), AutoPipeline: true})
+	lines := make([]string, 20000)
+	ids := make([]string, len(lines))
+	for i := range lines {
+		lines[i], ids[i] = tracking.LineOf("crm", "mobile/acme", fmt.Sprint(i)), newID(t, "")
+	}
+	all := func(what func(line, id string) error) {
+		var wave sync.WaitGroup
+		for part := range 64 {
+			wave.Go(func() {
+				for i := part; i < len(lines); i += 64 {
+					if err := what(lines[i], ids[i]); err != nil {
+						t.Error(err)
+					}
+				}
+			})
 		}
+		wave.Wait()
 	}
-	key, _ := lineKey(line)
-	bytes, err := conn.Base.MemoryUsage(t.Context(), key).Result()
-	if err != nil || bytes > 400 {
-		t.Errorf("three in a line take %d bytes, %v", bytes, err)
+	before := memoryUsed(t, conn.Base)
+	all(func(line, id string) error { _, err := s.Enter(t.Context(), line, id); return err })
+	if each := (memoryUsed(t, conn.Base) - before) / int64(len(lines)); each > 400 {
+		t.Errorf("a line takes %d bytes", each)
 	}
+	key, _ := lineKey(lines[0])
 	if left := conn.Base.PTTL(t.Context(), key).Val(); left < lineTTL-time.Minute || left > lineTTL {
 		t.Errorf("what is forgotten goes after %v", left)
+	}
+	all(func(line, id string) error { _, err := s.Leave(t.Context(), line, id); return err })
+	if n := conn.Base.DBSize(t.Context()).Val(); n != 0 {
+		t.Errorf("%d keys are left", n)
 	}
 }
 
