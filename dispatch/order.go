@@ -170,7 +170,7 @@ func (l lines) replace(ctx context.Context, last tracking.Ref, place tracking.Pl
 	if err != nil || !record.Deliveries[old.Target].Parked() {
 		return err
 	}
-	next := tracking.Supersede(record.Deliveries[old.Target], last.Tracking, now)
+	next := tracking.Supersede(record.Deliveries[old.Target], last.Tracking, false, now)
 	if err := l.store.Apply(ctx, old, record.Deliveries[old.Target].Fence, next); err != nil {
 		if moved(err) {
 			return nil

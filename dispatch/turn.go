@@ -38,7 +38,10 @@ func (r *Runner) turn(ctx context.Context, t Task, claimed *tracking.Claimed, pl
 			return false, err
 		}
 		if by != "" {
-			return false, r.endInLine(ctx, t, claimed, tracking.Supersede(d, by, clock()))
+			// A run of the first one may have been cut short, and have got through.
+			tried := d.Attempts > 0 || place.Before == 0 && d.Seq > firstSeq
+			r.endInLine(ctx, t, claimed, tracking.Supersede(d, by, tried, clock()))
+			return false, nil
 		}
 	}
 	if place.Before == 0 || d.State != tracking.Pending {
@@ -53,13 +56,15 @@ func (r *Runner) turn(ctx context.Context, t Task, claimed *tracking.Claimed, pl
 	}
 	now, last := clock(), plan.LastTry(claimed.Dispatch.AcceptedAt, d)
 	if !now.Before(last) {
-		return false, r.endInLine(ctx, t, claimed, tracking.Expire(d, now))
+		r.endInLine(ctx, t, claimed, tracking.Expire(d, now))
+		return false, nil
 	}
-	look := now.Add(lookAfter(now.Sub(claimed.Dispatch.AcceptedAt), place.Before, closes))
+	look := now.Add(lookAfter(now.Sub(d.Since(claimed.Dispatch.AcceptedAt)), place.Before, closes))
 	if look.After(last) {
 		look = last
 	}
-	return false, r.park(ctx, t, claimed, tracking.Park(d, look), closes > 0, coalesces, clock)
+	r.park(ctx, t, claimed, tracking.Park(d, look), parking{behindHole: closes > 0, coalesces: coalesces}, clock)
+	return false, nil
 }
 
 // lookAfter is in how long a delivery that waits looks whether it was forgotten, which should never
@@ -73,14 +78,13 @@ func lookAfter(waited time.Duration, before int, closes time.Duration) time.Dura
 }
 
 // endInLine ends a delivery that a run holds without sending it.
-func (r *Runner) endInLine(ctx context.Context, t Task, claimed *tracking.Claimed, next tracking.Delivery) error {
-	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
-		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
+func (r *Runner) endInLine(ctx context.Context, t Task, claimed *tracking.Claimed, next tracking.Delivery) {
+	if r.apply(ctx, t.Ref, claimed, next) != nil {
+		return // told in apply; the due row brings the delivery back
 	}
 	r.Log.InfoContext(ctx, "delivery not sent", "tracking_id", t.Tracking, "target", t.Target, "state", next.State,
 		"reason", next.Reason, "message", next.Message, "superseded_by", next.SupersededBy)
 	r.leave(ctx, t.Ref, next)
-	return nil
 }
 
 // leave has a delivery that ended leave its line.
@@ -90,11 +94,17 @@ func (r *Runner) leave(ctx context.Context, ref tracking.Ref, d tracking.Deliver
 	}
 }
 
+// parking is what a delivery knew when it went to wait.
+type parking struct {
+	behindHole bool // it looks again when the hole in front of it closes
+	coalesces  bool // one that waits right before it is moot
+}
+
 // park ends a run whose delivery is to wait in its line. While it was on the way to it, those in front
 // may have gone and found nobody to wake: so it looks again.
-func (r *Runner) park(ctx context.Context, t Task, claimed *tracking.Claimed, next tracking.Delivery, behindHole, coalesces bool, clock func() time.Time) error {
-	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
-		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
+func (r *Runner) park(ctx context.Context, t Task, claimed *tracking.Claimed, next tracking.Delivery, knows parking, clock func() time.Time) {
+	if r.apply(ctx, t.Ref, claimed, next) != nil {
+		return // told in apply; the due row brings the delivery back
 	}
 	failpoint.Hit("worker.parked")
 	_ = r.write(ctx, t.Ref, func(ctx context.Context) error { // told in write; the due row brings the delivery back
@@ -102,12 +112,11 @@ func (r *Runner) park(ctx context.Context, t Task, claimed *tracking.Claimed, ne
 		switch {
 		case err != nil:
 			return err
-		case place.Before <= 0, closes > 0 && !behindHole:
+		case place.Before <= 0, closes > 0 && !knows.behindHole:
 			return r.lines().wake(ctx, t.Ref, next)
-		case coalesces:
+		case knows.coalesces:
 			return r.lines().replace(ctx, t.Ref, place, clock())
 		}
 		return nil
 	})
-	return nil
 }

@@ -221,10 +221,7 @@ func (s *step) hold() time.Duration {
 
 // LastTry is when a delivery may be tried for the last time.
 func (p *Plan) LastTry(accepted time.Time, d tracking.Delivery) time.Time {
-	if !d.ReplayedAt.IsZero() {
-		accepted = d.ReplayedAt // its first time was over long ago
-	}
-	return accepted.Add(p.retry.Within.D())
+	return d.Since(accepted).Add(p.retry.Within.D())
 }
 
 // seal fills in Source and Hash from the tree the plan was compiled from.

@@ -98,12 +98,13 @@ func Park(d Delivery, look time.Time) Delivery {
 	return d
 }
 
-// Supersede gives the delivery as ended because the newer one, by, makes it moot.
-func Supersede(d Delivery, by string, now time.Time) Delivery {
+// Supersede gives the delivery as ended because the newer one, by, makes it moot. tried says that it may
+// have been sent before.
+func Supersede(d Delivery, by string, tried bool, now time.Time) Delivery {
 	d.Seq++
 	d.Token = ""
 	message := "not sent: a newer one for the same key was accepted"
-	if d.Attempts > 0 {
+	if tried {
 		message = "not tried again, for a newer one for the same key was accepted; an earlier attempt may have had effect"
 	}
 	d.SupersededBy = by

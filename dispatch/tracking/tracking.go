@@ -128,6 +128,15 @@ type Delivery struct {
 	Result     map[string]json.RawMessage `json:"result,omitempty"`
 }
 
+// Since is when the delivery was accepted or, if that is later, taken up again: its first time may have
+// been over long ago then.
+func (d Delivery) Since(accepted time.Time) time.Time {
+	if d.ReplayedAt.IsZero() {
+		return accepted
+	}
+	return d.ReplayedAt
+}
+
 // Rule is a route's completion rule.
 type Rule string
 

@@ -299,7 +299,7 @@ func parkedIsOverdue(t *testing.T, s tracking.Store) {
 
 func supersededSaysBy(t *testing.T, s tracking.Store) {
 	r, c := inLine(t, s, false)
-	must(t, s.Apply(t.Context(), r, c.Delivery.Fence, tracking.Supersede(c.Delivery, "trk_newer", c.Now)))
+	must(t, s.Apply(t.Context(), r, c.Delivery.Fence, tracking.Supersede(c.Delivery, "trk_newer", false, c.Now)))
 	l, err := s.Letter(t.Context(), r)
 	must(t, err)
 	if l.Delivery.State != tracking.Superseded || l.Delivery.SupersededBy != "trk_newer" || l.Dead || l.Payload != nil {
