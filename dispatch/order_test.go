@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -496,11 +497,18 @@ func TestABatchHasOneOfAKey(t *testing.T) {
 	w.finish(t, all...)
 	var batches []string
 	for _, in := range w.steps.ran {
-		batches = append(batches, string(in.Payload))
+		var records []struct{ ID string }
+		if err := json.Unmarshal(in.Payload, &records); err != nil {
+			t.Fatal(err)
+		}
+		keys := ""
+		for _, r := range records {
+			keys += r.ID
+		}
+		batches = append(batches, sorted(keys)) // those that were freed together may come in any order
 	}
-	want := `[{"id":"a"},{"id":"b"},{"id":"c"}] [{"id":"a"},{"id":"b"}] [{"id":"a"}]`
-	if got := strings.Join(batches, " "); got != want {
-		t.Errorf("sent\n%s, want\n%s", got, want)
+	if got := strings.Join(batches, " "); got != "abc ab a" {
+		t.Errorf("sent batches with %s", got)
 	}
 	for _, task := range all {
 		w.is(t, task, tracking.Succeeded)
@@ -572,4 +580,10 @@ func TestAHoleComesFirstWhileTheNextParks(t *testing.T) {
 	w.drain(t)
 	w.sentAre(t, first, third)
 	w.emptied(t)
+}
+
+func sorted(text string) string {
+	letters := []byte(text)
+	slices.Sort(letters)
+	return string(letters)
 }
