@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"headgate/dispatch/target"
@@ -82,7 +83,11 @@ func (r *Runner) endInLine(ctx context.Context, t Task, claimed *tracking.Claime
 	if r.apply(ctx, t.Ref, claimed, next) != nil {
 		return // told in apply; the due row brings the delivery back
 	}
-	r.Log.InfoContext(ctx, "delivery not sent", "tracking_id", t.Tracking, "target", t.Target, "state", next.State,
+	level := slog.LevelInfo
+	if next.State == tracking.Failed {
+		level = slog.LevelWarn
+	}
+	r.Log.Log(ctx, level, "delivery not sent", "tracking_id", t.Tracking, "target", t.Target, "state", next.State,
 		"reason", next.Reason, "message", next.Message, "superseded_by", next.SupersededBy)
 	r.leave(ctx, t.Ref, next)
 }
