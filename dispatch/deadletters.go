@@ -114,7 +114,7 @@ func (o *Operator) replay(ctx context.Context, l *tracking.Letter, order ReplayO
 	}
 	how := tracking.Revival{Plan: plan.Hash, NewKey: order.NewKey || order.Payload != nil, Mass: order.mass}
 	how.Resume = old.State == tracking.Unknown && !order.Restart && !how.NewKey && plan.Polls(old.Step)
-	if err := o.mayEnter(ctx, l.Ref, old, plan); err != nil {
+	if err := o.mayEnter(ctx, l, plan); err != nil {
 		return old, err
 	}
 	next := tracking.Revive(old, how, l.Now)

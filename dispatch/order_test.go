@@ -271,6 +271,7 @@ func TestAReplayDoesNotSupersede(t *testing.T) {
 	w := newOrderWorld(t, ", coalesce: latest", "", gaveUp, again(time.Minute), succeeded())
 	first := w.about(t, "a")
 	w.run(t, first)
+	w.clock.Add(time.Second)
 	second := w.about(t, "a")
 	w.run(t, second)
 	retry := w.only(t)
@@ -285,6 +286,29 @@ func TestAReplayDoesNotSupersede(t *testing.T) {
 	}
 	w.drain(t)
 	w.is(t, first, tracking.Succeeded)
+	w.emptied(t)
+}
+
+// Of several that are taken up again, the newest is sent.
+func TestReplaysCoalesceToTheNewest(t *testing.T) {
+	w := newOrderWorld(t, ", coalesce: latest", "", gaveUp)
+	var dead []dispatch.Task
+	for range 3 {
+		task := w.about(t, "a")
+		w.run(t, task)
+		dead = append(dead, task)
+		w.clock.Add(time.Second)
+	}
+	w.steps.events = []tracking.Event{succeeded()}
+	for _, task := range dead {
+		if _, err := w.operator().Replay(t.Context(), task.Ref, dispatch.ReplayOrder{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.drain(t)
+	w.is(t, dead[0], tracking.Superseded)
+	w.is(t, dead[1], tracking.Superseded)
+	w.is(t, dead[2], tracking.Succeeded)
 	w.emptied(t)
 }
 
@@ -357,7 +381,9 @@ func TestAHoleBehindSomebodyCloses(t *testing.T) {
 	real := w.dispatcher
 	first := w.about(t, "a")
 	w.dispatcher = dispatch.NewDispatcher(refusing{w.store, tracking.ErrOutcomeUnknown}, w.queue)
-	_, _ = w.tryAbout(t.Context(), "a")
+	for range 9 { // as when Redis is away for a moment
+		_, _ = w.tryAbout(t.Context(), "a")
+	}
 	w.dispatcher = real
 	third := w.about(t, "a")
 	w.finish(t, third, first)

@@ -29,15 +29,25 @@ func (o *Operator) release(ctx context.Context, ref tracking.Ref) (bool, error) 
 	return true, lines{o.Store, o.Queue}.part(ctx, ref, d.Line)
 }
 
-// mayEnter refuses to take up again a delivery that would make newer ones moot: where only the newest is
-// sent, what is taken up again would count as the newest.
-func (o *Operator) mayEnter(ctx context.Context, ref tracking.Ref, d tracking.Delivery, plan *target.Plan) error {
-	if d.Line == "" || plan.Order == nil || !plan.Order.Coalesces {
+// mayEnter refuses to take up again a delivery that would make a newer one moot: where only the newest is
+// sent, what is taken up again counts as the newest of those that stand in the line.
+func (o *Operator) mayEnter(ctx context.Context, l *tracking.Letter, plan *target.Plan) error {
+	if l.Delivery.Line == "" || plan.Order == nil || !plan.Order.Coalesces {
 		return nil
 	}
-	place, err := o.Store.Place(ctx, d.Line, ref.Tracking)
-	if err != nil || place.Before >= 0 || len(place.Front) == 0 {
+	place, err := o.Store.Place(ctx, l.Delivery.Line, l.Tracking)
+	if err != nil {
 		return err
 	}
-	return &NotReplayableError{Ref: ref, State: d.State, Why: "a newer one for the same key is under way"}
+	for _, id := range place.Last {
+		other, err := o.Store.Load(ctx, id)
+		switch {
+		case errors.Is(err, tracking.ErrNotFound):
+		case err != nil:
+			return err
+		case !other.Deliveries[l.Target].State.Final() && other.AcceptedAt.After(l.AcceptedAt):
+			return &NotReplayableError{Ref: l.Ref, State: l.Delivery.State, Why: "a newer one for the same key is under way"}
+		}
+	}
+	return nil
 }

@@ -23,7 +23,7 @@ var (
 )
 
 // seenOfLine is how many of each end of a line a place tells of.
-const seenOfLine = 4
+const seenOfLine = 16
 
 // lineTTL is how long a line is kept after somebody entered it, or looked whether it is first. It is far
 // longer than anybody waits without looking.

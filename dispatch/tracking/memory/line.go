@@ -16,7 +16,7 @@ type ticket struct {
 }
 
 // seen is how many of each end of a line a place tells of.
-const seen = 4
+const seen = 16
 
 func (s *Store) place(line, id string) tracking.Place {
 	standing, now := s.lines[line], s.clock()

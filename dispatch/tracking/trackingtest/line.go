@@ -116,7 +116,7 @@ func lineEnds(t *testing.T, s tracking.Store) {
 		ids = append(ids, id)
 	}
 	p := place(t, s, line, ids[100])
-	if p.Before != 100 || len(p.Front) < 2 || len(p.Front) > 10 || len(p.Last) < 2 || len(p.Last) > 10 {
+	if p.Before != 100 || len(p.Front) < 2 || len(p.Front) > 100 || len(p.Last) < 2 || len(p.Last) > 100 {
 		t.Fatalf("in the middle of 200: %+v", p)
 	}
 	for i, one := range p.Front {
