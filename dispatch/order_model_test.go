@@ -130,6 +130,12 @@ func (s staged) Leave(ctx context.Context, line, id string) (tracking.Place, err
 	return s.Store.Leave(ctx, line, id)
 }
 
+func (s staged) Cancel(ctx context.Context, id, tenant string) (*tracking.Dispatch, error) {
+	pause(ctx)
+	defer pause(ctx)
+	return s.Store.Cancel(ctx, id, tenant)
+}
+
 func (s staged) HasLeft(ctx context.Context, ref tracking.Ref) error {
 	pause(ctx)
 	return s.Store.HasLeft(ctx, ref)
@@ -155,6 +161,7 @@ type model struct {
 	dispatch  *dispatch.Dispatcher
 	fanout    *dispatch.Fanout
 	reconcile *dispatch.Reconciler
+	operator  *dispatch.Operator
 	coalesces bool
 	calm      bool // nothing goes wrong any more
 
@@ -211,6 +218,7 @@ func newModel(t *rapid.T, plan *target.Plan) *model {
 	m.fanout = &dispatch.Fanout{Route: "r", Rule: tracking.DoneAll, Bindings: []dispatch.Binding{{Plan: plan}}}
 	live := func() map[string]*target.Plan { return map[string]*target.Plan{"crm": plan} }
 	m.runner = &dispatch.Runner{Store: store, Queue: m.queue, Engine: m, Log: log, Owner: dispatch.NewOwner(m.store, log), Plans: dispatch.NewPlans(live, m.store)}
+	m.operator = &dispatch.Operator{Store: store, Queue: m.queue, Plans: m.runner.Plans, Log: log}
 	m.reconcile = &dispatch.Reconciler{
 		Store: store, Queue: m.queue, Log: log, Owner: m.runner.Owner, Targets: func() []string { return []string{"crm"} },
 		Interval: time.Second, Grace: 5 * time.Second, QueuedAge: 10 * time.Second,
@@ -277,6 +285,17 @@ func (m *model) look() {
 	m.actors = append(m.actors, start("look", false, func(ctx context.Context) { _ = m.reconcile.Look(ctx) }))
 }
 
+// cancel begins to cancel one of those that were accepted.
+func (m *model) cancel(n int) {
+	if len(m.order) == 0 {
+		return
+	}
+	id := m.order[n%len(m.order)]
+	m.actors = append(m.actors, start("cancel", false, func(ctx context.Context) {
+		_, _ = m.operator.Cancel(ctx, id, "t")
+	}))
+}
+
 // settle lets all that has begun come to its end; what comes of a crash is noticed by and by.
 func (m *model) settle(crashes bool) {
 	m.calm = true
@@ -339,7 +358,8 @@ func (m *model) play(t *rapid.T, crashes bool) {
 				m.step(rapid.IntRange(0, 5).Draw(t, "actor"), true)
 			}
 		},
-		"look": func(*rapid.T) { m.look() },
+		"look":   func(*rapid.T) { m.look() },
+		"cancel": func(t *rapid.T) { m.cancel(rapid.IntRange(0, 9).Draw(t, "which")) },
 		"wait": func(t *rapid.T) {
 			m.advance(time.Duration(rapid.IntRange(1, 40).Draw(t, "seconds")) * time.Second)
 		},
@@ -381,6 +401,7 @@ func (m *model) check() {
 			continue
 		}
 		switch d := record.Deliveries["crm"]; {
+		case d.State == tracking.Canceled:
 		case d.State != tracking.Superseded && m.sent[id] == 0:
 			m.Fatalf("%s was never sent: %+v", id, d)
 		case d.State != tracking.Superseded:
