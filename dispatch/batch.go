@@ -156,6 +156,7 @@ func (r *Runner) settlePage(ctx context.Context, plan *target.Plan, members []tr
 	if err := r.Store.ApplyAll(ctx, members[0].Target, ends); err != nil {
 		return err
 	}
+	r.lines().leaveAll(ctx, members[0].Target, ends)
 	for _, end := range ends {
 		if !end.Next.State.Final() { // whoever dies before this leaves it to the due row
 			r.enqueue(ctx, taskOf(tracking.Ref{Tracking: end.Tracking, Target: members[0].Target}, end.Next, now))

@@ -18,6 +18,11 @@ func (o *Operator) Cancel(ctx context.Context, id, tenant string) (*tracking.Dis
 	if err != nil {
 		return nil, err
 	}
+	for name, delivery := range d.Deliveries {
+		if err := (lines{o.Store, o.Queue}).leave(ctx, tracking.Ref{Tracking: id, Target: name}, delivery); err != nil {
+			o.Log.WarnContext(ctx, "canceled, and still in its line; the reconciler will see to it", "tracking_id", id, "target", name, "error", err)
+		}
+	}
 	if err := followBatches(ctx, o.Store, d); err != nil {
 		return nil, err
 	}

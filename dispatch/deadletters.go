@@ -61,10 +61,17 @@ func (o *Operator) Show(ctx context.Context, ref tracking.Ref) (*tracking.Letter
 	return o.Store.Letter(ctx, ref)
 }
 
-// Drop removes a dead letter and its payload; the delivery stays failed. Error:
-// tracking.ErrNotFound when it is none.
+// Drop removes a dead letter and its payload; the delivery stays failed. If it holds up others
+// of its key, those go on, also behind one whose outcome is unknown. Error: tracking.ErrNotFound
+// when it is neither.
 func (o *Operator) Drop(ctx context.Context, ref tracking.Ref) error {
-	if err := o.Store.DropDeadLetter(ctx, ref); err != nil {
+	err := o.Store.DropDeadLetter(ctx, ref)
+	if err != nil && !errors.Is(err, tracking.ErrNotFound) {
+		return err
+	}
+	if released, failed := o.release(ctx, ref); failed != nil {
+		return failed
+	} else if err != nil && !released {
 		return err
 	}
 	o.Log.InfoContext(ctx, "dead letter dropped", "tracking_id", ref.Tracking, "target", ref.Target)
@@ -107,9 +114,17 @@ func (o *Operator) replay(ctx context.Context, l *tracking.Letter, order ReplayO
 	}
 	how := tracking.Revival{Plan: plan.Hash, NewKey: order.NewKey || order.Payload != nil, Mass: order.mass}
 	how.Resume = old.State == tracking.Unknown && !order.Restart && !how.NewKey && plan.Polls(old.Step)
+	if err := o.mayEnter(ctx, l, plan); err != nil {
+		return old, err
+	}
 	next := tracking.Revive(old, how, l.Now)
 	if err := o.Store.Revive(ctx, l.Ref, old.Fence, next, order.Payload); err != nil {
 		return old, err
+	}
+	if next.Line != "" && !how.Resume { // a poll that goes on sends nothing, and waits for nobody
+		if _, err := o.Store.Enter(ctx, next.Line, l.Tracking); err != nil {
+			o.Log.WarnContext(ctx, "replayed, and not yet in its line; its run will enter it", "tracking_id", l.Tracking, "target", l.Target, "error", err)
+		}
 	}
 	o.Log.InfoContext(ctx, "delivery replayed", "tracking_id", l.Tracking, "target", l.Target, "was", old.State,
 		"reason", old.Reason, "replays", next.Replays, "new_key", how.NewKey, "resumed", how.Resume)

@@ -80,7 +80,7 @@ func (d *Dispatcher) Accept(ctx context.Context, f *Fanout, m Mapped, in Intake)
 		return Receipt{}, fmt.Errorf("make a tracking id: %w", err)
 	}
 	id := acceptance.Dispatch.ID
-	taken, err := d.store.Accept(ctx, acceptance)
+	taken, err := d.write(ctx, acceptance, len(m.Keys) > 0)
 	recorded = err == nil && taken == nil || errors.Is(err, tracking.ErrOutcomeUnknown)
 	switch {
 	case taken != nil:
@@ -96,6 +96,22 @@ func (d *Dispatcher) Accept(ctx context.Context, f *Fanout, m Mapped, in Intake)
 	}
 	d.queue.Submit(tasks...)
 	return Receipt{ID: id, Targets: first}, nil
+}
+
+// write records an acceptance, after the places of its ordered deliveries in their lines.
+func (d *Dispatcher) write(ctx context.Context, a *tracking.Acceptance, ordered bool) (taken *tracking.IdemRow, err error) {
+	if !ordered {
+		return d.store.Accept(ctx, a)
+	}
+	line := lines{d.store, d.queue}
+	if err = line.enter(ctx, a); err == nil {
+		failpoint.Hit("gateway.entered")
+		taken, err = d.store.Accept(ctx, a)
+	}
+	if taken != nil || err != nil && !errors.Is(err, tracking.ErrOutcomeUnknown) {
+		line.retreat(ctx, a.Dispatch)
+	}
+	return taken, err
 }
 
 // record builds everything that accepting writes. first is in what state each target is
@@ -128,6 +144,9 @@ func record(f *Fanout, m Mapped, in Intake) (_ *tracking.Acceptance, first map[s
 		if m.Skipped[name] {
 			delivery.State, delivery.Phase, delivery.Plan = tracking.Skipped, tracking.Ended, ""
 		} else {
+			if key, ok := m.Keys[name]; ok {
+				delivery.Line, delivery.Blocks = tracking.LineOf(name, in.Tenant, key), b.Plan.Order.Blocks
+			}
 			shares[name] = b.Plan.Limits.FairShare
 			tasks = append(tasks, Task{Ref: tracking.Ref{Tracking: id, Target: name}, Seq: firstSeq})
 		}
@@ -195,6 +214,9 @@ func (d *Dispatcher) load(ctx context.Context, id, tenant string) (*tracking.Dis
 	}
 	if found.Tenant != tenant || tracking.IsBatch(id) {
 		return nil, tracking.ErrNotFound
+	}
+	if err := (lines{d.store, d.queue}).follow(ctx, found); err != nil {
+		return nil, err
 	}
 	return found, followBatches(ctx, d.store, found)
 }

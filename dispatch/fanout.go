@@ -34,6 +34,8 @@ type Binding struct {
 type Mapped struct {
 	Payloads map[string]json.RawMessage
 	Skipped  map[string]bool // nil when none is
+	// Keys says by target what a delivery is about whose target keeps an order; nil when none does.
+	Keys map[string]string
 }
 
 // MappingError says that the request does not fit what a target's mapping asks for. It
@@ -71,11 +73,13 @@ func (f *Fanout) Map(scope transform.Scope, body json.RawMessage) (Mapped, []*Ma
 				continue
 			}
 		}
-		if b.Transform == nil {
-			out.Payloads[name] = body
-			continue
+		payload, err := body, error(nil)
+		if b.Transform != nil {
+			payload, err = b.Transform.JSON(scope)
 		}
-		payload, err := b.Transform.JSON(scope)
+		if err == nil && b.Plan.Order != nil {
+			err = out.order(b.Plan, scope, payload)
+		}
 		if err != nil {
 			faults = append(faults, &MappingError{Target: name, Err: err})
 			continue
@@ -85,11 +89,25 @@ func (f *Fanout) Map(scope transform.Scope, body json.RawMessage) (Mapped, []*Ma
 	return out, faults
 }
 
-// Reads reports whether a condition or a mapping takes anything of a root of the scope:
+// order notes what the delivery for a target that keeps an order is about.
+func (m *Mapped) order(p *target.Plan, scope transform.Scope, payload json.RawMessage) error {
+	key, err := p.Order.Key(scope, payload)
+	if err != nil {
+		return err
+	}
+	if m.Keys == nil {
+		m.Keys = map[string]string{}
+	}
+	m.Keys[p.Name] = key
+	return nil
+}
+
+// Reads reports whether a condition, a mapping or a key takes anything of a root of the scope:
 // what none does need not be made.
 func (f *Fanout) Reads(root string) bool {
 	return slices.ContainsFunc(f.Bindings, func(b Binding) bool {
-		return b.When != nil && b.When.Reads(root) || b.Transform != nil && b.Transform.Reads(root)
+		return b.When != nil && b.When.Reads(root) || b.Transform != nil && b.Transform.Reads(root) ||
+			b.Plan.Order != nil && b.Plan.Order.Reads(root)
 	})
 }
 

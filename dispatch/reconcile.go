@@ -105,6 +105,13 @@ func (r *Reconciler) Look(ctx context.Context) error {
 
 func (r *Reconciler) overdue(ctx context.Context, row tracking.Row, before map[tracking.Ref]lateRun) error {
 	switch {
+	case row.Delivery.State.Final():
+		if !row.Delivery.Leaves() {
+			return r.Store.HasLeft(ctx, row.Ref) // it has no business here
+		}
+		return lines{r.Store, r.Queue}.leave(ctx, row.Ref, row.Delivery)
+	case row.Delivery.Parked():
+		return lines{r.Store, r.Queue}.wake(ctx, row.Ref, row.Delivery)
 	case tracking.IsBatch(row.Delivery.Token):
 		return r.heldByBatch(ctx, row)
 	case row.Delivery.Phase == tracking.Running:

@@ -98,6 +98,13 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	event := tracking.Event(tracking.AttemptFailed{
 		Final: true, Fault: &fault.Fault{Reason: fault.TargetGone, Message: "the target's plan is no longer known", Err: err},
 	})
+	if plan != nil {
+		if send, err := r.turn(ctx, t, claimed, plan, clock); err != nil {
+			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
+		} else if !send {
+			return nil
+		}
+	}
 	var sent *manifest
 	switch {
 	case claimed.Delivery.Verdict != "":
@@ -142,6 +149,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
 	}
 	failpoint.Hit("worker.applied")
+	r.leave(ctx, t.Ref, next)
 	if !next.State.Final() {
 		r.enqueue(ctx, taskOf(t.Ref, next, clock()))
 	}
@@ -318,7 +326,7 @@ func (r *Runner) putBack(ctx context.Context, ref tracking.Ref, d tracking.Deliv
 // repair makes sure that the task which the record calls for is in the queue: a task
 // behind the record shows that a worker may have died between its two writes.
 func (r *Runner) repair(ctx context.Context, ref tracking.Ref, d tracking.Delivery) error {
-	if d.State.Final() || d.Phase == tracking.Running || d.Phase == tracking.Gathered {
+	if d.State.Final() || d.Phase == tracking.Running || d.Phase == tracking.Gathered || d.Parked() {
 		return nil
 	}
 	return r.Queue.Enqueue(ctx, taskOf(ref, d, time.Now()))

@@ -31,6 +31,7 @@ func (r *Runner) settle(ctx context.Context, t Task, plan *target.Plan, claimed 
 	if r.apply(ctx, t.Ref, claimed, next) != nil {
 		return nil // told in apply; the due row brings the delivery back
 	}
+	r.leave(ctx, t.Ref, next)
 	switch {
 	case !next.State.Final():
 		r.enqueue(ctx, taskOf(t.Ref, next, now()))

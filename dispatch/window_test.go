@@ -21,8 +21,8 @@ func (w *world) members(t *testing.T, n int) (refs []tracking.Ref, queued []disp
 	return refs, queued
 }
 
-// sent is what went out, call by call.
-func (w *world) sent() string {
+// uploads are what went out, call by call.
+func (w *world) uploads() string {
 	var out []string
 	for _, in := range w.steps.ran {
 		if in.Upload != nil {
@@ -54,7 +54,7 @@ func TestChunkIntoJob(t *testing.T) {
 		tracking.Concluded{State: tracking.Unknown, Reason: fault.JobFailed})
 	refs, queued := w.members(t, 5)
 	w.finish(t, queued[len(queued)-1])
-	if got := w.sent(); got != `[0,1] [2,3] [4]` {
+	if got := w.uploads(); got != `[0,1] [2,3] [4]` {
 		t.Errorf("sent %s", got)
 	}
 	if got := w.states(t, refs); got != "sssru" {
@@ -93,7 +93,7 @@ func TestWorkerDiesBetweenChunks(t *testing.T) {
 					w.run(t, task)
 					queued = w.queue.take()
 				}
-				if got := w.sent(); got != `[0,1,2] [3,4,5]` {
+				if got := w.uploads(); got != `[0,1,2] [3,4,5]` {
 					t.Errorf("sent %s", got)
 				}
 				if got := w.states(t, refs); got != "srswww" {
@@ -156,10 +156,10 @@ func TestSplitFindsTheBadRecord(t *testing.T) {
 		want := []byte("sssssssss")
 		want[bad] = 'r'
 		if got := w.states(t, refs); got != string(want) {
-			t.Errorf("ended %s, want %s; sent %s", got, want, w.sent())
+			t.Errorf("ended %s, want %s; sent %s", got, want, w.uploads())
 		}
 		if ran > 20 {
-			t.Errorf("%d runs to find record %d: %s", ran, bad, w.sent())
+			t.Errorf("%d runs to find record %d: %s", ran, bad, w.uploads())
 		}
 	}
 }
@@ -170,7 +170,7 @@ func TestTooMuchAsWrittenJoinsAnotherBatch(t *testing.T) {
 	w := newBatchWorld(t, `{max_records: 5}`, tracking.Split{Most: 3, Unsent: true, Message: "too much"}, succeeded())
 	refs, queued := w.members(t, 5)
 	w.finish(t, queued[len(queued)-1])
-	if got := w.sent(); got != `[0,1,2,3,4] [0,1,2] [3,4]` {
+	if got := w.uploads(); got != `[0,1,2,3,4] [0,1,2] [3,4]` {
 		t.Errorf("sent %s", got)
 	}
 	if one, other := w.track(t, refs[0]), w.track(t, refs[4]); one.Batch == other.Batch || other.Place != 2 || one.Place != 1 {
@@ -189,7 +189,7 @@ func TestFailedJobIsMadeAgainInHalves(t *testing.T) {
 		tracking.Advanced{Next: "poll"}, tracking.Concluded{State: tracking.Succeeded, Poll: true})
 	refs, queued := w.members(t, 2)
 	w.finish(t, queued[len(queued)-1])
-	if got, states := w.sent(), w.states(t, refs); got != `[0,1] [0] [1]` || states != "fs" {
+	if got, states := w.uploads(), w.states(t, refs); got != `[0,1] [0] [1]` || states != "fs" {
 		t.Errorf("sent %s, ended %s", got, states)
 	}
 }
@@ -244,7 +244,7 @@ func TestOversizedRecordIsRejectedByItself(t *testing.T) {
 	if d := w.track(t, large); d.State != tracking.Rejected || d.Reason != fault.TooLarge || d.Batch != "" {
 		t.Errorf("the large one: %+v", d)
 	}
-	if got, states := w.sent(), w.states(t, refs); got != `[0,1]` || states != "ss" {
+	if got, states := w.uploads(), w.states(t, refs); got != `[0,1]` || states != "ss" {
 		t.Errorf("sent %s, ended %s", got, states)
 	}
 }
@@ -268,7 +268,7 @@ func TestBatchesInFlight(t *testing.T) {
 	}
 	now := w.clock.Now()
 	w.finish(t, first...)
-	if got, states := w.sent(), w.states(t, []tracking.Ref{one, two}); got != `[1] [2]` || states != "ss" {
+	if got, states := w.uploads(), w.states(t, []tracking.Ref{one, two}); got != `[1] [2]` || states != "ss" {
 		t.Errorf("sent %s, ended %s", got, states)
 	}
 	if passed := w.clock.Now().Sub(now); passed != 0 {

@@ -22,14 +22,18 @@ func scopeFor(f *dispatch.Fanout, r *policies.Request) transform.Scope {
 	if f.Reads("headers") {
 		scope["headers"] = shownHeaders(r)
 	}
+	if f.Reads("tenant") {
+		scope["tenant"] = r.Principal.TenantKey()
+	}
 	return scope
 }
 
 // Scope is what the route's expressions see: body, params, query, headers (by lower-case
-// name, without credentials), claims and route. What is missing gives null there.
+// name, without credentials), claims and route. What is missing gives null there. tenant is for keys of orders.
 func Scope(r *policies.Request) transform.Scope {
 	scope := scopeBut(r)
 	scope["headers"] = shownHeaders(r)
+	scope["tenant"] = r.Principal.TenantKey()
 	return scope
 }
 

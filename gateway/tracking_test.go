@@ -20,7 +20,7 @@ func TestTrackingDocument(t *testing.T) {
 	r := start(t, func(r *rig, _ *Options) {
 		r.acceptor.records["trk_9"] = &tracking.Dispatch{
 			ID: "trk_9", Route: "profile-changed", Tenant: "keys/acme", Rule: tracking.DoneAll, AcceptedAt: at,
-			Targets: []tracking.TargetRef{{Name: "newsletter"}, {Name: "crm"}, {Name: "analytics", Optional: true}},
+			Targets: []tracking.TargetRef{{Name: "newsletter"}, {Name: "crm"}, {Name: "analytics", Optional: true}, {Name: "old"}, {Name: "next"}},
 			Deliveries: map[string]tracking.Delivery{
 				"newsletter": {
 					State: tracking.Waiting, Phase: tracking.Scheduled, Step: "finish", Attempts: 1, Polls: 3,
@@ -28,15 +28,19 @@ func TestTrackingDocument(t *testing.T) {
 				},
 				"crm":       {State: tracking.Pending, Phase: tracking.Running, Step: "send", NextAt: at},
 				"analytics": {State: tracking.Failed, Phase: tracking.Ended, Step: "send", Attempts: 12, Reason: fault.Timeout, Message: "no answer in 10s", EndedAt: at.Add(time.Second)},
+				"old":       {State: tracking.Superseded, Phase: tracking.Ended, Line: "l", SupersededBy: "trk_10", EndedAt: at},
+				"next":      {State: tracking.Pending, Phase: tracking.Scheduled, Line: "l", Message: "waits for 1", NextAt: at.Add(time.Hour)},
 			},
 		}
 	})
 	res := r.do("GET", "/tracking/trk_9", "")
 	want := `{"tracking_id":"trk_9","route":"profile-changed","status":"in_progress","accepted_at":"2026-03-01T11:00:00.123Z",` +
-		`"counts":{"delivering":1,"waiting":1,"failed":1},"targets":{` +
+		`"counts":{"pending":1,"delivering":1,"waiting":1,"failed":1,"superseded":1},"targets":{` +
 		`"newsletter":{"state":"waiting","attempts":1,"polls":3,"step":"finish","http_status":200,"next_at":"2026-03-01T11:01:00.123Z","job_id":"j-1","job_state":"<pending>"},` +
 		`"crm":{"state":"delivering","attempts":0,"step":"send"},` +
-		`"analytics":{"state":"failed","optional":true,"attempts":12,"reason":"timeout","message":"no answer in 10s","ended_at":"2026-03-01T11:00:01.123Z"}}}`
+		`"analytics":{"state":"failed","optional":true,"attempts":12,"reason":"timeout","message":"no answer in 10s","ended_at":"2026-03-01T11:00:01.123Z"},` +
+		`"old":{"state":"superseded","attempts":0,"superseded_by":"trk_10","ended_at":"2026-03-01T11:00:00.123Z"},` +
+		`"next":{"state":"pending","attempts":0,"message":"waits for 1"}}}`
 	if res.status != 200 || res.body != want {
 		t.Fatalf("got %d\n%s\nwant\n%s", res.status, res.body, want)
 	}

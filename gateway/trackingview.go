@@ -42,7 +42,9 @@ type DeliveryView struct {
 	Message    string       `json:"message,omitempty"`
 	HTTPStatus int          `json:"http_status,omitempty"` // the backend's last
 	NextAt     time.Time    `json:"next_at,omitzero"`      // of the next attempt or poll
-	Batch      string       `json:"batch,omitempty"`       // what it is or was sent with
+	// SupersededBy is the tracking ID of the newer one that made it moot.
+	SupersededBy string `json:"superseded_by,omitempty"`
+	Batch        string `json:"batch,omitempty"` // what it is or was sent with
 	// BatchPosition is the how manieth it was to join the batch, from 1.
 	BatchPosition int           `json:"batch_position,omitempty"`
 	JobID         string        `json:"job_id,omitempty"`    // the backend's job
@@ -91,7 +93,7 @@ func deliveryView(t tracking.TargetRef, d tracking.Delivery) DeliveryView {
 	v := DeliveryView{
 		State: d.State, Optional: t.Optional, Attempts: d.Attempts, Polls: d.Polls, Replays: d.Replays, Step: d.Step,
 		Reason: d.Reason, Message: d.Message, HTTPStatus: d.HTTPStatus, NextAt: shown(d.NextAt),
-		Batch: d.Batch, BatchPosition: d.Place, JobID: d.JobID, JobState: d.JobState, Result: d.Result, EndedAt: shown(d.EndedAt),
+		SupersededBy: d.SupersededBy, Batch: d.Batch, BatchPosition: d.Place, JobID: d.JobID, JobState: d.JobState, Result: d.Result, EndedAt: shown(d.EndedAt),
 	}
 	if d.JobDone != 0 || d.JobTotal != 0 {
 		v.Progress = &ProgressView{Done: d.JobDone, Total: d.JobTotal}
@@ -103,8 +105,8 @@ func deliveryView(t tracking.TargetRef, d tracking.Delivery) DeliveryView {
 		// leaves it true; who looks now sees that it runs.
 		v.State = tracking.Delivering
 	}
-	if running {
-		v.NextAt = time.Time{} // that time is now
+	if running || d.Parked() {
+		v.NextAt = time.Time{} // that time is now, or when somebody looks whether it was forgotten
 	}
 	if d.State.Final() {
 		v.Step = ""
@@ -147,6 +149,7 @@ func (v *DeliveryView) appendTo(d *document) {
 	d.stringIfAny(`,"message":`, v.Message)
 	d.intIfAny(`,"http_status":`, v.HTTPStatus)
 	d.timeIfAny(`,"next_at":`, v.NextAt)
+	d.stringIfAny(`,"superseded_by":`, v.SupersededBy)
 	d.stringIfAny(`,"batch":`, v.Batch)
 	d.intIfAny(`,"batch_position":`, v.BatchPosition)
 	d.stringIfAny(`,"job_id":`, v.JobID)

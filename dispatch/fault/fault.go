@@ -24,6 +24,7 @@ const (
 	JobFailed   Reason = "job_failed"   // the backend's job ended without success
 	JobDeadline Reason = "job_deadline" // the backend's job did not end in time
 	TargetGone  Reason = "target_gone"  // the plan is no longer known
+	Expired     Reason = "expired"      // its time was over before its turn came
 	Canceled    Reason = "canceled"     // a client or an operator stopped it
 	Internal    Reason = "internal"     // a fault of Headgate itself
 )
@@ -32,7 +33,7 @@ const (
 func All() []Reason {
 	return []Reason{
 		Timeout, Unreachable, RateLimited, ServerError, Auth, Rejected, TooLarge,
-		BadResponse, JobFailed, JobDeadline, TargetGone, Canceled, Internal,
+		BadResponse, JobFailed, JobDeadline, TargetGone, Expired, Canceled, Internal,
 	}
 }
 
@@ -62,6 +63,8 @@ func (r Reason) Meaning() string {
 		return "The backend's job did not end in time."
 	case TargetGone:
 		return "The plan that the delivery was accepted with is no longer known."
+	case Expired:
+		return "Its time was over before its turn came: those before it for the same key had not ended."
 	case Canceled:
 		return "A client or an operator stopped it."
 	case Internal:

@@ -121,11 +121,10 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 		return nil
 	}
 	c := &compiler{
-		plan: &Plan{Name: name}, report: report, check: check, spec: newSpec(),
+		plan: &Plan{Name: name}, report: report, check: check, target: n, spec: newSpec(),
 		roots: deliveryRoots, saved: map[string]string{}, all: map[string]string{}, found: map[string]*step{}, names: map[string]bool{}, told: map[*yamlsrc.Node]bool{},
 		kept: kept,
 	}
-	c.target = c.supported(n)
 	c.target.Decode(&c.spec, report)
 	c.batch()
 	c.url()
@@ -139,6 +138,7 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 	c.finally()
 	c.hostsAreUsed()
 	c.callbacks()
+	c.order()
 	if c.spec.Error != "" {
 		c.step = newStep()
 		c.plan.refusal = c.expression(c.target.Get("error"), []string{"response"})
@@ -157,21 +157,6 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 		return nil
 	}
 	return p
-}
-
-// supported reports keys of later versions plainly, instead of as unknown ones, and
-// gives the node without them.
-func (c *compiler) supported(n *yamlsrc.Node) *yamlsrc.Node {
-	out := *n
-	out.Entries = nil
-	for _, e := range n.Entries {
-		if e.Key == "order" {
-			c.report.Addf(e.KeyPos, n.Path+"."+e.Key, "leave it out", "%s is not supported yet", e.Key)
-			continue
-		}
-		out.Entries = append(out.Entries, e)
-	}
-	return &out
 }
 
 func (c *compiler) url() {

@@ -134,7 +134,14 @@ func TestCompileReportsProblems(t *testing.T) {
 		"rate":               {"url: http://h\npost: /x\nlimits: {rate: fast}", "3:16", "a rate", ""},
 		"max response":       {"url: http://h\npost: /x\nmax_response: 1GB", "3:15", "at most 64MB", ""},
 		"batch":              {"url: http://h\npost: /x\nbatch: {max_records: -5}", "3:22", "max_records should be from 1", ""},
-		"order":              {"url: http://h\npost: /x\norder: x", "3:1", "order is not supported yet", ""},
+		"order":              {"url: http://h\npost: /x\norder: x", "3:8", "a mapping", ""},
+		"order, empty":       {"url: http://h\npost: /x\norder:", "3:1", "order is empty", "key"},
+		"order without key":  {"url: http://h\npost: /x\norder: {on_failure: pass}", "3:8", `"key" is missing`, ""},
+		"order, one key":     {"url: http://h\npost: /x\norder: {key: id}", "3:14", "the same for all", "${{ .payload.id }}"},
+		"order, root":        {"url: http://h\npost: /x\norder: {key: '${{ .body.id }}'}", "3:14", "body", "payload"},
+		"order, failure":     {"url: http://h\npost: /x\norder: {key: '${{ .payload.id }}', on_failure: wait}", "3:48", `"wait"`, "pass or block"},
+		"order, coalesce":    {"url: http://h\npost: /x\norder: {key: '${{ .payload.id }}', coalesce: first}", "3:46", `"first"`, "latest"},
+		"order, both":        {"url: http://h\npost: /x\norder: {key: '${{ .payload.id }}', coalesce: latest, on_failure: block}", "3:66", "keeps a failed one", "leave one"},
 		"empty json":         {"url: http://h\npost: /x\njson:", "3:1", "json is empty", ""},
 		"empty auth":         {"url: http://h\npost: /x\nauth:", "3:1", "auth is empty", "none"},
 		"empty steps":        {"url: http://h\nsteps:", "2:1", "empty", ""},
@@ -288,7 +295,7 @@ func TestSpecGivesSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for def, keys := range map[string][]string{
-		"Spec": append([]string{"url", "auth", "headers", "steps", "error", "retry", "limits", "breaker", "batch", "max_response", "allow_hosts", "base", "tls", "finally", "setup"}, callKeys...),
+		"Spec": append([]string{"url", "auth", "headers", "steps", "error", "retry", "limits", "breaker", "batch", "max_response", "allow_hosts", "base", "tls", "finally", "setup", "order"}, callKeys...),
 		"Step": append([]string{"name", "when", "headers", "headers_from", "foreach", "auth", "timeout"}, callKeys...),
 	} {
 		if got := len(schema.Defs[def].Properties); got != len(keys) {

@@ -42,11 +42,7 @@ func (r *run) tooLate(after time.Duration) bool {
 }
 
 func (p *Plan) tooLate(d *tracking.Delivery, acceptedAt, at time.Time) bool {
-	limit := acceptedAt.Add(p.retry.Within.D())
-	if !d.ReplayedAt.IsZero() {
-		limit = d.ReplayedAt.Add(p.retry.Within.D()) // its first time was over long ago
-	}
-	return !acceptedAt.IsZero() && at.After(limit)
+	return !acceptedAt.IsZero() && at.After(p.LastTry(acceptedAt, *d))
 }
 
 // backoff is full-jitter exponential: anything from nothing to first·2ⁿ, at most max.

@@ -14,6 +14,7 @@ import (
 	"headgate/config/secret"
 	"headgate/config/yamlsrc"
 	"headgate/dispatch/encode"
+	"headgate/dispatch/tracking"
 	"headgate/dispatch/transform"
 )
 
@@ -24,8 +25,9 @@ type Plan struct {
 	Source      []byte // canonical JSON of the target's YAML, ${NAME} expanded, secrets by reference
 	Limits      Limits
 	Breaker     Breaker
-	Batch       *Batch // nil: each delivery is sent by itself
-	NeedsParams bool   // some expression of a step uses .params
+	Batch       *Batch    // nil: each delivery is sent by itself
+	Order       *Ordering // nil: no delivery waits for another
+	NeedsParams bool      // some expression of a step uses .params
 	// Params names, sorted, the path parameters that expressions ask for by name: a route
 	// that feeds the target must have them.
 	Params []string
@@ -231,6 +233,11 @@ func (s *step) hold() time.Duration {
 		}
 	}
 	return hold
+}
+
+// LastTry is when a delivery may be tried for the last time.
+func (p *Plan) LastTry(accepted time.Time, d tracking.Delivery) time.Time {
+	return d.Since(accepted).Add(p.retry.Within.D())
 }
 
 // seal fills in Source and Hash from the tree the plan was compiled from.

@@ -17,6 +17,7 @@ type Spec struct {
 	Steps      []Step    `yaml:"steps" jsonschema_description:"Calls in their order, when one is not enough. Either steps or a method on the target itself."`
 	Finally    []CleanUp `yaml:"finally" jsonschema_description:"Calls that are made once the end of a delivery is known, such as the deletion of what an earlier step made. Whatever comes of them, the end stays as it is. After a crash they may be made again."`
 	Batch      *Batch    `yaml:"batch" jsonschema_description:"Send many deliveries in one call. Its expressions use .records, the list of payloads, and .keys, for each record what names its delivery whatever batch it comes in, instead of .payload; without a body, the list of payloads is sent as one JSON array. All records share the batch's end, also when an expression fails on one of them: what can fail belongs into the route's transform."`
+	Order      *Order    `yaml:"order" jsonschema_description:"Send deliveries that are about the same thing one after the other, in the order in which they were accepted, whatever their retries and batches. Those of different keys do not wait for each other."`
 	Error      string    `yaml:"error" jsonschema_description:"Expression on .response that gives the text of a refusal, for backends whose error messages are not found by themselves."`
 	Retry      RetrySpec `yaml:"retry" jsonschema_description:"When and how often a failed call is tried again."`
 	Limits     Limits    `yaml:"limits" jsonschema_description:"What the target is asked to take at a time."`

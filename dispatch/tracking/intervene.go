@@ -30,6 +30,8 @@ func canceledMessage(d Delivery) string {
 		return "canceled between two steps; what the earlier ones did stays"
 	case d.State == Retrying:
 		return "canceled before its next attempt; an earlier one may have had effect"
+	case d.Parked():
+		return "canceled while it waited for those before it"
 	case d.State == Pending && d.Seq > 1:
 		// Taken over or replayed: a run that was cut short may have got through.
 		return "canceled before its next run; an earlier one may have had effect"
@@ -58,6 +60,7 @@ func Revive(d Delivery, r Revival, now time.Time) Delivery {
 	next := Delivery{
 		Fence: Fence{Seq: d.Seq + 1}, Phase: Queued, Lane: LaneNew, State: Pending, Plan: d.Plan,
 		Replays: d.Replays + 1, ReplayedAt: now, PastAttempts: d.PastAttempts + d.Attempts, KeySuffix: d.KeySuffix, KeepPayload: d.KeepPayload,
+		Line: d.Line, Blocks: d.Blocks,
 	}
 	if r.Plan != "" {
 		next.Plan = r.Plan

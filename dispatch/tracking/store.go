@@ -37,6 +37,9 @@ type Acceptance struct {
 	// may stand in LaneNew; those that come on top go to LaneBulk. 0 or none: any number. A
 	// store may count within the shard of the record only, and then takes its 64th part, rounded up.
 	FairShare map[string]int
+	// Until is when nothing is written any more, and the answer is ErrUnavailable; zero: never.
+	// What is known to be recorded stays so.
+	Until time.Time
 }
 
 // IdemRow is what an idempotency key stands for.
@@ -99,7 +102,7 @@ type Store interface {
 	// nothing is missed by reading first. Wakes may be spurious. stop ends it.
 	Changed(ctx context.Context, id string) (wake <-chan struct{}, stop func())
 	// Overdue lists running and scheduled deliveries whose time passed more than grace
-	// ago, at most limit.
+	// ago, at most limit; and those that have ended and not left their line: see Lines.
 	Overdue(ctx context.Context, grace time.Duration, limit int) ([]Row, error)
 	// QueuedSince lists deliveries of one target that were queued longer than age ago,
 	// the listed ones oldest first, at most limit. Beyond the limit any may be left out, but
@@ -129,6 +132,8 @@ type Store interface {
 	Interventions
 	// Batches gather deliveries of one target into one upload.
 	Batches
+	// Lines keep deliveries of one key in order.
+	Lines
 	// Backlogs are counts of what is under way.
 	Backlogs
 	// Callbacks bring polls forward.

@@ -98,6 +98,11 @@ type Delivery struct {
 	// Sent is how many records of the window the step that is repeated has uploaded.
 	Sent int `json:"sent,omitempty"`
 
+	Line   string `json:"line,omitempty"`   // the line it stands in until it has ended: see LineOf
+	Blocks bool   `json:"blocks,omitempty"` // it stays in its line when it fails
+	// SupersededBy is the tracking ID of the newer delivery that made it moot.
+	SupersededBy string `json:"superseded_by,omitempty"`
+
 	Plan  string                     `json:"plan,omitempty"` // content hash of the plan it was accepted under
 	State State                      `json:"state"`
 	Step  string                     `json:"step,omitempty"` // name of the step to run next
@@ -133,6 +138,15 @@ type Delivery struct {
 	JobDone    int64                      `json:"job_done,omitempty"`    // of JobTotal, as the backend counts; 0 of 0: it does not tell
 	JobTotal   int64                      `json:"job_total,omitempty"`
 	Result     map[string]json.RawMessage `json:"result,omitempty"`
+}
+
+// Since is when the delivery was accepted or, if that is later, taken up again: its first time may have
+// been over long ago then.
+func (d Delivery) Since(accepted time.Time) time.Time {
+	if d.ReplayedAt.IsZero() {
+		return accepted
+	}
+	return d.ReplayedAt
 }
 
 // Rule is a route's completion rule.

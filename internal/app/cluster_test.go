@@ -37,6 +37,12 @@ func TestOnACluster(t *testing.T) {
 			c.body(t, newRigOn(t, settings, rdb, c.edit))
 		})
 	}
+	t.Run("updates in order", func(t *testing.T) {
+		cluster.Flush(t)
+		r, backend := orderRig(t, func(t *testing.T, edit func(string) string) *rig { return newRigOn(t, settings, rdb, edit) },
+			`order: {key: "${{ .payload.email }}"}`)
+		updatesInOrder(t, r, backend)
+	})
 }
 
 func dashboardAndHealth(t *testing.T, r *rig) {

@@ -137,6 +137,9 @@ func (e *explainer) explain(ctx context.Context, table *routes.Table, target str
 			continue
 		}
 		fmt.Fprintf(e.out, "target %s\n", b.Plan.Name)
+		if key, ok := mapped.Keys[b.Plan.Name]; ok {
+			fmt.Fprintf(e.out, "  after those accepted before with the key %q; %s\n", key, b.Plan.Order)
+		}
 		previews, err := b.Plan.Preview(e.input(mapped.Payloads[b.Plan.Name]))
 		if err != nil {
 			fmt.Fprintf(e.out, "  cannot be sent: %s\n\n", why(err))

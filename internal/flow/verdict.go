@@ -40,7 +40,7 @@ func judge(e tracking.Event) (verdict, time.Duration) {
 	case fault.RateLimited:
 		return silent, min(f.RetryAfter, maxHold)
 	case fault.Auth, fault.Rejected, fault.TooLarge, fault.BadResponse, fault.JobFailed,
-		fault.JobDeadline, fault.TargetGone, fault.Canceled, fault.Internal:
+		fault.JobDeadline, fault.TargetGone, fault.Expired, fault.Canceled, fault.Internal:
 	}
 	if f.Status == 0 {
 		return silent, 0

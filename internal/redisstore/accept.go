@@ -49,6 +49,8 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 		return taken, err
 	case taken != nil:
 		return taken, nil
+	case answer[0] == "late":
+		return nil, fmt.Errorf("accept: %w: it comes too late", tracking.ErrUnavailable)
 	case answer[0] == "ok":
 		d.SetLanes(answer[1:])
 	default:
@@ -75,8 +77,8 @@ func acceptCall(shard string, a *tracking.Acceptance) (keys []string, args []any
 		row, fixed = string(raw), append(fixed, "k", d.IdemHash)
 		keys = append(keys, idemKey(shard, d.IdemHash))
 	}
-	texts := make([]string, 0, 7+len(fixed)+5*len(d.Targets))
-	texts = append(texts, d.ID, d.Tenant, millis(a.Retention), row, millis(a.IdemTTL), "", strconv.Itoa(len(fixed)))
+	texts := make([]string, 0, 8+len(fixed)+5*len(d.Targets))
+	texts = append(texts, d.ID, d.Tenant, millis(a.Retention), row, millis(a.IdemTTL), "", strconv.Itoa(len(fixed)), until(a))
 	texts = append(texts, fixed...)
 	size, open := 0, 0
 	for _, text := range fixed {
@@ -106,6 +108,14 @@ func acceptCall(shard string, a *tracking.Acceptance) (keys []string, args []any
 	}
 	texts[5] = strconv.Itoa(open)
 	return keys, argsOf(texts), nil
+}
+
+// until is when an acceptance is too late, as the script wants it.
+func until(a *tracking.Acceptance) string {
+	if a.Until.IsZero() {
+		return ""
+	}
+	return strconv.FormatInt(a.Until.UnixMilli(), 10)
 }
 
 // argsOf makes arguments of texts without a copy of each.

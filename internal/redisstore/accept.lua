@@ -1,17 +1,18 @@
 -- Records one accepted request: all of it or nothing.
 -- KEYS  1 rec  2 pay  3 open  4 tenants  [5 idem]  then queued:<target> of each delivery that is not final
 -- ARGV  1 id  2 tenant  3 retention, ms  4 idem row or ''  5 how long that is kept, ms  6 number of
---       deliveries not final  7 number of fixed fields and their values, which follow
+--       deliveries not final  7 number of fixed fields and their values  8 when it is too late to
+--       be recorded, ms, or ''; then come the fixed fields
 --       then for each delivery: target, value, payload or '', open field or '' when it is final,
 --       how many of the tenant's in this shard may be new before the next goes to bulk (0: any number)
 -- Returns {'ok', target, …} when recorded (now or by an earlier sending of the same id),
 -- with the targets whose task belongs into bulk; otherwise {'taken', row} with the row of
--- the request that already has the idempotency key.
+-- the request that already has the idempotency key, or {'late'}.
 -- Invariant: a record exists together with its payloads, due rows, counts and idem row.
 -- Needs count.lua.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local first, bulk = 8 + ARGV[7], {'ok'}
+local first, bulk = 9 + ARGV[7], {'ok'}
 if redis.call('EXISTS', KEYS[1]) == 1 then
   for i = first, #ARGV, 5 do
     local value = redis.call('HGET', KEYS[1], 't:' .. ARGV[i])
@@ -19,13 +20,14 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   end
   return bulk
 end
+if ARGV[8] ~= '' and now > tonumber(ARGV[8]) then return {'late'} end
 local next_key = 4
 if ARGV[4] ~= '' then
   next_key = 5
   local taken = redis.call('GET', KEYS[5])
   if taken then return {'taken', taken} end
 end
-local fields = {'a', string.format('%d', now), 'o', ARGV[6], 'x', ARGV[3] .. ' ' .. ARGV[5], 'n', ARGV[2], unpack(ARGV, 8, first - 1)}
+local fields = {'a', string.format('%d', now), 'o', ARGV[6], 'x', ARGV[3] .. ' ' .. ARGV[5], 'n', ARGV[2], unpack(ARGV, 9, first - 1)}
 -- What is counted of the tenant, and of the targets: each in one reading and one writing.
 local tenant_fields, open_fields, shares, rows, payloads = {}, {}, {}, {}, {}
 for i = first, #ARGV, 5 do

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed" // the scripts
 	"errors"
+	"strconv"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -119,7 +120,7 @@ func changeArgs(target string, c tracking.Change) ([]any, error) {
 	}
 	drop, dead := 0, 0
 	switch c.Next.State {
-	case tracking.Succeeded, tracking.Warned:
+	case tracking.Succeeded, tracking.Warned, tracking.Superseded:
 		if !c.Next.KeepPayload {
 			drop = 1
 		}
@@ -129,9 +130,14 @@ func changeArgs(target string, c tracking.Change) ([]any, error) {
 		}
 	default:
 	}
-	due := c.Next.NextAt.UnixMilli()
-	if c.Next.Phase == tracking.Gathered {
-		due = tracking.BatchLook.Milliseconds()
+	due := ""
+	switch {
+	case c.Next.Phase == tracking.Scheduled:
+		due = strconv.FormatInt(c.Next.NextAt.UnixMilli(), 10)
+	case c.Next.Phase == tracking.Gathered:
+		due = millis(tracking.BatchLook)
+	case c.Next.Leaves():
+		due = millis(tracking.LeaveGrace)
 	}
 	return []any{
 		c.Tracking, c.Expect.Seq, orDash(c.Expect.Token), value, letter(c.Next), due, openField(target, c.Next.Plan), drop, dead,

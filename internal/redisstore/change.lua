@@ -31,7 +31,7 @@ local function apply(rec, pay, id, expected, holder, next, is, at, counted_as, d
   if was == 'r' and string.sub(token, 1, 4) ~= 'bat_' then
     redis.call('ZREM', running, member)
   else
-    redis.call('ZREM', due, (new_row or is == 'f') and member or '')
+    redis.call('ZREM', due, (new_row or is == 'f' and at == '') and member or '')
   end
   local fields = {field, new_row and queued_at(next, now) or next}
   if is == 'f' then
@@ -45,7 +45,7 @@ local function apply(rec, pay, id, expected, holder, next, is, at, counted_as, d
     redis.call('RPUSH', new_row, id)
   elseif is == 's' then
     redis.call('ZADD', due, at, member)
-  elseif is == 'g' then
+  elseif is == 'g' or at ~= '' then
     redis.call('ZADD', due, now + at, member)
   end
   if old_row == new_row then

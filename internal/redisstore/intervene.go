@@ -82,7 +82,11 @@ func (s *Store) cancel(ctx context.Context, shard string, d *tracking.Dispatch, 
 			return false, err
 		}
 		keys = append(keys, rowKey(shard, t.Name, old.Lane))
-		args = append(args, t.Name, old.Seq, value, openField(t.Name, old.Plan))
+		leave := ""
+		if next.Leaves() {
+			leave = millis(tracking.LeaveGrace)
+		}
+		args = append(args, t.Name, old.Seq, value, openField(t.Name, old.Plan), leave)
 		d.Deliveries[t.Name] = next
 	}
 	if len(keys) == fixed {
@@ -115,7 +119,7 @@ func (s *Store) Revive(ctx context.Context, ref tracking.Ref, expect tracking.Fe
 		return err
 	}
 	id := ref.Tracking
-	keys := []string{recordKey(shard, id), payloadKey(shard, id), deadKey(shard), queuedKey(shard, ref.Target), openKey(shard), tenantsKey(shard)}
+	keys := []string{recordKey(shard, id), payloadKey(shard, id), deadKey(shard), queuedKey(shard, ref.Target), openKey(shard), tenantsKey(shard), dueKey(shard)}
 	answer, err := s.run(ctx, reviveScript, keys, id, ref.Target, expect.Seq, value, openField(ref.Target, next.Plan), string(payload)).Text()
 	switch {
 	case err != nil:

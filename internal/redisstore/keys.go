@@ -27,7 +27,8 @@ import (
 //	                                  t:<target>: the delivery as in codec.go; its letter is the phase, or n
 //	                                  or b for one that is queued and has not begun
 //	hg:{07}:pay:<id>          hash    <target>: what the gateway mapped
-//	hg:{07}:due               zset    <id>:<target> by ms: next at, or held by a batch until
+//	hg:{07}:due               zset    <id>:<target> by ms: next at, or held by a batch until, or
+//	                                  ended, and somebody else sees to its leaving its line from then on
 //	hg:{07}:running           zset    <id>:<target> by ms: claimed by a run until
 //	hg:{07}:queued:<target>   list    <id>: its task should be in the queue, since when its value says;
 //	                                  those of the other lanes in queued:<target>.bulk and .resume
@@ -35,8 +36,9 @@ import (
 //	hg:{07}:open              hash    <target>:<plan>: deliveries that are not final
 //	hg:{07}:gathering         hash    <target>:<plan>: the batch that is collecting
 //	hg:{07}:flight:<target>   zset    <id>: batches under way, by ms: begun at; for targets with a bound
-//	hg:{07}:line:<target>     zset    <id>: batches that wait until one of those has ended, by ms: begun at
+//	hg:{07}:standby:<target>  zset    <id>: batches that wait until one of those has ended, by ms: begun at
 //	hg:{07}:members:<id>      zset    <id of a record> by position: on the list of the batch <id>
+//	hg:{07}:line:<line>       zset    <id of a record> by when it entered, ms: those of one key, in order
 //	hg:{07}:tenants           hash    o:<target>:<tenant>: its deliveries that are not final
 //	                                  n:<target>:<tenant>: those of them that have not begun
 //	hg:{07}:idem:<hash>       string  the row of an idempotency key as JSON
@@ -72,27 +74,36 @@ func keysOf(id string) (string, error) {
 	return shardPrefix[shard], nil
 }
 
+// lineKey gives the key of a line, which lies in a shard of its own.
+func lineKey(line string) (string, bool) {
+	shard, ok := tracking.LineShard(line)
+	if !ok {
+		return "", false
+	}
+	return shardPrefix[shard] + "line:" + line, true
+}
+
 // recordGlob matches the keys of all records.
 const recordGlob = prefix + "{*}:rec:*"
 
-func recordKey(shard, id string) string     { return shard + "rec:" + id }
-func payloadKey(shard, id string) string    { return shard + "pay:" + id }
-func dueKey(shard string) string            { return shard + "due" }
-func runningKey(shard string) string        { return shard + "running" }
-func deadKey(shard string) string           { return shard + "dead" }
-func openKey(shard string) string           { return shard + "open" }
-func queuedKey(shard, target string) string { return shard + "queued:" + target }
-func tenantsKey(shard string) string        { return shard + "tenants" }
-func bulkKey(shard, target string) string   { return queuedKey(shard, target) + bulkSuffix }
-func resumeKey(shard, target string) string { return queuedKey(shard, target) + resumeSuffix }
-func idemKey(shard, hash string) string     { return shard + "idem:" + hash }
-func gatheringKey(shard string) string      { return shard + "gathering" }
-func membersKey(shard, id string) string    { return shard + "members:" + id }
-func flightKey(shard, target string) string { return shard + "flight:" + target }
-func lineKey(shard, target string) string   { return shard + "line:" + target }
-func endsKey(shard, id string) string       { return shard + "ends:" + id }
-func markKey(shard string) string           { return shard + "ack" }
-func doneChannel(shard, id string) string   { return shard + "done:" + id }
+func recordKey(shard, id string) string      { return shard + "rec:" + id }
+func payloadKey(shard, id string) string     { return shard + "pay:" + id }
+func dueKey(shard string) string             { return shard + "due" }
+func runningKey(shard string) string         { return shard + "running" }
+func deadKey(shard string) string            { return shard + "dead" }
+func openKey(shard string) string            { return shard + "open" }
+func queuedKey(shard, target string) string  { return shard + "queued:" + target }
+func tenantsKey(shard string) string         { return shard + "tenants" }
+func bulkKey(shard, target string) string    { return queuedKey(shard, target) + bulkSuffix }
+func resumeKey(shard, target string) string  { return queuedKey(shard, target) + resumeSuffix }
+func idemKey(shard, hash string) string      { return shard + "idem:" + hash }
+func gatheringKey(shard string) string       { return shard + "gathering" }
+func membersKey(shard, id string) string     { return shard + "members:" + id }
+func flightKey(shard, target string) string  { return shard + "flight:" + target }
+func standbyKey(shard, target string) string { return shard + "standby:" + target }
+func endsKey(shard, id string) string        { return shard + "ends:" + id }
+func markKey(shard string) string            { return shard + "ack" }
+func doneChannel(shard, id string) string    { return shard + "done:" + id }
 
 // These end the keys of the rows of the other lanes; count.lua has them, too. No target's
 // name has a dot.

@@ -133,7 +133,7 @@ func TestDeliveriesComeBack(t *testing.T) {
 		Fence: tracking.Fence{Seq: 12, Token: "bat_x"}, Phase: tracking.Gathered, Batch: "bat_x", Verdict: tracking.Warned, Plan: "p", State: tracking.Collecting,
 		Step: "upload", Saved: map[string]json.RawMessage{"a": json.RawMessage(`{"b":1}`)}, Attempts: 1, StepAttempts: 2, Polls: 3, PollFaults: 4, Doubts: ". upload", Replays: 5, Rounds: 8,
 		PastAttempts: 6, NextAt: at(1), StepSince: at(2), EndedAt: at(3), ReplayedAt: at(4), KeySuffix: ".r5", KeepPayload: true, Reason: "timeout",
-		Message: "it took\n{too} long ü", HTTPStatus: 504, JobID: "j 1", JobState: "running", JobDone: 7, JobTotal: 9, Place: 3, Window: 4, WindowMax: 5, Sent: 6, Result: map[string]json.RawMessage{"c": json.RawMessage(`"d"`)},
+		Message: "it took\n{too} long ü", HTTPStatus: 504, JobID: "j 1", JobState: "running", JobDone: 7, JobTotal: 9, Place: 3, Window: 4, WindowMax: 5, Sent: 6, Line: "07x", Blocks: true, SupersededBy: "trk_x", Result: map[string]json.RawMessage{"c": json.RawMessage(`"d"`)},
 		PolledAt: at(5),
 	}
 	for field, value := range reflect.ValueOf(all).Fields() {

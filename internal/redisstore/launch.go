@@ -30,7 +30,7 @@ func (s *Store) Launch(ctx context.Context, batch tracking.Ref, most int) (bool,
 	if err != nil {
 		return false, err
 	}
-	keys := []string{flightKey(shard, batch.Target), lineKey(shard, batch.Target), recordKey(shard, batch.Tracking)}
+	keys := []string{flightKey(shard, batch.Target), standbyKey(shard, batch.Target), recordKey(shard, batch.Tracking)}
 	room, err := s.run(ctx, launchScript, keys, batch.Tracking, batch.Target, most, flightRetention.Milliseconds()).Int()
 	return room == 1, unavailable("have a batch begin", err)
 }
@@ -41,7 +41,7 @@ func (s *Store) Land(ctx context.Context, batch tracking.Ref) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	keys := []string{flightKey(shard, batch.Target), lineKey(shard, batch.Target)}
+	keys := []string{flightKey(shard, batch.Target), standbyKey(shard, batch.Target)}
 	next, err := s.run(ctx, landScript, keys, batch.Tracking).Text()
 	return next, unavailable("tell the end of a batch", err)
 }

@@ -49,7 +49,7 @@ func pendingRequest(b *testing.B) *tracking.Acceptance {
 	return a
 }
 
-func memoryUsed(b *testing.B, rdb redis.UniversalClient) int64 {
+func memoryUsed(b testing.TB, rdb redis.UniversalClient) int64 {
 	b.Helper()
 	info, err := rdb.Info(b.Context(), "memory").Result()
 	if err != nil {

@@ -43,6 +43,8 @@ type rest struct {
 	WindowMax    int                        `json:"C,omitempty"`
 	Sent         int                        `json:"D,omitempty"`
 	Doubts       string                     `json:"E,omitempty"`
+	Line         string                     `json:"F,omitempty"` // ends in ! when it stays there as a failed one
+	SupersededBy string                     `json:"G,omitempty"`
 }
 
 // empty reports whether there is nothing to be held: the delivery has not been run.
@@ -51,7 +53,7 @@ func (r *rest) empty() bool {
 		r.HTTPStatus == 0 && r.JobID == "" && r.JobState == "" && r.KeySuffix == "" && !r.KeepPayload && r.Message == "" &&
 		r.NextAt == 0 && r.Polls == 0 && r.Replays == 0 && r.ReplayedAt == 0 && r.Reason == "" && r.Step == "" &&
 		r.StepAttempts == 0 && len(r.Result) == 0 && r.Verdict == "" && len(r.Saved) == 0 && r.JobDone == 0 && r.JobTotal == 0 &&
-		r.Place == 0 && r.Window == 0 && r.WindowMax == 0 && r.Sent == 0 && r.PolledAt == 0
+		r.Place == 0 && r.Window == 0 && r.WindowMax == 0 && r.Sent == 0 && r.PolledAt == 0 && r.Line == "" && r.SupersededBy == ""
 }
 
 func restOf(d tracking.Delivery) rest {
@@ -62,10 +64,22 @@ func restOf(d tracking.Delivery) rest {
 		Replays: d.Replays, ReplayedAt: inMillis(d.ReplayedAt), Reason: d.Reason, Step: d.Step, StepAttempts: d.StepAttempts,
 		Result: d.Result, Verdict: d.Verdict, Saved: d.Saved, JobDone: d.JobDone, JobTotal: d.JobTotal,
 		Place: d.Place, Window: d.Window, WindowMax: d.WindowMax, Sent: d.Sent, PolledAt: inMillis(d.PolledAt),
+		Line: lineText(d), SupersededBy: d.SupersededBy,
 	}
 }
 
+// blocks ends the name of a line that a delivery stays in when it fails.
+const blocks = "!"
+
+func lineText(d tracking.Delivery) string {
+	if d.Blocks {
+		return d.Line + blocks
+	}
+	return d.Line
+}
+
 func (r *rest) delivery() tracking.Delivery {
+	line, blocking := strings.CutSuffix(r.Line, blocks)
 	return tracking.Delivery{
 		Attempts: r.Attempts, Batch: r.Batch, PastAttempts: r.PastAttempts, StepSince: ofMillis(r.StepSince),
 		EndedAt: ofMillis(r.EndedAt), PollFaults: r.PollFaults, Rounds: r.Rounds, Doubts: r.Doubts, HTTPStatus: r.HTTPStatus, JobID: r.JobID, JobState: r.JobState,
@@ -73,6 +87,7 @@ func (r *rest) delivery() tracking.Delivery {
 		Replays: r.Replays, ReplayedAt: ofMillis(r.ReplayedAt), Reason: r.Reason, Step: r.Step, StepAttempts: r.StepAttempts,
 		Result: r.Result, Verdict: r.Verdict, Saved: r.Saved, JobDone: r.JobDone, JobTotal: r.JobTotal,
 		Place: r.Place, Window: r.Window, WindowMax: r.WindowMax, Sent: r.Sent, PolledAt: ofMillis(r.PolledAt),
+		Line: line, Blocks: blocking, SupersededBy: r.SupersededBy,
 	}
 }
 
@@ -138,12 +153,16 @@ func (r *rest) field(name byte) any {
 		return &r.Sent
 	case 'E':
 		return &r.Doubts
+	case 'F':
+		return &r.Line
+	case 'G':
+		return &r.SupersededBy
 	}
 	return nil
 }
 
 // plainFields are the names of those that are no objects, in the order in which they are written.
-const plainFields = "abcdefghijklmnopqrstvxyzABCDE"
+const plainFields = "abcdefghijklmnopqrstvxyzABCDEFG"
 
 // append writes JSON. Nearly each value that is written or read passes here, and nearly
 // none holds objects: what has none is written and read without reflection, which takes a

@@ -192,7 +192,7 @@ func (s *Store) Prepare(ctx context.Context) error {
 	return unavailable("load scripts", eachMaster(ctx, s.base, func(ctx context.Context, _ string, rdb redis.UniversalClient) error {
 		for _, script := range []*redis.Script{
 			acceptScript, claimScript, applyScript, overdueScript, abandonedScript, waitingScript, touchScript, cancelScript, reviveScript, dropScript, expireScript,
-			beatScript, joinScript, sealScript, boardScript, judgeScript, noteScript, waitScript,
+			beatScript, joinScript, sealScript, boardScript, judgeScript, noteScript, waitScript, launchScript, landScript, lineScript, leftScript,
 		} {
 			if err := script.Load(ctx, rdb).Err(); err != nil {
 				return err

@@ -14,7 +14,7 @@ import (
 // Overdue implements tracking.Store.
 func (s *Store) Overdue(_ context.Context, grace time.Duration, limit int) ([]tracking.Row, error) {
 	return s.list(grace, limit, func(_ string, w *row) bool {
-		return w.phase == tracking.Running || w.phase == tracking.Scheduled || w.phase == tracking.Gathered
+		return w.phase == tracking.Running || w.phase == tracking.Scheduled || w.phase == tracking.Gathered || w.leaving
 	})
 }
 

@@ -33,6 +33,7 @@ type Store struct {
 	// called has the deliveries for which a callback is noted.
 	called      map[tracking.Ref]bool
 	callbackKey []byte // nil: nobody has asked for it
+	lines     map[string][]ticket
 }
 
 var _ tracking.Store = (*Store)(nil)
@@ -61,6 +62,8 @@ type row struct {
 	lane  tracking.Lane
 	body  []byte
 	at    time.Time
+	// leaving says of one that has ended that it still stands in its line.
+	leaving bool
 }
 
 type idemEntry struct {
@@ -77,7 +80,7 @@ func New(now func() time.Time) *Store {
 		now: now, records: map[string]*record{}, idem: map[string]*idemEntry{},
 		plans: map[string][]byte{}, waiters: map[string]map[chan struct{}]struct{}{}, owners: map[string]int64{},
 		deadFor: tracking.DeadLetterRetention, gathering: map[tracking.PlanRef]string{}, members: map[string][]listed{}, flights: map[string]*flight{}, ends: map[string]map[string]tracking.End{},
-		called: map[tracking.Ref]bool{},
+		called: map[tracking.Ref]bool{}, lines: map[string][]ticket{},
 	}
 }
 
@@ -113,7 +116,10 @@ func newRow(d tracking.Delivery, at time.Time) (*row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode delivery: %w", err)
 	}
-	return &row{fence: d.Fence, phase: d.Phase, lane: d.Lane, body: body, at: at}, nil
+	if d.Leaves() {
+		at = at.Add(tracking.LeaveGrace)
+	}
+	return &row{fence: d.Fence, phase: d.Phase, lane: d.Lane, body: body, at: at, leaving: d.Leaves()}, nil
 }
 
 func (r *row) delivery() (d tracking.Delivery, err error) {

@@ -60,6 +60,9 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 		a.Dispatch.SetLanes(known.bulk())
 		return nil, nil
 	}
+	if !a.Until.IsZero() && now.After(a.Until) {
+		return nil, fmt.Errorf("accept: %w: it comes too late", tracking.ErrUnavailable)
+	}
 	if a.Idem != nil {
 		r.idemHash, r.idemUntil = a.Dispatch.IdemHash, now.Add(a.IdemTTL)
 		taken, err := s.findIdem(r.idemHash)
@@ -173,7 +176,7 @@ func (s *Store) apply(ref tracking.Ref, expect tracking.Fence, next tracking.Del
 		return nil
 	}
 	switch next.State {
-	case tracking.Succeeded, tracking.Warned:
+	case tracking.Succeeded, tracking.Warned, tracking.Superseded:
 		if !next.KeepPayload {
 			delete(r.payloads, ref.Target)
 		}

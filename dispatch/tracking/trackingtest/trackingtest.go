@@ -22,7 +22,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) tracking.Store) {
 	t.Helper()
 	for _, group := range []map[string]func(*testing.T, tracking.Store){
-		acceptRules, claimRules, applyRules, indexRules, changedRules, cancelRules, deadRules, ownerRules, laneRules, batchRules, callbackRules,
+		acceptRules, claimRules, applyRules, indexRules, changedRules, cancelRules, deadRules, ownerRules, laneRules, batchRules, callbackRules, lineRules,
 	} {
 		for _, name := range slices.Sorted(maps.Keys(group)) {
 			t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) { group[name](t, open(t)) })
