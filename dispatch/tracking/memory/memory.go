@@ -33,7 +33,7 @@ type Store struct {
 	// called has the deliveries for which a callback is noted.
 	called      map[tracking.Ref]bool
 	callbackKey []byte // nil: nobody has asked for it
-	lines     map[string][]ticket
+	lines       map[string][]ticket
 }
 
 var _ tracking.Store = (*Store)(nil)
