@@ -63,6 +63,9 @@ func (c *compiler) rejects(n *yamlsrc.Node, spec *Rejects) *rejects {
 	r.count = c.expression(n.Get("count"), c.roots.answer)
 	r.reason = c.expression(n.Get("reason"), c.roots.item)
 	r.code = c.expression(n.Get("code"), c.roots.item)
+	for _, e := range entries(n.Get("result")) {
+		r.result = append(r.result, named{e.Key, c.value(e.Value, c.roots.item)})
+	}
 	r.match = c.condition(n.Get("match"), c.roots.item)
 	c.correlation(n, r)
 	c.pages(n, r)

@@ -67,6 +67,9 @@ func (c *compiler) note(n *yamlsrc.Node, roots []string, fields func(root string
 		if root == "params" {
 			c.plan.Params = slices.Compact(slices.Sorted(slices.Values(append(c.plan.Params, names...))))
 		}
+		if root == "response" {
+			c.knowsOf(n, names)
+		}
 		if root == "setup" {
 			c.noteSetup(n, names, all)
 		}
@@ -84,6 +87,16 @@ func (c *compiler) note(n *yamlsrc.Node, roots []string, fields func(root string
 				c.problem(cmp.Or(mention(n, "saved", name), n), c.savedHint(name), ".saved.%s is used before a step saves it", name)
 			}
 		}
+	}
+}
+
+// knowsOf checks what is taken of an answer.
+func (c *compiler) knowsOf(n *yamlsrc.Node, names []string) {
+	for _, name := range names {
+		if c.kept || slices.Contains(responseFields, name) {
+			continue
+		}
+		c.problem(cmp.Or(mention(n, "response", name), n), "known here: .response."+strings.Join(responseFields, ", .response."), "an answer has no .response.%s", name)
 	}
 }
 

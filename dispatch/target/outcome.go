@@ -171,8 +171,8 @@ func (r *run) result(v *transform.Value) (json.RawMessage, error) {
 }
 
 func also(message, more string) string {
-	if message == "" {
-		return more
+	if message == "" || more == "" {
+		return message + more
 	}
 	return message + "; " + more
 }

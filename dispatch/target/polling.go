@@ -10,6 +10,7 @@ import (
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
 	"headgate/dispatch/transform"
+	"headgate/dispatch/transform/jq"
 )
 
 // polled reads the state of the backend's job from an answer and says what follows.
@@ -21,7 +22,11 @@ func (r *run) polled(ctx context.Context, resp *response) tracking.Event {
 		return r.pollFailed(&fault.Fault{Reason: fault.BadResponse, Status: resp.status, Err: err,
 			Message: "the state of the backend's job cannot be read: " + err.Error()})
 	}
-	word, _ := textOf(v)
+	word, ok := textOf(v)
+	if !ok && v != nil {
+		return r.pollFailed(&fault.Fault{Reason: fault.BadResponse, Status: resp.status,
+			Message: "the state of the backend's job cannot be read: expected text, got " + jq.Describe(v)})
+	}
 	answer.JobState = clean(word, maxJobState)
 	answer.Done, answer.Total = r.count(p.done), r.count(p.total)
 	message := r.pollMessage()

@@ -24,6 +24,7 @@ type rejects struct {
 	cursor, following         *transform.Value
 	means                     tracking.State // of an item: its record's end, or Retrying
 	classes                   []class
+	result                    []named
 	warnings                  map[string]bool
 }
 

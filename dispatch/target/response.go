@@ -127,6 +127,9 @@ func (r *response) content() any {
 	return r.value
 }
 
+// responseFields are what expressions see of an answer.
+var responseFields = []string{"status", "headers", "body"}
+
 // into adds the answer to a scope.
 func (r *response) into(scope transform.Scope) {
 	headers := make(map[string]any, len(r.header))

@@ -30,19 +30,20 @@ type Rejects struct {
 	// MaxResponse bounds what is held at a time.
 	MaxResponse unit.Size `yaml:"max_response" jsonschema_description:"Largest answer of this list's own call that is read, decompressed, its archive as well as its files. What is larger counts as unreadable. Default 32MB."`
 
-	Items    string     `yaml:"items,required" jsonschema:"required" jsonschema_description:"Expression that gives the list of items in .response.body."`
-	Means    string     `yaml:"means" jsonschema:"enum=rejected,enum=warned,enum=succeeded,enum=retry" jsonschema_description:"What an item says of its record. rejected (default), warned and succeeded are its end. retry: it is sent again from the first step on, in a new batch, as retry says. With a list whose items mean succeeded, a record that no item of any list names is unknown; such lists are also read after a job ended succeeded."`
-	Match    string     `yaml:"match" jsonschema_description:"Condition on .item: is it our record? Default: every item is, since a job has one record. In a batch index or key says which record is meant."`
-	Index    string     `yaml:"index" jsonschema_description:"Expression on .item that gives the place of its record in the upload, the first being 0: a backend that counts from 1 needs .item.place - 1, and one that counts the lines of a CSV, with its header, .item.line - 2; text becomes a number with tonumber. A JSON pointer has it inside: ${{ .item.pointer | capture(\"/data/(?<i>[0-9]+)/\").i }}. For a batch: this or key."`
-	Key      *RecordKey `yaml:"key" jsonschema_description:"What an item and its record have in common, for a batch whose items name no place."`
-	Reason   string     `yaml:"reason" jsonschema_description:"Expression on .item that gives the reason for a person."`
-	Code     string     `yaml:"code" jsonschema_description:"Expression on .item that gives the backend's code for the reason."`
-	Warnings []any      `yaml:"warnings" jsonschema_description:"Codes that are only warnings: the record was taken."`
-	Classify []Class    `yaml:"classify" jsonschema_description:"What single items mean. The first whose condition holds counts, then warnings, then means."`
-	Total    string     `yaml:"total" jsonschema_description:"Expression on the list's answer, .response, that gives how many items there should be. While fewer were read, records that no item names are unknown."`
-	Count    string     `yaml:"count" jsonschema_description:"Expression on the last answer of the poll, .response, that gives how many records the list should name. Where it names more or fewer, records that no item names are unknown. Null: not told."`
-	Page     *Page      `yaml:"page" jsonschema_description:"How to read page by page: by offset, by cursor, by next or by link. Default: one page."`
-	MaxPages int        `yaml:"max_pages" jsonschema_description:"Most pages read. While there are more, records that no item names are unknown. Default 100."`
+	Items    string         `yaml:"items,required" jsonschema:"required" jsonschema_description:"Expression that gives the list of items in .response.body."`
+	Means    string         `yaml:"means" jsonschema:"enum=rejected,enum=warned,enum=succeeded,enum=retry" jsonschema_description:"What an item says of its record. rejected (default), warned and succeeded are its end. retry: it is sent again from the first step on, in a new batch, as retry says. With a list whose items mean succeeded, a record that no item of any list names is unknown; such lists are also read after a job ended succeeded."`
+	Match    string         `yaml:"match" jsonschema_description:"Condition on .item: is it our record? Default: every item is, since a job has one record. In a batch index or key says which record is meant."`
+	Index    string         `yaml:"index" jsonschema_description:"Expression on .item that gives the place of its record in the upload, the first being 0: a backend that counts from 1 needs .item.place - 1, and one that counts the lines of a CSV, with its header, .item.line - 2; text becomes a number with tonumber. A JSON pointer has it inside: ${{ .item.pointer | capture(\"/data/(?<i>[0-9]+)/\").i }}. For a batch: this or key."`
+	Key      *RecordKey     `yaml:"key" jsonschema_description:"What an item and its record have in common, for a batch whose items name no place."`
+	Reason   string         `yaml:"reason" jsonschema_description:"Expression on .item that gives the reason for a person."`
+	Result   map[string]any `yaml:"result" jsonschema_description:"Values of .item shown in the tracking answer of its record, such as the backend's ID of it, besides those of the step's result."`
+	Code     string         `yaml:"code" jsonschema_description:"Expression on .item that gives the backend's code for the reason."`
+	Warnings []any          `yaml:"warnings" jsonschema_description:"Codes that are only warnings: the record was taken."`
+	Classify []Class        `yaml:"classify" jsonschema_description:"What single items mean. The first whose condition holds counts, then warnings, then means."`
+	Total    string         `yaml:"total" jsonschema_description:"Expression on the list's answer, .response, that gives how many items there should be. While fewer were read, records that no item names are unknown."`
+	Count    string         `yaml:"count" jsonschema_description:"Expression on the last answer of the poll, .response, that gives how many records the list should name. Where it names more or fewer, records that no item names are unknown. Null: not told."`
+	Page     *Page          `yaml:"page" jsonschema_description:"How to read page by page: by offset, by cursor, by next or by link. Default: one page."`
+	MaxPages int            `yaml:"max_pages" jsonschema_description:"Most pages read. While there are more, records that no item names are unknown. Default 100."`
 }
 
 // Class says what some items of a list mean.

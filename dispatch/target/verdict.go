@@ -2,10 +2,13 @@ package target
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
+	"headgate/dispatch/encode"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
 	"headgate/dispatch/transform"
@@ -31,6 +34,7 @@ type group struct {
 type remark struct {
 	means  tracking.State
 	reason string
+	result map[string]json.RawMessage
 }
 
 // add takes the item in scope into account, for the records at places.
@@ -56,8 +60,29 @@ func (f *findings) add(list *rejects, scope transform.Scope, resp *response, pla
 		f.groups[&places[0]] = g
 		f.order = append(f.order, g)
 	}
-	g.remarks = append(g.remarks, remark{means, reason})
+	g.remarks = append(g.remarks, remark{means, reason, list.resultOf(scope)})
 	return nil
+}
+
+// resultOf gives what is shown of an item; what it does not have is left out.
+func (l *rejects) resultOf(scope transform.Scope) map[string]json.RawMessage {
+	var out map[string]json.RawMessage
+	size := 0
+	for _, n := range l.result {
+		v, err := n.value.Eval(scope)
+		if err != nil || v == nil {
+			continue
+		}
+		raw, err := encode.AppendJSON(nil, v)
+		if size += len(n.name) + len(raw); err != nil || size > maxKept {
+			continue
+		}
+		if out == nil {
+			out = make(map[string]json.RawMessage, len(l.result))
+		}
+		out[n.name] = raw
+	}
+	return out
 }
 
 // unreasoned stands for a reason that the backend does not give.
@@ -79,12 +104,28 @@ func (l *rejects) classified(code string, scope transform.Scope) (tracking.State
 	return l.means, nil
 }
 
-// verdict is what the lists say about one record: the reasons by what they mean.
-type verdict map[tracking.State][]string
+// verdict is what the lists say about one record: the reasons by what they mean, and what is
+// shown of it.
+type verdict struct {
+	reasons map[tracking.State][]string
+	result  map[string]json.RawMessage
+}
+
+func (v *verdict) add(one remark) {
+	v.reasons[one.means] = append(v.reasons[one.means], one.reason)
+	if v.result == nil {
+		v.result = one.result
+		return
+	}
+	maps.Copy(v.result, one.result)
+}
 
 // says reports whether an item gives the record this end, and joins its reasons.
-func (v verdict) says(means tracking.State) (string, bool) {
-	reasons, ok := v[means]
+func (v *verdict) says(means tracking.State) (string, bool) {
+	if v == nil {
+		return "", false
+	}
+	reasons, ok := v.reasons[means]
 	return strings.Join(slices.DeleteFunc(slices.Clone(reasons), func(s string) bool { return s == "" }), "; "), ok
 }
 
@@ -92,19 +133,19 @@ func (v verdict) says(means tracking.State) (string, bool) {
 // lists account for each record, each has an item of its own: as many items as records
 // are given out one by one, and with fewer nobody knows whom they leave out, so that they
 // cannot say of any that it was taken.
-func (f *findings) verdicts() map[int]verdict {
-	out := make(map[int]verdict, len(f.order))
+func (f *findings) verdicts() map[int]*verdict {
+	out := make(map[int]*verdict, len(f.order))
 	for _, g := range f.order {
 		for i, place := range g.places {
 			if out[place] == nil {
-				out[place] = verdict{}
+				out[place] = &verdict{reasons: map[tracking.State][]string{}}
 			}
 			for n, one := range g.remarks {
 				switch {
 				case f.accounts && len(g.remarks) == len(g.places) && n != i:
 				case f.accounts && len(g.remarks) < len(g.places) && one.means == tracking.Succeeded:
 				default:
-					out[place][one.means] = append(out[place][one.means], one.reason)
+					out[place].add(one)
 				}
 			}
 		}
@@ -130,7 +171,7 @@ func (r *run) judged(ctx context.Context, end ending, last *response, answer tra
 	if found.accounts {
 		for place := range r.records {
 			if of[place] == nil {
-				of[place] = verdict{}
+				of[place] = &verdict{}
 			}
 		}
 	}
@@ -141,8 +182,8 @@ func (r *run) judged(ctx context.Context, end ending, last *response, answer tra
 	whole.Records = make(map[int]tracking.End, len(of))
 	for place, v := range of {
 		one := judge(end, v, found, answer, message)
-		if one == usual && one.State == tracking.Succeeded {
-			continue // it ends as its batch, with the batch's result
+		if one.State == tracking.Succeeded && usual.State == tracking.Succeeded && one.Message == usual.Message && one.Result == nil {
+			continue // it ends as its batch
 		}
 		one.Message = clip(one.Message, maxMessage)
 		whole.Records[place] = one
@@ -154,23 +195,41 @@ func (r *run) judged(ctx context.Context, end ending, last *response, answer tra
 func (r *run) ended(answer tracking.Answer, e tracking.End) tracking.Event {
 	switch e.State {
 	case tracking.Succeeded, tracking.Warned:
-		return r.done(answer, e.State, e.Message)
+		return withResult(r.done(answer, e.State, e.Message), e.Result)
 	case tracking.Retrying:
 		return r.again(answer, e)
 	default:
-		return r.conclude(answer, e.State, e.Reason, e.Message)
+		return withResult(r.conclude(answer, e.State, e.Reason, e.Message), e.Result)
 	}
+}
+
+// withResult adds what the lists show of a record to its end.
+func withResult(e tracking.Event, result map[string]json.RawMessage) tracking.Event {
+	end, ok := e.(tracking.Concluded)
+	if !ok || len(result) == 0 {
+		return e
+	}
+	end.Result = tracking.Merged(end.Result, result)
+	return end
 }
 
 // judge joins how the job ended with what the lists say about one record; the worst that they
 // say counts.
-func judge(end ending, v verdict, found *findings, answer tracking.Answer, message string) tracking.End {
+func judge(end ending, v *verdict, found *findings, answer tracking.Answer, message string) tracking.End {
+	e := sentence(end, v, found, answer, message)
+	if v != nil {
+		e.Result = v.result
+	}
+	return e
+}
+
+func sentence(end ending, v *verdict, found *findings, answer tracking.Answer, message string) tracking.End {
 	warnings, warned := v.says(tracking.Warned)
 	if reasons, refused := v.says(tracking.Rejected); refused {
 		return tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: reasons}
 	}
 	if reasons, again := v.says(tracking.Retrying); again {
-		return tracking.End{State: tracking.Retrying, Reason: fault.JobFailed, Message: reasons}
+		return tracking.End{State: tracking.Retrying, Reason: fault.JobFailed, Message: also(reasons, message)}
 	}
 	remarks, taken := v.says(tracking.Succeeded)
 	switch {
@@ -178,8 +237,8 @@ func judge(end ending, v verdict, found *findings, answer tracking.Answer, messa
 		return tracking.End{State: tracking.Warned, Message: warnings}
 	case taken:
 		return tracking.End{State: tracking.Succeeded, Message: also(message, remarks)}
-	case found.accounts && !warned:
-		return tracking.End{State: tracking.Unknown, Reason: fault.BadResponse, Message: unaccounted(answer)}
+	case found.accounts && !warned && !(end == failed && found.read == 0):
+		return tracking.End{State: tracking.Unknown, Reason: fault.BadResponse, Message: also(unaccounted(answer), message)}
 	case end == failed:
 		return tracking.End{State: tracking.Failed, Reason: fault.JobFailed, Message: also(jobFailed(answer, message), warnings)}
 	case warned:

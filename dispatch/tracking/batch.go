@@ -83,6 +83,8 @@ type End struct {
 	State   State        `json:"s"`
 	Reason  fault.Reason `json:"r,omitempty"`
 	Message string       `json:"m,omitempty"`
+	// Result is what the backend said of this record, besides what it said of all.
+	Result map[string]json.RawMessage `json:"u,omitempty"`
 	// After is how long one that is to be sent again waits; who hands the end on knows.
 	After time.Duration `json:"-"`
 }
@@ -158,7 +160,7 @@ func Concluding(d Delivery, e Event, now time.Time) Delivery {
 	}
 	next.Saved = d.Saved
 	if end, ok := e.(Concluded); ok {
-		next.Saved = merge(d.Saved, end.Saved)
+		next.Saved = Merged(d.Saved, end.Saved)
 	}
 	return Settling(next)
 }
@@ -207,6 +209,10 @@ func MemberEnd(d, batch Delivery, own End, now time.Time) Delivery {
 		return d
 	}
 	if own.State != "" {
+		d.Result = own.Result
+		if own.State == Succeeded || own.State == Warned {
+			d.Result = Merged(batch.Result, own.Result)
+		}
 		d.end(own.State, own.Reason, own.Message, now)
 		return d
 	}

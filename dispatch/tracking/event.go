@@ -137,7 +137,7 @@ func Apply(d Delivery, e Event, now time.Time) Delivery {
 	switch e := e.(type) {
 	case Advanced:
 		next.answer(e.Answer)
-		next.Saved = merge(d.Saved, e.Saved)
+		next.Saved = Merged(d.Saved, e.Saved)
 		next.Attempts++
 		next.settled()
 		next.State, next.Phase = Delivering, Queued
@@ -322,7 +322,8 @@ func (d *Delivery) schedule(s State, now time.Time, after time.Duration) {
 	}
 }
 
-func merge(old, more map[string]json.RawMessage) map[string]json.RawMessage {
+// Merged gives the values of old and of more, whose own count. It changes neither.
+func Merged(old, more map[string]json.RawMessage) map[string]json.RawMessage {
 	if len(more) == 0 {
 		return old
 	}

@@ -1,8 +1,10 @@
 package trackingtest
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -28,18 +30,19 @@ func batchJudged(t *testing.T, s tracking.Store) {
 	}
 	many := map[string]tracking.End{}
 	for i := range 1200 { // more than goes at once
-		many[fmt.Sprint("id", i)] = tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: fmt.Sprint("ü \"no\" ", i)}
+		many[fmt.Sprint("id", i)] = tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: fmt.Sprint("ü \"no\" ", i),
+			Result: map[string]json.RawMessage{"id": json.RawMessage(fmt.Sprint(i))}}
 	}
 	must(t, s.Judge(t.Context(), j.Batch, many, time.Hour))
 	must(t, s.Judge(t.Context(), other, map[string]tracking.End{"id0": {State: tracking.Warned}}, time.Hour))
 	got := noted(j.Batch, slices.Collect(maps.Keys(many))...)
-	if !maps.Equal(got, many) {
+	if !reflect.DeepEqual(got, many) {
 		t.Errorf("%d of %d are as they were noted", len(got), len(many))
 	}
 	// A poll that is made again may come to less.
 	less := map[string]tracking.End{"id7": {State: tracking.Unknown}}
 	must(t, s.Judge(t.Context(), j.Batch, less, time.Hour))
-	if got := noted(j.Batch, "id0", "id7", "id8"); !maps.Equal(got, less) {
+	if got := noted(j.Batch, "id0", "id7", "id8"); !reflect.DeepEqual(got, less) {
 		t.Errorf("after it was noted anew: %v", got)
 	}
 	must(t, s.Judge(t.Context(), j.Batch, nil, time.Hour))
@@ -66,7 +69,7 @@ func batchSentAgain(t *testing.T, s tracking.Store) {
 	own := tracking.End{State: tracking.Retrying, Reason: fault.JobFailed, Message: "locked"}
 	must(t, s.Judge(t.Context(), j.Batch, map[string]tracking.End{r.Tracking: own}, time.Hour))
 	noted, err := s.Ends(t.Context(), j.Batch, []string{r.Tracking})
-	if err != nil || noted[r.Tracking] != own {
+	if err != nil || !reflect.DeepEqual(noted[r.Tracking], own) {
 		t.Fatalf("noted %+v (%v)", noted, err)
 	}
 	own.After = 50 * time.Millisecond
