@@ -91,6 +91,9 @@ func (r *run) refused(req *request, resp *response, f *fault.Fault) tracking.Eve
 	}
 	rule := r.step.ruleFor(r.scope)
 	if rule == nil {
+		if e := r.notFound(resp); e != nil {
+			return e
+		}
 		return r.failed(f)
 	}
 	if after := rule.asked(r.scope); after > 0 {
