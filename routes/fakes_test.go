@@ -10,6 +10,7 @@ import (
 	"headgate/config/secret"
 	"headgate/config/yamlsrc"
 	"headgate/policies"
+	"headgate/policies/schema"
 )
 
 // fakePolicy stands for any policy: its stage comes from its registration.
@@ -65,8 +66,14 @@ func (a *fakeAuth) Authenticate(_ context.Context, r *policies.Request) (policie
 }
 
 type bodyConfig struct {
-	Max    string `yaml:"max"`
-	Schema string `yaml:"schema"`
+	Max    string        `yaml:"max"`
+	Schema *yamlsrc.Node `yaml:"schema"`
+}
+
+// shaped is a fake that knows what a real schema says of bodies.
+type shaped struct {
+	*fakePolicy
+	*schema.Schema
 }
 
 type limitConfig []struct {
@@ -84,7 +91,10 @@ func registry(closed *[]string) *policies.Registry {
 			p := &fakePolicy{name: name, stage: stage, null: b.Node.Kind == yamlsrc.Null}
 			switch name {
 			case "body":
-				b.Node.Decode(&bodyConfig{}, b.Report)
+				var config bodyConfig
+				if b.Node.Decode(&config, b.Report); config.Schema != nil && config.Schema.Kind == yamlsrc.Map {
+					return shaped{p, schema.Compile(config.Schema, b.Dir, b.Report)}
+				}
 			case "scopes":
 				b.Node.Decode(&p.words, b.Report)
 			case "rate_limit":
