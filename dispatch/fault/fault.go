@@ -79,7 +79,10 @@ type Fault struct {
 	RetryAfter time.Duration
 	// Retry reports whether another attempt may help.
 	Retry bool
-	Err   error // the cause, for the log
+	// Refusal says of a server_error that the backend was well and said no, and that the target
+	// takes that for no verdict on the record.
+	Refusal bool
+	Err     error // the cause, for the log
 }
 
 // Error implements error.

@@ -99,6 +99,7 @@ func (p *Plan) classify(s *step, r *response) *fault.Fault {
 func noVerdict(f *fault.Fault) {
 	f.Retry = true
 	if f.Reason == fault.Rejected || f.Reason == fault.BadResponse {
+		f.Refusal = f.Reason == fault.Rejected
 		f.Reason = fault.ServerError
 	}
 }

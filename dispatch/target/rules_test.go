@@ -93,6 +93,20 @@ func TestRetriedIsNotRefused(t *testing.T) {
 	}
 }
 
+// A refusal that is tried again leaves no doubt about what the call did.
+func TestRetriedRefusalIsNotInDoubt(t *testing.T) {
+	for status, want := range map[int]bool{409: false, 404: false, 503: true} {
+		b := newBackend(t, says(status, `{}`))
+		p := mustCompile(t, b.URL, `{url: "${URL}", retry: {on: [404]}, steps: [{name: make, post: /jobs, save: {job: "${{ .response.body.id }}"},
+			on_error: [{when: "${{ .response.status == 409 }}", then: retry}],
+			reconcile: {get: /jobs, found: "${{ .response.body.found }}", save: {job: "${{ .response.body.id }}"}}}]}`)
+		got := eventOf[tracking.AttemptFailed](t, newEngine(t).Run(t.Context(), p, input()))
+		if got.Doubt != want || got.Final || got.Fault.Reason != fault.ServerError || got.Fault.Refusal == want {
+			t.Errorf("%d: %+v %+v", status, got, got.Fault)
+		}
+	}
+}
+
 const stripYAML = `{url: "${URL}", post: /import, batch: {max_records: 10}, error: "${{ .response.body.detail }}",
 	on_error: [{when: "${{ .response.status == 400 }}", then: strip,
 	records: "${{ [.response.body.errors[].pointer | split(\"/\")[3] | tonumber] }}"}]}`
