@@ -10,7 +10,6 @@ import (
 	"headgate/config/secret"
 	"headgate/config/yamlsrc"
 	"headgate/policies"
-	"headgate/policies/schema"
 )
 
 // fakePolicy stands for any policy: its stage comes from its registration.
@@ -70,10 +69,32 @@ type bodyConfig struct {
 	Schema *yamlsrc.Node `yaml:"schema"`
 }
 
-// shaped is a fake that knows what a real schema says of bodies.
+// shaped is a fake that knows of a schema the fields that it names plainly.
 type shaped struct {
 	*fakePolicy
-	*schema.Schema
+	schema *yamlsrc.Node
+}
+
+func (s shaped) Lacks(path []string) (policies.MissingField, bool) {
+	n := s.schema
+	for i, name := range path {
+		if name == "[]" {
+			n = n.Get("items")
+			continue
+		}
+		fields, others := n.Get("properties"), n.Get("additionalProperties")
+		if fields.Get(name) == nil {
+			missing := policies.MissingField{At: i, Never: others != nil && others.Text == "false"}
+			if fields != nil {
+				for _, e := range fields.Entries {
+					missing.Known = append(missing.Known, e.Key)
+				}
+			}
+			return missing, missing.Never || fields != nil
+		}
+		n = fields.Get(name)
+	}
+	return policies.MissingField{}, false
 }
 
 type limitConfig []struct {
@@ -93,7 +114,7 @@ func registry(closed *[]string) *policies.Registry {
 			case "body":
 				var config bodyConfig
 				if b.Node.Decode(&config, b.Report); config.Schema != nil && config.Schema.Kind == yamlsrc.Map {
-					return shaped{p, schema.Compile(config.Schema, b.Dir, b.Report)}
+					return shaped{p, config.Schema}
 				}
 			case "scopes":
 				b.Node.Decode(&p.words, b.Report)
