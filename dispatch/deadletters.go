@@ -22,7 +22,8 @@ type Operator struct {
 
 // ReplayOrder says how a delivery is to be taken up again. The zero order runs it from
 // its first step, with the same payload and idempotency keys, under the plan it was
-// accepted with; a delivery whose job's outcome is unknown goes on polling.
+// accepted with; a delivery whose job's outcome is unknown goes on polling, or is refused when
+// there is no job of its own to poll.
 type ReplayOrder struct {
 	// Payload replaces the one that is kept; the keys are new ones then.
 	Payload json.RawMessage
@@ -113,7 +114,12 @@ func (o *Operator) replay(ctx context.Context, l *tracking.Letter, order ReplayO
 		return old, err
 	}
 	how := tracking.Revival{Plan: plan.Hash, NewKey: order.NewKey || order.Payload != nil, Mass: order.mass}
-	how.Resume = old.State == tracking.Unknown && !order.Restart && !how.NewKey && plan.Polls(old.Step)
+	if old.State == tracking.Unknown && !order.Restart && !how.NewKey {
+		if why := unpollable(old, plan); why != "" {
+			return old, &NotReplayableError{Ref: l.Ref, State: old.State, Why: why + "; with restart it is sent again, although the backend may have it already"}
+		}
+		how.Resume = true
+	}
 	if err := o.mayEnter(ctx, l, plan); err != nil {
 		return old, err
 	}
@@ -132,6 +138,18 @@ func (o *Operator) replay(ctx context.Context, l *tracking.Letter, order ReplayO
 		o.Log.WarnContext(ctx, "replayed, but its task could not be queued; the reconciler will", "tracking_id", l.Tracking, "target", l.Target, "error", err)
 	}
 	return next, nil
+}
+
+// unpollable says why a delivery whose outcome is unknown cannot go on polling; empty when
+// it can. To send it again instead is nothing that happens unasked.
+func unpollable(d tracking.Delivery, plan *target.Plan) string {
+	switch {
+	case d.Batch != "": // what was saved, and which record is whose, went with the batch
+		return "its outcome is unknown, and the job of its batch is not polled for a single record"
+	case !plan.Polls(d.Step):
+		return "its outcome is unknown, and the target has no job of it to poll"
+	}
+	return ""
 }
 
 // plan finds the plan that a replay runs under, and makes sure that it is kept.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -160,6 +161,40 @@ func TestReplayUnknown(t *testing.T) {
 			next, err := w.operator().Replay(t.Context(), task.Ref, c.order)
 			if err != nil || next.Step != c.step || (c.step != "") != (next.JobID == "j") || (c.step != "") != (next.State == tracking.Waiting) {
 				t.Errorf("%+v, %v", next, err)
+			}
+		})
+	}
+}
+
+// What has no job of its own to poll is not sent again unasked: the backend may have it.
+func TestUnknownWithoutAJobIsNotSentAgainUnasked(t *testing.T) {
+	lost := tracking.Concluded{Answer: tracking.Answer{JobID: "j"}, State: tracking.Unknown, Reason: fault.JobDeadline, Poll: true}
+	const polls = `get: /jobs/1, until: {state: "${{ .response.body.state }}", succeeded: [s]}`
+	for name, c := range map[string]struct{ target, why string }{
+		"a record of a batch":               {`{url: "https://crm.example", batch: {max_records: 1}, post: /contacts}`, "the job of its batch"},
+		"a record of a batch, first polled": {`{url: "https://crm.example", batch: {max_records: 1}, ` + polls + `}`, "the job of its batch"},
+		"a target that does not poll":       {`{url: "https://crm.example", post: /contacts}`, "no job of it to poll"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, lost)
+			plan := compile(t, "crm", c.target)
+			w.live["crm"], w.fanout.Bindings[0].Plan = plan, plan
+			task := w.one(t)
+			w.finish(t, task)
+			if d := w.track(t, task.Ref); d.State != tracking.Unknown || d.JobID != "j" {
+				t.Fatalf("%+v", d)
+			}
+			var not *dispatch.NotReplayableError
+			if _, err := w.operator().Replay(t.Context(), task.Ref, dispatch.ReplayOrder{}); !errors.As(err, &not) ||
+				!strings.Contains(not.Why, c.why) || !strings.Contains(not.Why, "with restart") {
+				t.Fatalf("%v", err)
+			}
+			for _, order := range []dispatch.ReplayOrder{{Restart: true}, {NewKey: true}, {Payload: json.RawMessage(`1`)}} {
+				next, err := w.operator().Replay(t.Context(), task.Ref, order)
+				if err != nil || next.State != tracking.Pending || next.Step != "" {
+					t.Fatalf("%+v: %+v, %v", order, next, err)
+				}
+				w.finish(t, w.only(t)) // it is unknown again
 			}
 		})
 	}

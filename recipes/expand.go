@@ -154,7 +154,18 @@ func (r *Recipe) override(own []yamlsrc.Entry, e yamlsrc.Entry, report *yamlsrc.
 func (r *Recipe) bounded(own, asked *yamlsrc.Node, report *yamlsrc.Report) {
 	for _, e := range asked.Entries {
 		limit := own.Get(e.Key)
-		if limit == nil || !strings.HasPrefix(e.Key, "max_") {
+		if limit == nil {
+			continue
+		}
+		if e.Value.Kind == yamlsrc.Map { // of chunks, which are written anew as a whole
+			r.bounded(limit, e.Value, report)
+			for _, missing := range limit.Entries {
+				if strings.HasPrefix(missing.Key, "max_") && e.Value.Get(missing.Key) == nil {
+					report.Addf(e.Value.Pos, e.Value.Path, "add "+missing.Key+": "+missing.Value.Text, "%s leaves out the recipe's %s", e.Key, missing.Key)
+				}
+			}
+		}
+		if !strings.HasPrefix(e.Key, "max_") {
 			continue
 		}
 		most, err := unit.ParseSize(limit.Text) // a number by itself is one of them

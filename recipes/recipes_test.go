@@ -87,6 +87,22 @@ func TestExpandProblems(t *testing.T) {
 	}
 }
 
+// Whoever writes chunks anew keeps the recipe's limits of them.
+func TestChunksOfRecipeAreBounded(t *testing.T) {
+	for chunk, want := range map[string]string{
+		"{into: step, max_records: 10, max_bytes: 1MB}": "",
+		"{into: job, max_records: 11, max_bytes: 1MB}":  "11 is over the recipe's batch limit of 10",
+		"{into: job, max_bytes: 1MB}":                   "chunk leaves out the recipe's max_records",
+	} {
+		var report yamlsrc.Report
+		parse("sample", []byte(strings.Replace(sample, "linger: 1s}", "linger: 1s, chunk: {into: job, max_records: 10, max_bytes: 1MB}}", 1)), &report).
+			Expand(yamlsrc.Parse("routes.yaml", []byte("{recipe: sample, with: {token: {env: T}}, batch: {chunk: "+chunk+"}}"), &report), &report)
+		if got := problems(&report); !strings.Contains(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s: %q, want %q", chunk, got, want)
+		}
+	}
+}
+
 // A secret is not shown, also where it stands under a wrong name.
 func TestProblemsHideSecrets(t *testing.T) {
 	for _, target := range []string{"{recipe: sample, with: {token: s3cret}}", "{recipe: sample, with: {token: {env: T}, tokn: s3cret}}"} {

@@ -65,8 +65,36 @@ func (a *fakeAuth) Authenticate(_ context.Context, r *policies.Request) (policie
 }
 
 type bodyConfig struct {
-	Max    string `yaml:"max"`
-	Schema string `yaml:"schema"`
+	Max    string        `yaml:"max"`
+	Schema *yamlsrc.Node `yaml:"schema"`
+}
+
+// shaped is a fake that knows of a schema the fields that it names plainly.
+type shaped struct {
+	*fakePolicy
+	schema *yamlsrc.Node
+}
+
+func (s shaped) Lacks(path []string) (policies.MissingField, bool) {
+	n := s.schema
+	for i, name := range path {
+		if name == "[]" {
+			n = n.Get("items")
+			continue
+		}
+		fields, others := n.Get("properties"), n.Get("additionalProperties")
+		if fields.Get(name) == nil {
+			missing := policies.MissingField{At: i, Never: others != nil && others.Text == "false"}
+			if fields != nil {
+				for _, e := range fields.Entries {
+					missing.Known = append(missing.Known, e.Key)
+				}
+			}
+			return missing, missing.Never || fields != nil
+		}
+		n = fields.Get(name)
+	}
+	return policies.MissingField{}, false
 }
 
 type limitConfig []struct {
@@ -84,7 +112,10 @@ func registry(closed *[]string) *policies.Registry {
 			p := &fakePolicy{name: name, stage: stage, null: b.Node.Kind == yamlsrc.Null}
 			switch name {
 			case "body":
-				b.Node.Decode(&bodyConfig{}, b.Report)
+				var config bodyConfig
+				if b.Node.Decode(&config, b.Report); config.Schema != nil && config.Schema.Kind == yamlsrc.Map {
+					return shaped{p, config.Schema}
+				}
 			case "scopes":
 				b.Node.Decode(&p.words, b.Report)
 			case "rate_limit":

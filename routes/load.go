@@ -51,6 +51,8 @@ type loader struct {
 	built map[string]*named // nil where building went wrong
 	plans map[string]*target.Plan
 	used  map[string]bool
+
+	doubts []doubt
 }
 
 func load(sources []source, o Options, report *yamlsrc.Report) *Table {
@@ -191,6 +193,9 @@ func (l *loader) lookup(name string) (string, error) {
 
 func (l *loader) warnings() []yamlsrc.Problem {
 	report := l.report.Fork()
+	for _, d := range l.doubts {
+		report.Addf(d.Pos, d.Path, d.hint, "%s", d.message)
+	}
 	for _, d := range l.auths {
 		if !l.used["authenticator "+d.name] {
 			report.Addf(d.key, d.node.Path, "name it in a route's auth, or remove it", "no route uses the authenticator %q", d.name)

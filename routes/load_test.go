@@ -1,9 +1,11 @@
 package routes
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +131,33 @@ func TestWarnings(t *testing.T) {
 	got := table.Warnings()
 	if len(got) != 2 || got[0].String() == "" || !strings.Contains(got[0].Message, `"partners"`) || !strings.Contains(got[1].Message, `"events"`) || got[1].Line != 7 {
 		t.Errorf("%v", got)
+	}
+}
+
+// What the schema does not name, but lets pass, may be meant.
+func TestUndeclaredFieldIsAWarning(t *testing.T) {
+	table := mustLoad(t, options(new([]string)), `
+targets: {crm: {url: "https://crm.example.com", post: /}}
+routes:
+- name: a
+  match: POST /a
+  auth: none
+  body: {schema: {properties: {email: {}, name: {properties: {first: {}}}}}}
+  targets:
+    crm: {when: "${{ .body.consent }}", transform: {a: "${{ .body.emial }}", b: "${{ .body.name.last }}", c: "${{ .body.nick? }}", d: "${{ .body.email }}"}}
+`)
+	var got []string
+	for _, w := range table.Warnings() {
+		got = append(got, fmt.Sprintf("%d:%d %s (%s): %s", w.Line, w.Column, w.Message, w.Path, w.Hint))
+	}
+	const not, meant = " is not in the schema of the route's body ", "? if the field may be missing"
+	want := []string{
+		"9:17 .body.consent" + not + "(routes[0].targets.crm.when): known here: email, name; write .body.consent" + meant,
+		"9:56 .body.emial" + not + `(routes[0].targets.crm.transform.a): did you mean "email"?; write .body.emial` + meant,
+		"9:81 .body.name.last" + not + "(routes[0].targets.crm.transform.b): known here: first; write .body.name.last" + meant,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

@@ -59,6 +59,7 @@ func (l *loader) route(d declared) *Route {
 	if s.Targets != nil {
 		r.Fanout.Bindings = l.bindings(s.Targets)
 		l.params(s.Targets, r)
+		l.fields(s.Targets, r)
 	}
 	if l.report.Len() > before {
 		return nil

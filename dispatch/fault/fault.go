@@ -16,7 +16,7 @@ const (
 	Timeout     Reason = "timeout"      // no answer in time; whether it had effect is unknown
 	Unreachable Reason = "unreachable"  // no connection, name not found, connection lost
 	RateLimited Reason = "rate_limited" // 429
-	ServerError Reason = "server_error" // 5xx, 408, 425
+	ServerError Reason = "server_error" // 5xx, 408, 425, and what a target has tried again
 	Auth        Reason = "auth"         // 401, 403, a secret that cannot be read
 	Rejected    Reason = "rejected"     // the backend said no to this record
 	TooLarge    Reason = "too_large"    // 413, or beyond a limit of the target
@@ -48,7 +48,7 @@ func (r Reason) Meaning() string {
 	case RateLimited:
 		return "The backend asked for patience: 429."
 	case ServerError:
-		return "The backend had a fault of its own: 5xx, 408 or 425."
+		return "The backend had a fault of its own: 5xx, 408 or 425; or it said no in a way that the target has tried again (retry.on, on_error)."
 	case Auth:
 		return "The backend did not accept the credentials (401, 403), or the secret cannot be read."
 	case Rejected:
@@ -82,7 +82,10 @@ type Fault struct {
 	RetryAfter time.Duration
 	// Retry reports whether another attempt may help.
 	Retry bool
-	Err   error // the cause, for the log
+	// Refusal says of a server_error that the backend was well and said no, and that the target
+	// takes that for no verdict on the record.
+	Refusal bool
+	Err     error // the cause, for the log
 }
 
 // Error implements error.

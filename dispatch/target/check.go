@@ -168,16 +168,33 @@ func (c *compiler) backlog() {
 func (c *compiler) statuses(n *yamlsrc.Node, list []int, lowest int) map[int]bool {
 	set := make(map[int]bool, len(list))
 	for i, status := range list {
+		at := n
+		if i < len(n.Items) {
+			at = n.Items[i]
+		}
 		if status < lowest || status > 599 {
-			at := n
-			if i < len(n.Items) {
-				at = n.Items[i]
-			}
 			c.problem(at, fmt.Sprintf("write numbers from %d to 599", lowest), "%d is no status that can be meant here", status)
+		}
+		if set[status] && !c.kept {
+			c.problem(at, "keep one of them", "status %d is there twice", status)
 		}
 		set[status] = true
 	}
 	return set
+}
+
+// expected reports statuses that retry speaks of in vain, since each call takes them for an
+// answer that is fine.
+func (c *compiler) expected() {
+	for key, list := range map[string][]int{"on": c.spec.Retry.On, "not_on": c.spec.Retry.NotOn} {
+		at := find(c.target, "retry", key)
+		for i, status := range list {
+			fine := func(s *step) bool { return slices.Contains(s.expect, status) }
+			if !c.kept && i < len(at.Items) && !slices.ContainsFunc(c.plan.steps, func(s *step) bool { return !fine(s) }) {
+				c.problem(at.Items[i], "keep one of them", "status %d is in retry.%s, and in expect, which makes it no failure", status, key)
+			}
+		}
+	}
 }
 
 func (c *compiler) problem(n *yamlsrc.Node, hint, format string, args ...any) {

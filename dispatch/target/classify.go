@@ -87,15 +87,21 @@ func (p *Plan) classify(s *step, r *response) *fault.Fault {
 	case slices.Contains(p.retry.NotOn, r.status):
 		f.Retry = false
 	case slices.Contains(p.retry.On, r.status):
-		// Whoever asks for retries says that the status is no verdict on the record:
-		// once the budget is spent it is a dead letter and not a refusal.
-		f.Retry = true
-		if f.Reason == fault.Rejected || f.Reason == fault.BadResponse {
-			f.Reason = fault.ServerError
-		}
+		noVerdict(f)
 	}
 	f.Message = p.faultMessage(s, r, f.Reason)
 	return f
+}
+
+// noVerdict turns a fault into one that is tried again, because the file asks for that: so
+// the answer says nothing of the record, which is a dead letter once the budget is spent,
+// and not refused.
+func noVerdict(f *fault.Fault) {
+	f.Retry = true
+	if f.Reason == fault.Rejected || f.Reason == fault.BadResponse {
+		f.Refusal = f.Reason == fault.Rejected
+		f.Reason = fault.ServerError
+	}
 }
 
 // asserted says what is wrong with an answer whose status is an expected one.

@@ -68,11 +68,38 @@ func (c *compiler) mayLeave(n *yamlsrc.Node, text *transform.Text) {
 		return
 	}
 	c.expressionURL = true
-	if c.kept || c.target.Get("allow_hosts") != nil || beginsAsPath(n.Text) {
+	if c.kept || beginsAsPath(n.Text) {
+		return
+	}
+	if c.target.Get("allow_hosts") != nil {
+		c.mayReach(n)
 		return
 	}
 	c.problem(n, "add allow_hosts: [names of the hosts] to the target; allow_hosts: [] if it only ever gives a path, or a URL of the host of url",
 		"the whole URL comes from an expression, and the target does not say which hosts it may name")
+}
+
+// literalHost is an expression that begins with a URL whose host is written out.
+var literalHost = regexp.MustCompile(`^\s*\$\{\{\s*\(*\s*"(https?://[^/?#"\\]+)[/?]`)
+
+// mayReach reports a host that the author of the file wrote, and that no list has: each call
+// would be refused when it is made.
+func (c *compiler) mayReach(n *yamlsrc.Node) {
+	found := literalHost.FindStringSubmatch(n.Text)
+	if found == nil {
+		return
+	}
+	u, err := url.Parse(found[1])
+	if err != nil || originOf(u) == c.plan.home.origin {
+		return
+	}
+	name, port, usual, _ := authority(u)
+	for i := range c.plan.allow {
+		if c.plan.allow[i].allows(name, port, usual) {
+			return
+		}
+	}
+	c.problem(n, "add "+u.Host+" to allow_hosts", "the call goes to the host %s, which is neither that of url nor in allow_hosts", u.Host)
 }
 
 // beginsAsPath reports whether an expression begins with a literal / or ?. What it makes

@@ -1,7 +1,9 @@
 package target
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -250,4 +252,81 @@ func TestProgress(t *testing.T) {
 			t.Errorf("%s: %d of %d, want %v", body, d.JobDone, d.JobTotal, want)
 		}
 	}
+}
+
+// What follows from a poll that does not say how the job is is the target's to say.
+func TestUnclearPolls(t *testing.T) {
+	for name, tt := range map[string]struct {
+		until   string
+		status  int
+		body    string
+		state   tracking.State // empty: it is polled again
+		reason  fault.Reason
+		faults  int // failed polls in a row, of 2 before
+		message string
+	}{
+		"a 404":                        {"", 404, `{}`, "", fault.Rejected, 3, "404"},
+		"a 404 waited out":             {"not_found: wait", 404, `{}`, "", "", 0, "the backend does not know the job: it answered 404; waiting"},
+		"a 410 waited out":             {"not_found: wait", 410, `{}`, "", "", 0, "it answered 410; waiting"},
+		"a 404 of a purged job":        {"not_found: unknown", 404, `{}`, tracking.Unknown, fault.BadResponse, 2, "it answered 404"},
+		"a 404 of a job that failed":   {"not_found: failed", 404, `{}`, tracking.Failed, fault.JobFailed, 2, "it answered 404"},
+		"a 400 is no 404":              {"not_found: failed", 400, `{}`, "", fault.Rejected, 3, ""},
+		"a 500 is no 404":              {"not_found: failed", 500, `{}`, "", fault.ServerError, 3, ""},
+		"an unlisted state":            {"", 200, `{"state":"x"}`, "", "", 0, "which no list names; waiting"},
+		"an unlisted state waited out": {"unknown_state: wait", 200, `{"state":"x"}`, "", "", 0, "which no list names; waiting"},
+		"an unlisted state is the end": {"unknown_state: unknown", 200, `{"state":"x"}`, tracking.Unknown, fault.BadResponse, 2, `state "x", which no list names`},
+		"an unlisted state is failed":  {"unknown_state: failed", 200, `{"state":"x"}`, tracking.Failed, fault.JobFailed, 2, `ended in state "x"`},
+		"no state is never the end":    {"unknown_state: failed", 200, `{}`, "", "", 0, "waiting"},
+		"nor is an empty one":          {"unknown_state: unknown", 200, `{"state":""}`, "", "", 0, "waiting"},
+		"a listed state":               {"unknown_state: failed", 200, `{"state":"done"}`, tracking.Succeeded, "", 2, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBackend(t, says(tt.status, tt.body))
+			p := pollPlan(t, b.URL, "")
+			if key, word, ok := strings.Cut(tt.until, ": "); ok {
+				p = mustCompile(t, b.URL, strings.Replace(string(p.Source), `"until":{`, fmt.Sprintf(`"until":{%q:%q,`, key, word), 1))
+			}
+			in := polledInput()
+			in.Delivery.PollFaults = 2
+			d := tracking.Apply(in.Delivery, newEngine(t).Run(t.Context(), p, in), in.Now)
+			if want := cmp.Or(tt.state, tracking.Waiting); d.State != want || d.Reason != tt.reason || d.PollFaults != tt.faults || !strings.Contains(d.Message, tt.message) || d.JobID != "j1" {
+				t.Errorf("%+v", d)
+			}
+		})
+	}
+}
+
+// Waiting for a job that the backend does not know ends at the deadline, whatever attempts says.
+func TestUnknownJobIsWaitedForUntilTheDeadline(t *testing.T) {
+	b := newBackend(t, says(404, `{}`))
+	p := pollPlan(t, b.URL, "")
+	p = mustCompile(t, b.URL, strings.Replace(string(p.Source), `"until":{`, `"until":{"not_found":"wait","attempts":2,`, 1))
+	in := polledInput()
+	in.Delivery.StepSince = noon
+	d, states := drive(t, newEngine(t), p, in)
+	if d.State != tracking.Unknown || d.Reason != fault.JobDeadline || d.EndedAt.Sub(noon).Round(time.Second) != time.Hour || len(states) < 60 {
+		t.Errorf("%+v after %d polls", d, len(states))
+	}
+}
+
+func TestUntilIsChecked(t *testing.T) {
+	for text, want := range map[string]string{
+		"succeeded: [done], not_found: waits":                         `"waits" is nothing that not_found can be`,
+		"succeeded: [done], unknown_state: retry":                     `"retry" is nothing that unknown_state can be`,
+		"succeeded: [done, done]":                                     `"done" is in succeeded already`,
+		"succeeded: [done], states: [done, active]":                   `no list says what the state "active" means`,
+		"succeeded: [done], states: [done, done]":                     `"done" is in states already`,
+		"succeeded: [done], failed: [eror], states: [done, error]":    `failed names the state "eror", which is not in states`,
+		"succeeded: [1], running: [2], states: [1, 2, true]":          `the state "true"`,
+		"succeeded: [done], states: [done, [x]]":                      "a state is a word",
+		"succeeded: [done], deadline: 0s":                             "deadline should be more than 0",
+		"succeeded: [1], running: [true], states: [1, true], x: nope": `unknown key "x"`,
+	} {
+		_, report := compileText(t, "http://b.example", `{url: "${URL}", get: /a, until: {state: "${{ .response.body.s }}", `+text+`}}`)
+		if report.Err() == nil || !strings.Contains(report.Err().Error(), want) || report.Len() != 1 && !strings.Contains(text, "eror") {
+			t.Errorf("%s\ngives %v, want %q", text, report.Err(), want)
+		}
+	}
+	mustCompile(t, "http://b.example", `{url: "${URL}", get: /a, until: {state: "${{ .response.body.s }}",
+		states: [wait, 2, true], running: [wait], succeeded: [2], failed: [true], not_found: wait, unknown_state: unknown}}`)
 }

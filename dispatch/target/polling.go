@@ -30,13 +30,13 @@ func (r *run) polled(ctx context.Context, resp *response) tracking.Event {
 	answer.JobState = clean(word, maxJobState)
 	answer.Done, answer.Total = r.count(p.done), r.count(p.total)
 	message := r.pollMessage()
-	end, f := r.ending(p.words[word], resp)
+	end, f := r.ending(word, resp)
 	if f != nil {
 		return r.pollFailed(f)
 	}
 	switch end {
 	case unmapped:
-		return r.notYet(resp, answer, fmt.Sprintf("the backend's job is in state %q, which no list names; waiting", answer.JobState))
+		return r.unlisted(resp, answer)
 	case running:
 		return r.notYet(resp, answer, message)
 	case succeeded:
@@ -80,9 +80,13 @@ func (r *run) split(ctx context.Context, answer tracking.Answer, message string)
 		Message: clip(also(jobFailed(answer, message), "its records are sent again in halves"), maxMessage)}
 }
 
-// ending looks behind a state that says that the job is done.
-func (r *run) ending(end ending, resp *response) (ending, *fault.Fault) {
+// ending says what a state stands for, and looks behind one that says that the job is done.
+func (r *run) ending(word string, resp *response) (ending, *fault.Fault) {
 	p := r.step.poll
+	end := p.words[word]
+	if end == unmapped && word != "" && p.UnknownState == orFailed {
+		return failed, nil
+	}
 	if p.partialIf == nil || (end != succeeded && end != warned) {
 		return end, nil
 	}

@@ -20,9 +20,10 @@ type probe struct {
 const gotThrough = "an earlier try of the call had got through"
 
 // inDoubt reports whether the call of a step may have had its effect although it failed:
-// no answer came, or one that says nothing of the record.
+// no answer came, or one that says nothing of the record. A refusal that the target has tried
+// again says that it had none.
 func (r *run) inDoubt(f *fault.Fault) bool {
-	return r.sent && r.step.probe != nil &&
+	return r.sent && r.step.probe != nil && !f.Refusal &&
 		slices.Contains([]fault.Reason{fault.Timeout, fault.Unreachable, fault.ServerError, fault.BadResponse}, f.Reason)
 }
 

@@ -91,6 +91,9 @@ func (r *run) refused(req *request, resp *response, f *fault.Fault) tracking.Eve
 	}
 	rule := r.step.ruleFor(r.scope)
 	if rule == nil {
+		if e := r.notFound(resp); e != nil {
+			return e
+		}
 		return r.failed(f)
 	}
 	if after := rule.asked(r.scope); after > 0 {
@@ -100,10 +103,10 @@ func (r *run) refused(req *request, resp *response, f *fault.Fault) tracking.Eve
 	}
 	switch rule.Then {
 	case thenRetry:
-		f.Retry = true
+		noVerdict(f)
 	case thenSetup:
 		r.forget()
-		f.Retry = true
+		noVerdict(f)
 	case thenAbort:
 		f.Retry = false
 	case thenFresh:
@@ -161,6 +164,7 @@ func (r *run) wait(rule rule, resp *response, f *fault.Fault) tracking.Event {
 	after := time.Duration(float64(rule.Every) * (0.9 + 0.2*r.engine.random()))
 	after = max(after, f.RetryAfter)
 	if r.tooLate(after) {
+		noVerdict(f)
 		return tracking.AttemptFailed{Fault: f, Final: true}
 	}
 	return tracking.Deferred{Answer: tracking.Answer{HTTPStatus: resp.status}, After: after,

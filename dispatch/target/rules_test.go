@@ -32,7 +32,7 @@ func TestRules(t *testing.T) {
 		wait   time.Duration // no attempt
 		reason fault.Reason
 	}{
-		"a code in a 200":         {status: 200, body: `{"success":false,"errors":[{"code":"601"}]}`, retry: true, reason: fault.Rejected},
+		"a code in a 200":         {status: 200, body: `{"success":false,"errors":[{"code":"601"}]}`, retry: true, reason: fault.ServerError},
 		"no room":                 {status: 200, body: `{"success":false,"errors":[{"code":"1016"}]}`, wait: 10 * time.Minute},
 		"no room, by a header":    {status: 503, header: "full", wait: 30 * time.Second},
 		"an ordinary 503":         {status: 503, retry: true, reason: fault.ServerError},
@@ -66,8 +66,44 @@ func TestWaitForRoom(t *testing.T) {
 	b := newBackend(t, says(200, `{"success":false,"errors":[{"code":"1016"}]}`))
 	in := input()
 	end, states := drive(t, newEngine(t), mustCompile(t, b.URL, rulesYAML+"retry: {within: 3h, attempts: 2}\n"), in)
-	if end.State != tracking.Rejected || end.Attempts != 1 || len(states) != 18 || states[5] != tracking.Waiting {
+	if end.State != tracking.Failed || end.Reason != fault.ServerError || end.Attempts != 1 || len(states) != 18 || states[5] != tracking.Waiting {
 		t.Errorf("%+v after %v", end, states)
+	}
+}
+
+// What is to be tried again is no verdict on the record: once the budget is spent it is a
+// dead letter, which can be replayed, and keeps what the backend said.
+func TestRetriedIsNotRefused(t *testing.T) {
+	for name, tt := range map[string]struct {
+		status int
+		body   string
+		state  tracking.State
+		reason fault.Reason
+	}{
+		"a code in a 200":       {200, `{"success":false,"message":"locked","errors":[{"code":"601"}]}`, tracking.Failed, fault.ServerError},
+		"a code in a 409":       {409, `{"message":"locked","errors":[{"code":"601"}]}`, tracking.Failed, fault.ServerError},
+		"a code in a 429":       {429, `{"message":"locked","errors":[{"code":"601"}]}`, tracking.Failed, fault.RateLimited},
+		"a code without a rule": {409, `{"message":"locked","errors":[{"code":"603"}]}`, tracking.Rejected, fault.Rejected},
+	} {
+		b := newBackend(t, says(tt.status, tt.body))
+		end, _ := drive(t, newEngine(t), mustCompile(t, b.URL, rulesYAML+"retry: {attempts: 2}\n"), input())
+		if end.State != tt.state || end.Reason != tt.reason || !strings.Contains(end.Message, "locked") {
+			t.Errorf("%s: %s (%s) %s", name, end.State, end.Reason, end.Message)
+		}
+	}
+}
+
+// A refusal that is tried again leaves no doubt about what the call did.
+func TestRetriedRefusalIsNotInDoubt(t *testing.T) {
+	for status, want := range map[int]bool{409: false, 404: false, 503: true} {
+		b := newBackend(t, says(status, `{}`))
+		p := mustCompile(t, b.URL, `{url: "${URL}", retry: {on: [404]}, steps: [{name: make, post: /jobs, save: {job: "${{ .response.body.id }}"},
+			on_error: [{when: "${{ .response.status == 409 }}", then: retry}],
+			reconcile: {get: /jobs, found: "${{ .response.body.found }}", save: {job: "${{ .response.body.id }}"}}}]}`)
+		got := eventOf[tracking.AttemptFailed](t, newEngine(t).Run(t.Context(), p, input()))
+		if got.Doubt != want || got.Final || got.Fault.Reason != fault.ServerError || got.Fault.Refusal == want {
+			t.Errorf("%d: %+v %+v", status, got, got.Fault)
+		}
 	}
 }
 

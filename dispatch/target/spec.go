@@ -87,11 +87,15 @@ type Rule struct {
 // Until says how to poll a job.
 type Until struct {
 	State     string `yaml:"state,required" jsonschema:"required" jsonschema_description:"Expression that gives the state of the backend's job."`
-	Running   []any  `yaml:"running" jsonschema_description:"States in which the job still runs. A state that no list names is waited for, too."`
+	Running   []any  `yaml:"running" jsonschema_description:"States in which the job still runs."`
 	Succeeded []any  `yaml:"succeeded" jsonschema_description:"States in which the job is done."`
 	Warned    []any  `yaml:"warned" jsonschema_description:"States in which the job is done, with warnings."`
 	Partial   []any  `yaml:"partial" jsonschema_description:"States in which some records were refused. Without rejects the delivery is unknown then."`
 	Failed    []any  `yaml:"failed" jsonschema_description:"States in which the job ended without success."`
+	States    []any  `yaml:"states" jsonschema_description:"All states that the backend has by its documentation, for headgate check: each is to be in one of the lists, and these are to name no other."`
+	// UnknownState is about what the file says; States only helps to write the lists.
+	UnknownState string `yaml:"unknown_state" jsonschema:"enum=wait,enum=unknown,enum=failed" jsonschema_description:"What follows from a state that no list names. wait: ask again, until the deadline. unknown: the delivery is unknown at once, its job ID kept. failed: the delivery has failed. An empty state is waited out in any case. Default wait."`
+	NotFound     string `yaml:"not_found" jsonschema:"enum=wait,enum=unknown,enum=failed" jsonschema_description:"What follows from a poll that is answered 404 or 410. wait: not yet, for backends that know a new job only after a while. unknown: the delivery is unknown at once, its job ID kept, for those that forget jobs that are over. failed: the delivery has failed, for those that forget jobs that did nothing. Default: it is a failed poll, of which attempts in a row are allowed."`
 	// PartialIf is for backends that call a job done although it refused records.
 	PartialIf string  `yaml:"partial_if" jsonschema_description:"Condition on an answer with a state of succeeded or warned: true means partial, such as ${{ .response.body.failed_count > 0 }}."`
 	Every     PollGap `yaml:"every" jsonschema_description:"How long to wait between polls; 10% of jitter is added. With .callback_url, which tells when to look, the default is first: 30s, max: 10m."`

@@ -163,3 +163,7 @@ func (t *Text) Reads(root string) bool { return t.uses.Reads(root) }
 
 // Fields is as for Value.
 func (t *Text) Fields(root string) (fields []string, all bool) { return t.uses.Of(root) }
+
+// Paths lists what is taken of a root by name, without condition; jq.Item stands for any item
+// of a list.
+func (t *Text) Paths(root string) [][]string { return t.uses.Paths(root) }

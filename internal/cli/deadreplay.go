@@ -25,8 +25,9 @@ func newDeadReplay() *cobra.Command {
 			"unless --new-key or a corrected --payload is given. When it is interrupted it prints\n" +
 			"the cursor to go on from; one that fails again meanwhile is not tried twice.\n" +
 			"By name, deliveries that were rejected or whose outcome is unknown can be replayed, too:\n" +
-			"an unknown one goes on polling, or starts from its first step with --restart. So does one\n" +
-			"that succeeded, where the route kept its payload (keep_payload: true).",
+			"an unknown one goes on polling its job, or starts from its first step with --restart. A record\n" +
+			"of a batch has no job of its own and needs --restart. So does one that succeeded, where the\n" +
+			"route kept its payload (keep_payload: true).",
 		Example: "  headgate deadletters replay trk_17… crm --payload @corrected.json\n" +
 			"  headgate deadletters replay --target crm --since 2h --dry-run\n" +
 			"  headgate deadletters replay --target crm --since 2h --rate 50/s",

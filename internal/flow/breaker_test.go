@@ -28,6 +28,7 @@ func TestJudge(t *testing.T) {
 		"timeout":            {tracking.AttemptFailed{Fault: with(fault.Timeout, 0, 0)}, ill, 0},
 		"no connection":      {tracking.AttemptFailed{Fault: with(fault.Unreachable, 0, 0)}, ill, 0},
 		"poll, 503":          {tracking.PollFailed{Fault: with(fault.ServerError, 503, 0)}, ill, 0},
+		"refused, try again": {tracking.AttemptFailed{Fault: &fault.Fault{Reason: fault.ServerError, Status: 409, Refusal: true}}, well, 0},
 		"too fast":           {tracking.AttemptFailed{Fault: with(fault.RateLimited, 429, time.Minute)}, silent, time.Minute},
 		"too fast for days":  {tracking.AttemptFailed{Fault: with(fault.RateLimited, 429, 48*time.Hour)}, silent, maxHold},
 		"bad credentials":    {tracking.AttemptFailed{Fault: with(fault.Auth, 401, 0)}, well, 0},

@@ -34,6 +34,9 @@ func judge(e tracking.Event) (verdict, time.Duration) {
 	}
 	switch f.Reason {
 	case fault.Timeout, fault.Unreachable, fault.ServerError:
+		if f.Refusal {
+			return well, 0
+		}
 		// A backend that says when it will be back is not asked sooner (503, Retry-After),
 		// but a single such answer does not yet keep the others away.
 		return ill, 0

@@ -44,6 +44,14 @@ func (p *Policy) Max() int64 { return int64(p.cfg.Max) }
 // Schema is the route's schema, nil when it has none.
 func (p *Policy) Schema() *schema.Schema { return p.schema }
 
+// Lacks implements policies.BodyShape.
+func (p *Policy) Lacks(path []string) (policies.MissingField, bool) {
+	if p.schema == nil {
+		return policies.MissingField{}, false
+	}
+	return p.schema.Lacks(path)
+}
+
 // Check implements policies.Policy. It sets JSON and HasJSON. A request that usually
 // has no body (GET, HEAD, DELETE, OPTIONS) passes without one, unless there is a schema.
 func (p *Policy) Check(_ context.Context, r *policies.Request) policies.Decision {

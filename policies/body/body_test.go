@@ -211,3 +211,14 @@ func BenchmarkCheck(b *testing.B) {
 		}
 	}
 }
+
+// What is known of the fields is what the schema says; without one, nothing is.
+func TestShape(t *testing.T) {
+	var shape policies.BodyShape = must(t, "", "{schema: {properties: {email: {}}, additionalProperties: false}}")
+	if missing, ok := shape.Lacks([]string{"emial"}); !ok || !missing.Never || strings.Join(missing.Known, " ") != "email" {
+		t.Errorf("%+v, %v", missing, ok)
+	}
+	if missing, ok := must(t, "", "").Lacks([]string{"emial"}); ok {
+		t.Errorf("without a schema: %+v", missing)
+	}
+}

@@ -1,6 +1,7 @@
 package jq
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,6 +14,22 @@ type Usage struct {
 	fields     map[string]map[string]bool
 	whole      map[string]bool
 	everything bool // the scope itself is used as a value
+	paths      map[origin]bool
+}
+
+// Item stands in a path for any item of a list.
+const Item = "[]"
+
+// Paths lists, sorted, what is taken of one root by name: {"address", "city"} for
+// .body.address.city, {"lines", Item, "sku"} for .body.lines[].sku. What is taken under a
+// condition (//, ?, try) is not listed, nor is what is written, nor what cannot be told.
+func (u *Usage) Paths(root string) (out [][]string) {
+	for _, path := range slices.Sorted(maps.Keys(u.paths)) {
+		if below, ok := strings.CutPrefix(string(path), root+separator); ok {
+			out = append(out, strings.Split(below, separator))
+		}
+	}
+	return out
 }
 
 func (u *Usage) field(root, name string) {
@@ -43,6 +60,16 @@ func (u *Usage) Add(other *Usage) {
 		u.take(root)
 	}
 	u.everything = u.everything || other.everything
+	for path := range other.paths {
+		u.path(path)
+	}
+}
+
+func (u *Usage) path(p origin) {
+	if u.paths == nil {
+		u.paths = map[origin]bool{}
+	}
+	u.paths[p] = true
 }
 
 // Of lists the fields of one root, sorted.
@@ -62,15 +89,23 @@ func (u *Usage) Reads(root string) bool {
 	return u.everything || u.whole[root] || len(u.fields[root]) > 0
 }
 
-// origin says what a value may be, for the analysis: the scope itself (""), a root by
-// its name, or, when the set is empty, anything else.
-type origin []string
+// origin says what a value is: the scope itself (""), a root by its name, or what lies below
+// one, each step behind a separator.
+type origin string
 
-func join(a, b origin) origin {
+const separator = "\x00"
+
+func (o origin) isRoot() bool             { return o != "" && !strings.Contains(string(o), separator) }
+func (o origin) below(step string) origin { return o + separator + origin(step) }
+
+// origins says what a value may be; when there is none, anything else.
+type origins []origin
+
+func join(a, b origins) origins {
 	out := slices.Clone(a)
-	for _, name := range b {
-		if !slices.Contains(out, name) {
-			out = append(out, name)
+	for _, o := range b {
+		if !slices.Contains(out, o) {
+			out = append(out, o)
 		}
 	}
 	return out
@@ -86,13 +121,14 @@ type analyser struct {
 	unknown func(name string)
 	fuel    int
 	active  []*gojq.FuncDef
+	quiet   int // what is taken here may be missing: paths are not followed
 }
 
 // analyse tells what q takes from the scope. unknown is called for each name at the
 // first level that is not among the roots.
 func analyse(q *gojq.Query, roots []string, unknown func(name string)) *Usage {
 	a := &analyser{roots: roots, unknown: unknown, fuel: maxAnalysis}
-	a.use(a.query(q, origin{""}, nil))
+	a.use(a.query(q, origins{""}, nil))
 	return &a.Usage
 }
 
@@ -100,7 +136,7 @@ func analyse(q *gojq.Query, roots []string, unknown func(name string)) *Usage {
 // first.
 type binding struct {
 	name    string
-	value   origin
+	value   origins
 	def     *gojq.FuncDef
 	closure *gojq.Query
 	within  *binding // what the closure sees
@@ -117,24 +153,30 @@ func (b *binding) find(name string) *binding {
 }
 
 // use records that values are looked at as a whole.
-func (a *analyser) use(v origin) {
-	for _, root := range v {
-		if root == "" {
+func (a *analyser) use(v origins) {
+	for _, o := range v {
+		switch {
+		case o == "":
 			a.everything = true
-		} else {
-			a.take(root)
+		case o.isRoot():
+			a.take(string(o))
 		}
 	}
 }
 
-func (a *analyser) key(v origin, name string) origin {
-	var out origin
-	for _, root := range v {
+func (a *analyser) key(v origins, name string) (out origins) {
+	for _, o := range v {
 		switch {
-		case root != "":
-			a.field(root, name)
+		case o != "":
+			if o.isRoot() {
+				a.field(string(o), name)
+			}
+			if a.quiet == 0 {
+				a.path(o.below(name))
+				out = join(out, origins{o.below(name)})
+			}
 		case slices.Contains(a.roots, name):
-			out = join(out, origin{name})
+			out = join(out, origins{origin(name)})
 		default:
 			a.unknown(name)
 		}
@@ -142,7 +184,24 @@ func (a *analyser) key(v origin, name string) origin {
 	return out
 }
 
-func (a *analyser) query(q *gojq.Query, in origin, env *binding) origin {
+// item gives what the items of lists are.
+func (a *analyser) item(v origins) (out origins) {
+	for _, o := range v {
+		if o != "" && a.quiet == 0 {
+			out = append(out, o.below(Item))
+		}
+	}
+	return out
+}
+
+// quietly follows q where what it takes may be missing.
+func (a *analyser) quietly(q *gojq.Query, in origins, env *binding) origins {
+	a.quiet++
+	defer func() { a.quiet-- }()
+	return a.query(q, in, env)
+}
+
+func (a *analyser) query(q *gojq.Query, in origins, env *binding) origins {
 	if q == nil {
 		return nil
 	}
@@ -163,14 +222,16 @@ func (a *analyser) query(q *gojq.Query, in origin, env *binding) origin {
 			return a.query(q.Right, left, env)
 		}
 		return a.query(q.Right, in, a.patterns(q.Patterns, left, env))
-	case gojq.OpComma, gojq.OpAlt:
+	case gojq.OpAlt:
+		return join(a.quietly(q.Left, in, env), a.query(q.Right, in, env))
+	case gojq.OpComma:
 		return join(a.query(q.Left, in, env), a.query(q.Right, in, env))
 	case gojq.OpAssign, gojq.OpUpdateAdd, gojq.OpUpdateSub, gojq.OpUpdateMul, gojq.OpUpdateDiv, gojq.OpUpdateMod, gojq.OpUpdateAlt:
 		a.use(in)
-		a.use(join(a.query(q.Left, in, env), a.query(q.Right, in, env)))
+		a.use(join(a.quietly(q.Left, in, env), a.query(q.Right, in, env)))
 	case gojq.OpModify:
 		a.use(in)
-		a.query(q.Right, a.query(q.Left, in, env), env)
+		a.query(q.Right, a.quietly(q.Left, in, env), env)
 	default:
 		a.use(a.query(q.Left, in, env))
 		a.use(a.query(q.Right, in, env))
@@ -178,14 +239,14 @@ func (a *analyser) query(q *gojq.Query, in origin, env *binding) origin {
 	return nil
 }
 
-func (a *analyser) patterns(patterns []*gojq.Pattern, v origin, env *binding) *binding {
+func (a *analyser) patterns(patterns []*gojq.Pattern, v origins, env *binding) *binding {
 	for _, p := range patterns {
 		env = a.pattern(p, v, env)
 	}
 	return env
 }
 
-func (a *analyser) pattern(p *gojq.Pattern, v origin, env *binding) *binding {
+func (a *analyser) pattern(p *gojq.Pattern, v origins, env *binding) *binding {
 	if p.Name != "" {
 		return &binding{name: p.Name, value: v, outer: env}
 	}
@@ -196,7 +257,7 @@ func (a *analyser) pattern(p *gojq.Pattern, v origin, env *binding) *binding {
 		env = a.pattern(item, nil, env)
 	}
 	for _, entry := range p.Object {
-		var inner origin
+		var inner origins
 		switch {
 		case strings.HasPrefix(entry.Key, "$"):
 			inner = a.key(v, entry.Key[1:])

@@ -1,12 +1,17 @@
 package jq
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/itchyny/gojq"
 )
 
-func (a *analyser) term(t *gojq.Term, in origin, env *binding) origin {
+func (a *analyser) term(t *gojq.Term, in origins, env *binding) origins {
+	if slices.ContainsFunc(t.SuffixList, func(s *gojq.Suffix) bool { return s.Optional }) {
+		a.quiet++
+		defer func() { a.quiet-- }()
+	}
 	v := a.base(t, in, env)
 	for _, s := range t.SuffixList {
 		switch {
@@ -14,13 +19,13 @@ func (a *analyser) term(t *gojq.Term, in origin, env *binding) origin {
 			v = a.index(s.Index, v, in, env)
 		case s.Iter:
 			a.use(v)
-			v = nil
+			v = a.item(v)
 		}
 	}
 	return v
 }
 
-func (a *analyser) base(t *gojq.Term, in origin, env *binding) origin {
+func (a *analyser) base(t *gojq.Term, in origins, env *binding) origins {
 	switch t.Type {
 	case gojq.TermTypeIdentity:
 		return in
@@ -46,7 +51,7 @@ func (a *analyser) base(t *gojq.Term, in origin, env *binding) origin {
 	case gojq.TermTypeIf:
 		return a.choice(t.If, in, env)
 	case gojq.TermTypeTry:
-		return join(a.query(t.Try.Body, in, env), a.query(t.Try.Catch, nil, env))
+		return join(a.quietly(t.Try.Body, in, env), a.query(t.Try.Catch, nil, env))
 	case gojq.TermTypeReduce:
 		r := t.Reduce
 		state, _ := a.loop(r.Query, r.Patterns, r.Start, r.Update, in, env)
@@ -68,7 +73,7 @@ func (a *analyser) base(t *gojq.Term, in origin, env *binding) origin {
 }
 
 // index takes what x names from v; expressions in the brackets see in.
-func (a *analyser) index(x *gojq.Index, v, in origin, env *binding) origin {
+func (a *analyser) index(x *gojq.Index, v, in origins, env *binding) origins {
 	if name, ok := literalKey(x); ok {
 		return a.key(v, name)
 	}
@@ -76,10 +81,13 @@ func (a *analyser) index(x *gojq.Index, v, in origin, env *binding) origin {
 	a.text(x.Str, in, env)
 	a.use(a.query(x.Start, in, env))
 	a.use(a.query(x.End, in, env))
+	if _, ok := plainStep(x); ok { // a number
+		return a.item(v)
+	}
 	return nil
 }
 
-func (a *analyser) text(s *gojq.String, in origin, env *binding) {
+func (a *analyser) text(s *gojq.String, in origins, env *binding) {
 	if s == nil {
 		return
 	}
@@ -88,7 +96,7 @@ func (a *analyser) text(s *gojq.String, in origin, env *binding) {
 	}
 }
 
-func (a *analyser) object(o *gojq.Object, in origin, env *binding) {
+func (a *analyser) object(o *gojq.Object, in origins, env *binding) {
 	for _, kv := range o.KeyVals {
 		a.text(kv.KeyString, in, env)
 		a.use(a.query(kv.KeyQuery, in, env))
@@ -109,7 +117,7 @@ func (a *analyser) object(o *gojq.Object, in origin, env *binding) {
 	}
 }
 
-func (a *analyser) choice(c *gojq.If, in origin, env *binding) origin {
+func (a *analyser) choice(c *gojq.If, in origins, env *binding) origins {
 	a.use(a.query(c.Cond, in, env))
 	out := a.query(c.Then, in, env)
 	for _, e := range c.Elif {
@@ -123,7 +131,7 @@ func (a *analyser) choice(c *gojq.If, in origin, env *binding) origin {
 }
 
 // loop follows the state twice round: what the update gives is what it sees next.
-func (a *analyser) loop(source *gojq.Query, patterns []*gojq.Pattern, start, update *gojq.Query, in origin, env *binding) (origin, *binding) {
+func (a *analyser) loop(source *gojq.Query, patterns []*gojq.Pattern, start, update *gojq.Query, in origins, env *binding) (origins, *binding) {
 	inner := a.patterns(patterns, a.query(source, in, env), env)
 	state := a.query(start, in, env)
 	for range 2 {
@@ -140,6 +148,10 @@ var (
 		limit/2 skip/2 nth/2 select/1 path/1 pick/1 add/1 IN/2 INDEX/2 pow/2 atan2/2 fmin/2 fmax/2 fmod/2`)
 	perItem = words(`map/1 map_values/1 with_entries/1 sort_by/1 group_by/1 unique_by/1 min_by/1 max_by/1 any/1 all/1
 		recurse/1 recurse/2 walk/1 INDEX/1 paths/1`)
+	// ofItems are those that call it with the items of a list.
+	ofItems = words("map/1 sort_by/1 group_by/1 unique_by/1 min_by/1 max_by/1 any/1 all/1")
+	// writers name by their arguments what need not be there.
+	writers = words("del/1 path/1 pick/1 paths/1")
 	// perOutput call their second argument with what the first gives, perMatch with the
 	// groups of a match.
 	perOutput = words("any/2 all/2 INDEX/2")
@@ -156,7 +168,7 @@ func words(list string) map[string]bool {
 	return out
 }
 
-func (a *analyser) call(f *gojq.Func, in origin, env *binding) origin {
+func (a *analyser) call(f *gojq.Func, in origins, env *binding) origins {
 	name := signature(f.Name, len(f.Args))
 	if strings.HasPrefix(f.Name, "$") {
 		name = f.Name
@@ -170,10 +182,16 @@ func (a *analyser) call(f *gojq.Func, in origin, env *binding) origin {
 	if !blind[name] {
 		a.use(in)
 	}
-	var last origin
+	if writers[name] {
+		a.quiet++
+		defer func() { a.quiet-- }()
+	}
+	var last origins
 	for i, arg := range f.Args {
 		sees := in
 		switch {
+		case ofItems[name]:
+			sees = a.item(in)
 		case perItem[name], i == 1 && perMatch[name]:
 			sees = nil
 		case i == 1 && perOutput[name]:
@@ -194,7 +212,7 @@ func (a *analyser) call(f *gojq.Func, in origin, env *binding) origin {
 }
 
 // own follows a variable, or a function that the expression defines itself.
-func (a *analyser) own(b *binding, f *gojq.Func, in origin, env *binding) origin {
+func (a *analyser) own(b *binding, f *gojq.Func, in origins, env *binding) origins {
 	switch {
 	case b.closure != nil:
 		return a.query(b.closure, in, b.within)
