@@ -13,7 +13,8 @@ import (
 )
 
 // use is how a recipe is used against its simulator: the target, and what becomes of each
-// record. A batch is full with all of them.
+// record. A batch is full with all of them. A record that comes twice has a blank the second
+// time, of which nothing is left once it is read.
 type use struct {
 	backend *simulate.Backend
 	target  string
@@ -44,6 +45,10 @@ func uses() map[string]use {
 		"iterable": {simulate.NewIterable(o), "with: {key: {env: ATTACK_SECRET}}\n    url: URL", map[string]tracking.State{
 			`{"email":"A@example.com"}`: good, `{"email":"No Body"}`: no, `{"userId":"7"}`: good,
 		}, 1},
+		"klaviyo": {simulate.NewKlaviyo(o), "with: {authorization: {env: ATTACK_KLAVIYO}, url: URL}", map[string]tracking.State{
+			`{"email":"a@example.com","first_name":"A"}`: good, `{"external_id":"7"}`: good, `{"external_id":"7"} `: good,
+			`{"email":"nobody"}`: no, `[1]`: no, `{"email":"b@example.com","phone_number":"5"}`: no, `{"email":"b@example.com","phone_number":"5"} `: no,
+		}, 2}, // once more without those for which the first import was refused
 		"pagerduty": {simulate.NewPagerDuty(o), "with: {routing_key: {env: ATTACK_KEY_32}}\n    url: URL", map[string]tracking.State{
 			`{"summary":"Disk full","source":"db-1"}`: good, `{"summary":"Disk full"}`: no, `{"event_action":"resolve","dedup_key":"a"}`: good,
 		}, 3},
@@ -65,6 +70,7 @@ var webhookKey = "whsec_" + base64.StdEncoding.EncodeToString([]byte("a key that
 // worker to a simulator with the vendor's limits, and each ends by itself.
 func TestRecipesReachTheirVendors(t *testing.T) {
 	t.Setenv("ATTACK_SECRET", "secret")
+	t.Setenv("ATTACK_KLAVIYO", "Klaviyo-API-Key secret")
 	t.Setenv("ATTACK_KEY_32", strings.Repeat("k", 32))
 	t.Setenv("ATTACK_WEBHOOK", webhookKey)
 	var backends []*simulate.Backend

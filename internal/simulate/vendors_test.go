@@ -73,6 +73,22 @@ func TestVendors(t *testing.T) {
 			{"/people/_bulk", "", []string{"Authorization", "s", "Content-Type", "text/plain"}, 406, "is not supported"},
 			{"/people/_bulk", "", []string{}, 401, "security_exception"},
 		}},
+		{simulate.NewKlaviyo(simulate.VendorOptions{Secret: "s", PollsUntilDone: 1, Now: everyMinute()}), klaviyoHeader("s"), []exchange{
+			{klaviyoJobs, klaviyoBody(`{"email":"a@x.org"}`, `{"email":"x"}`, `[]`), nil, 400, `"source":{"pointer":"/data/attributes/profiles/data/1/attributes/email"}`},
+			{klaviyoJobs, klaviyoBody(`{"email":"a@x.org"}`, `{}`), nil, 400, `"source":{"pointer":"/data/attributes/profiles/data/1/attributes"}`},
+			{klaviyoJobs, klaviyoBody(`{"email":"a@x.org","n":"` + strings.Repeat("n", 100_000) + `"}`), nil, 400, "more than 100 KB"},
+			{klaviyoJobs, klaviyoBody(strings.Split(list(10_001, "{}"), ",")...), nil, 400, "1 to 10000 items, got 10001"},
+			{klaviyoJobs, strings.Repeat(" ", 5_000_001), nil, 413, "more than"},
+			{klaviyoJobs, klaviyoBody(strings.Split(list(25, `{"external_id":"a"|"phone_number":"5"}`), ",")...), nil, 202, `"status":"queued","total_count":25`},
+			{"GET " + klaviyoJobs + "/job000001/import-errors", "", nil, 200, `{"data":[],"links":{"next":null,`},
+			{"GET " + klaviyoJobs + "/job000001", "", nil, 200, `"failed_count":25,"status":"complete"`},
+			{"GET " + klaviyoJobs + "/job000001/import-errors", "", nil, 200, `/job000001/import-errors?page%5Bcursor%5D=20`},
+			{"GET " + klaviyoJobs + "/job000001/import-errors?page%5Bcursor%5D=20", "", nil, 200, `"original_payload":{"external_id":"a","phone_number":"5"},"source":{"pointer":"/data/attributes/profiles/data/24/`},
+			{"GET " + klaviyoJobs + "/job000001/import-errors?page%5Bsize%5D=101", "", nil, 400, "out of range"},
+			{"GET " + klaviyoJobs + "/job000002", "", nil, 404, `"code":"not_found"`},
+			{klaviyoJobs, "{}", klaviyoHeader("s")[:2], 400, "a valid revision header is required"},
+			{klaviyoJobs, "{}", klaviyoHeader("other"), 401, `"code":"not_authenticated"`},
+		}},
 		{simulate.NewPagerDuty(simulate.VendorOptions{Secret: key}), nil, []exchange{
 			{"/v2/enqueue", `{"routing_key":"` + key + `","event_action":"trigger","dedup_key":"d","payload":{"summary":"s","source":"h","severity":"error"}}`, nil, 202, `{"dedup_key":"d","message":"Event processed","status":"success"}`},
 			{"/v2/enqueue", `{"routing_key":"` + key + `","event_action":"trigger","payload":{"source":"h","severity":"error"}}`, nil, 400, `"errors":["'payload.summary' is missing or blank"]`},
@@ -154,7 +170,7 @@ func TestVendorsHaveNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close(t.Context()) })
-	if n := len(server.Names()); n != 15 {
+	if n := len(server.Names()); n != 16 {
 		t.Errorf("%d backends: %v", n, server.Names())
 	}
 }
