@@ -3,6 +3,7 @@ package app_test
 import (
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -49,6 +50,10 @@ func uses() map[string]use {
 			`{"email":"a@example.com","first_name":"A"}`: good, `{"external_id":"7"}`: good, `{"external_id":"7"} `: good,
 			`{"email":"nobody"}`: no, `[1]`: no, `{"email":"b@example.com","phone_number":"5"}`: no, `{"email":"b@example.com","phone_number":"5"} `: no,
 		}, 2}, // once more without those for which the first import was refused
+		"mailchimp": {simulate.NewMailchimp(o), "with: {key: {env: ATTACK_SECRET}, dc: us1, list: l}\n    url: URL\n    allow_hosts: [\"localhost:PORT\"]", map[string]tracking.State{
+			`{"email_address":"a@example.com"}`: good, `{"email_address":"b@example.com"}`: good, `{"email_address":"b@example.com"} `: good,
+			`{"email_address":"nobody"}`: no, `{"email_address":"nobody"} `: no, `[1]`: no,
+		}, 1},
 		"pagerduty": {simulate.NewPagerDuty(o), "with: {routing_key: {env: ATTACK_KEY_32}}\n    url: URL", map[string]tracking.State{
 			`{"summary":"Disk full","source":"db-1"}`: good, `{"summary":"Disk full"}`: no, `{"event_action":"resolve","dedup_key":"a"}`: good,
 		}, 3},
@@ -82,17 +87,21 @@ func TestRecipesReachTheirVendors(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = vendors.Close(t.Context()) })
+	_, port, err := net.SplitHostPort(vendors.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
 	var targets, routes strings.Builder
 	for _, b := range backends {
 		name := b.Name()
 		u := uses()[name]
-		fmt.Fprintf(&targets, "  %s:\n    recipe: %s\n    %s\n", name, name, strings.ReplaceAll(u.target, "URL", vendors.URL(name)))
+		fmt.Fprintf(&targets, "  %s:\n    recipe: %s\n    %s\n", name, name, strings.NewReplacer("URL", vendors.URL(name), "PORT", port).Replace(u.target))
 		if name != "pagerduty" && name != "slack" && name != "webhook" {
 			fmt.Fprintf(&targets, "    batch: {max_records: %d, linger: 1m}\n", len(u.records))
 		}
 		fmt.Fprintf(&routes, "  - {name: %s, match: POST /%s, auth: none, targets: {%s: }}\n", name, name, name)
 	}
-	r := attacked(t, "", "targets:\n"+targets.String()+"routes:\n"+routes.String(), nil)
+	r := attacked(t, "egress: {may_reach: [127.0.0.1]}\n", "targets:\n"+targets.String()+"routes:\n"+routes.String(), nil)
 	for name, u := range uses() {
 		t.Run(name, func(t *testing.T) {
 			var sending sync.WaitGroup
