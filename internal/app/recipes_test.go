@@ -57,6 +57,9 @@ func uses() map[string]use {
 		"pagerduty": {simulate.NewPagerDuty(o), "with: {routing_key: {env: ATTACK_KEY_32}}\n    url: URL", map[string]tracking.State{
 			`{"summary":"Disk full","source":"db-1"}`: good, `{"summary":"Disk full"}`: no, `{"event_action":"resolve","dedup_key":"a"}`: good,
 		}, 3},
+		"s3": {simulate.NewS3(simulate.VendorOptions{Secret: "secret"}), "with: {url: URL, bucket: acme, region: eu-central-1, prefix: \"a b/\", access_key: {env: ATTACK_KEY_32}, secret_key: {env: ATTACK_SECRET}}", map[string]tracking.State{
+			`{"id":1}`: good, `{"id":2}`: good, `{"id":2} `: good, `[1]`: good,
+		}, 1},
 		"sendgrid": {simulate.NewSendGrid(simulate.SendGridOptions{Name: "sendgrid", PollsUntilDone: 1}), "with: {key: {env: ATTACK_SECRET}, url: URL}", map[string]tracking.State{
 			`{"email":"a@example.com"}`: good, `{"email":"b@example.com"}`: good,
 		}, 1},

@@ -26,7 +26,7 @@ func Vendors() []*Backend {
 	return []*Backend{
 		NewBraze(VendorOptions{}), NewCustomerIO(VendorOptions{}), NewElasticsearch(VendorOptions{}),
 		NewEloqua(EloquaOptions{Name: "eloqua"}), NewIntercom(VendorOptions{}), NewIterable(VendorOptions{}),
-		NewKlaviyo(VendorOptions{}), NewMailchimp(VendorOptions{}), NewPagerDuty(VendorOptions{}), NewSendGrid(SendGridOptions{Name: "sendgrid"}), NewSlack(VendorOptions{}),
+		NewKlaviyo(VendorOptions{}), NewMailchimp(VendorOptions{}), NewPagerDuty(VendorOptions{}), NewS3(VendorOptions{}), NewSendGrid(SendGridOptions{Name: "sendgrid"}), NewSlack(VendorOptions{}),
 		NewWebhook(VendorOptions{}),
 	}
 }
