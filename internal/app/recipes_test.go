@@ -15,7 +15,8 @@ import (
 
 // use is how a recipe is used against its simulator: the target, and what becomes of each
 // record. A batch is full with all of them. A record that comes twice has a blank the second
-// time, of which nothing is left once it is read.
+// time, of which nothing is left once it is read. What follows -- in a name tells uses of one
+// recipe apart.
 type use struct {
 	backend *simulate.Backend
 	target  string
@@ -32,6 +33,12 @@ func uses() map[string]use {
 		}, 1},
 		"customerio": {simulate.NewCustomerIO(o), "with: {site: abc, key: {env: ATTACK_SECRET}}\n    url: URL", map[string]tracking.State{
 			`{"type":"person","action":"identify","identifiers":{"id":"1"}}`: good, `{"type":"person","action":"identify"}`: no, `{"type":"company"}`: no,
+		}, 1},
+		"customerio-import": {simulate.NewCustomerIOImports(o), customerIOImport, map[string]tracking.State{
+			`{"id":"1","plan":"a"}`: good, `{"id":"2"}`: good,
+		}, 1},
+		"customerio-import--refused": {simulate.NewCustomerIOImports(simulate.VendorOptions{Name: "customerio-import--refused", PollsUntilDone: 1}), customerIOImport, map[string]tracking.State{
+			`{"id":"1","plan":"a"}`: nobody, `{"id":"2"}`: nobody, `{"id":"2"} `: nobody, `{"plan":"b"}`: nobody,
 		}, 1},
 		"elasticsearch": {simulate.NewElasticsearch(o), "with: {url: URL, index: people, authorization: {env: ATTACK_SECRET}}", map[string]tracking.State{
 			`{"id":1,"age":"x"}`: good, `{"id":2}`: good, `{"name":"no ID"}`: good, `[1]`: no,
@@ -72,6 +79,9 @@ func uses() map[string]use {
 	}
 }
 
+const customerIOImport = "with: {key: {env: ATTACK_SECRET}, bucket: BUCKET/acme/public, public: BUCKET/acme/public, region: auto, " +
+	"access_key: {env: ATTACK_KEY_32}, secret_key: {env: ATTACK_SECRET}, api: URL}"
+
 var webhookKey = "whsec_" + base64.StdEncoding.EncodeToString([]byte("a key that both sides have"))
 
 // Every recipe does with its vendor what its page says: records go through gateway, Redis and
@@ -85,7 +95,8 @@ func TestRecipesReachTheirVendors(t *testing.T) {
 	for _, u := range uses() {
 		backends = append(backends, u.backend)
 	}
-	vendors, err := simulate.Start("127.0.0.1:0", backends...)
+	bucket := simulate.NewS3(simulate.VendorOptions{Name: "bucket", Secret: "secret"})
+	vendors, err := simulate.Start("127.0.0.1:0", append(backends, bucket)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +109,8 @@ func TestRecipesReachTheirVendors(t *testing.T) {
 	for _, b := range backends {
 		name := b.Name()
 		u := uses()[name]
-		fmt.Fprintf(&targets, "  %s:\n    recipe: %s\n    %s\n", name, name, strings.NewReplacer("URL", vendors.URL(name), "PORT", port).Replace(u.target))
+		recipe, _, _ := strings.Cut(name, "--")
+		fmt.Fprintf(&targets, "  %s:\n    recipe: %s\n    %s\n", name, recipe, strings.NewReplacer("BUCKET", vendors.URL("bucket"), "URL", vendors.URL(name), "PORT", port).Replace(u.target))
 		if name != "pagerduty" && name != "slack" && name != "webhook" {
 			fmt.Fprintf(&targets, "    batch: {max_records: %d, linger: 1m}\n", len(u.records))
 		}
