@@ -67,6 +67,8 @@ func TestVendors(t *testing.T) {
 		{simulate.NewElasticsearch(simulate.VendorOptions{}), []string{"Authorization", "ApiKey s", "Content-Type", "application/x-ndjson"}, []exchange{
 			{"/people/_bulk", "{\"index\":{\"_id\":\"1\"}}\n{\"n\":1}\n{\"index\":{\"_id\":\"2\"}}\n{\"n\":\"x\"}\n", nil, 200, `"errors":true,"items":[{"index":{"_id":"1","_version":1,"status":201}},{"index":{"_id":"2","error":{"reason":"failed to parse field [n]"`},
 			{"/people/_bulk?filter_path=items", "{\"index\":{\"_id\":\"1\"}}\n{\"n\":2}\n{\"create\":{\"_id\":\"1\"}}\n{}\n", nil, 200, `{"items":[{"index":{"_id":"1","_version":2,"status":200}},{"create":{"_id":"1","error":{"reason":"document already exists"`},
+			{"/people/_bulk", "{\"index\":{\"_id\":\"busy-1\"}}\n{}\n{\"index\":{\"_id\":\"3\"}}\n{}\n", nil, 200, `"type":"es_rejected_execution_exception"},"status":429}},{"index":{"_id":"3","_version":1,"status":201}}`},
+			{"/people/_bulk", "{\"index\":{\"_id\":\"busy-1\"}}\n{}\n", nil, 200, `"_id":"busy-1","_version":1,"status":201`},
 			{"/people/_bulk", "{\"index\":{}}\n{}", nil, 400, "must be terminated by a newline"},
 			{"/people/_bulk", "{\"index\":{}}\n", nil, 400, "an action without its document"},
 			{"/people/_bulk", "{}\n{}\n", nil, 400, "Malformed action/metadata line [1]"},
