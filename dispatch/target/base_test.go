@@ -151,6 +151,21 @@ func TestBaseOfAPreview(t *testing.T) {
 	}
 }
 
+// Setups find out where the base is: they are made at url itself.
+func TestBaseOfASetup(t *testing.T) {
+	p := mustCompile(t, "", `
+url: https://login.example
+setup: [{name: discover, get: /id, save: {base: "${{ .response.body.base }}"}}]
+base: ${{ .setup.base }}
+allow_hosts: []
+post: /a
+`)
+	v, err := p.Preview(input())
+	if err != nil || len(v) != 2 || v[0].URL != "https://login.example/id" || v[0].Base != "" || !strings.Contains(v[1].Base, "url stands for ${{ .setup.base }}") {
+		t.Errorf("%+v (%v)", v, err)
+	}
+}
+
 func TestBaseProblems(t *testing.T) {
 	const auth = `, auth: {oauth2: {token_url: "https://t/x", client_id: a, client_secret: {env: CRM_SECRET}}}`
 	const hosts = `, allow_hosts: [crm.example]`

@@ -117,7 +117,10 @@ func (p *Plan) unknown(s *step, scope transform.Scope) (names []string) {
 	return names
 }
 func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, error) {
-	v := Preview{Step: s.name, Method: s.method, Header: map[string]string{}, Until: s.poll.line(), Hosts: p.hostsLine(s), Base: p.baseLine(), When: s.notes.when}
+	v := Preview{Step: s.name, Method: s.method, Header: map[string]string{}, Until: s.poll.line(), Hosts: p.hostsLine(s), When: s.notes.when}
+	if s.ttl == 0 { // a setup is made at url itself
+		v.Base = p.baseLine()
+	}
 	scope, err := s.scope(in)
 	if err != nil {
 		return v, err

@@ -3,6 +3,7 @@ package app_test
 import (
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -13,12 +14,14 @@ import (
 )
 
 // use is how a recipe is used against its simulator: the target, and what becomes of each
-// record. A batch is full with all of them.
+// record. A batch is full with all of them. A record that comes twice has a blank the second
+// time, of which nothing is left once it is read. What follows -- in a name tells uses of one
+// recipe apart.
 type use struct {
 	backend *simulate.Backend
 	target  string
 	records map[string]tracking.State
-	sends   int // calls that change something
+	sends   int // calls that bring something
 }
 
 func uses() map[string]use {
@@ -29,14 +32,21 @@ func uses() map[string]use {
 			`{"external_id":"a"}`: good, `{"external_id":"b","plan":"pro"}`: good, `{"plan":"pro"}`: no,
 		}, 1},
 		"customerio": {simulate.NewCustomerIO(o), "with: {site: abc, key: {env: ATTACK_SECRET}}\n    url: URL", map[string]tracking.State{
-			`{"type":"person","action":"identify","identifiers":{"id":"1"}}`: good, `{"type":"person","action":"identify"}`: no, `{"type":"company"}`: no,
+			`{"type":"person","action":"identify","identifiers":{"id":"1"}}`: good, `{"type":"person","action":"identify"}`: no, `{"type":"person","action":"identify"} `: no, `{"type":"company"}`: no,
+		}, 1},
+		"customerio-import": {simulate.NewCustomerIOImports(o), customerIOImport, map[string]tracking.State{
+			`{"id":"1","plan":"a"}`: good, `{"id":"2"}`: good,
+		}, 1},
+		"customerio-import--refused": {simulate.NewCustomerIOImports(simulate.VendorOptions{Name: "customerio-import--refused", PollsUntilDone: 1}), customerIOImport, map[string]tracking.State{
+			`{"id":"1","plan":"a"}`: nobody, `{"id":"2"}`: nobody, `{"id":"2"} `: nobody, `{"plan":"b"}`: nobody,
 		}, 1},
 		"elasticsearch": {simulate.NewElasticsearch(o), "with: {url: URL, index: people, authorization: {env: ATTACK_SECRET}}", map[string]tracking.State{
-			`{"id":1,"age":"x"}`: good, `{"id":2}`: good, `{"name":"no ID"}`: good, `[1]`: no,
-		}, 1},
+			`{"id":"1","age":"x"}`: good, `{"id":"2"}`: good, `{"id":"2"} `: good, `{"name":"no ID"}`: good, `[1]`: no, `{"id":"busy-1"}`: good,
+		}, 2}, // the second for what there was no room for
 		"eloqua": {simulate.NewEloqua(simulate.EloquaOptions{Name: "eloqua", PollsUntilDone: 1}),
 			`with: {url: URL, company: Acme, user: me, password: {env: ATTACK_SECRET}, fields: {C_EmailAddress: "{{Contact.Field(C_EmailAddress)}}"}}`, map[string]tracking.State{
-				`{"C_EmailAddress":"a@example.com"}`: good, `{"C_EmailAddress":"b@example.com"}`: good, `{"C_EmailAddress":"nobody"}`: no,
+				`{"C_EmailAddress":"a@example.com"}`: good, `{"C_EmailAddress":"b@example.com"}`: good,
+				`{"C_EmailAddress":"nobody"}`: no, `{"C_EmailAddress":"nobody"} `: no,
 			}, 3},
 		"intercom": {simulate.NewIntercom(o), "with: {token: {env: ATTACK_SECRET}}\n    url: URL", map[string]tracking.State{
 			`{"email":"a@example.com"}`: nobody, `{"name":"nobody"}`: nobody,
@@ -44,9 +54,20 @@ func uses() map[string]use {
 		"iterable": {simulate.NewIterable(o), "with: {key: {env: ATTACK_SECRET}}\n    url: URL", map[string]tracking.State{
 			`{"email":"A@example.com"}`: good, `{"email":"No Body"}`: no, `{"userId":"7"}`: good,
 		}, 1},
+		"klaviyo": {simulate.NewKlaviyo(o), "with: {authorization: {env: ATTACK_KLAVIYO}, url: URL}", map[string]tracking.State{
+			`{"email":"a@example.com","first_name":"A"}`: good, `{"external_id":"7"}`: good, `{"external_id":"7"} `: good,
+			`{"email":"nobody"}`: no, `[1]`: no, `{"email":"b@example.com","phone_number":"5"}`: no, `{"email":"b@example.com","phone_number":"5"} `: no,
+		}, 2}, // once more without those for which the first import was refused
+		"mailchimp": {simulate.NewMailchimp(o), "with: {key: {env: ATTACK_SECRET}, dc: us1, list: l}\n    url: URL\n    allow_hosts: [\"localhost:PORT\"]", map[string]tracking.State{
+			`{"email_address":"a@example.com"}`: good, `{"email_address":"b@example.com"}`: good, `{"email_address":"b@example.com"} `: good,
+			`{"email_address":"nobody"}`: no, `{"email_address":"nobody"} `: no, `[1]`: no,
+		}, 1},
 		"pagerduty": {simulate.NewPagerDuty(o), "with: {routing_key: {env: ATTACK_KEY_32}}\n    url: URL", map[string]tracking.State{
 			`{"summary":"Disk full","source":"db-1"}`: good, `{"summary":"Disk full"}`: no, `{"event_action":"resolve","dedup_key":"a"}`: good,
 		}, 3},
+		"s3": {simulate.NewS3(simulate.VendorOptions{Secret: "secret"}), "with: {url: URL, bucket: acme, region: eu-central-1, prefix: \"a b/\", access_key: {env: ATTACK_KEY_32}, secret_key: {env: ATTACK_SECRET}}", map[string]tracking.State{
+			`{"id":1}`: good, `{"id":2}`: good, `{"id":2} `: good, `[1]`: good,
+		}, 1},
 		"sendgrid": {simulate.NewSendGrid(simulate.SendGridOptions{Name: "sendgrid", PollsUntilDone: 1}), "with: {key: {env: ATTACK_SECRET}, url: URL}", map[string]tracking.State{
 			`{"email":"a@example.com"}`: good, `{"email":"b@example.com"}`: good,
 		}, 1},
@@ -59,34 +80,44 @@ func uses() map[string]use {
 	}
 }
 
+const customerIOImport = "with: {key: {env: ATTACK_SECRET}, bucket: BUCKET/acme/public, public: BUCKET/acme/public, region: auto, " +
+	"access_key: {env: ATTACK_KEY_32}, secret_key: {env: ATTACK_SECRET}, api: URL}"
+
 var webhookKey = "whsec_" + base64.StdEncoding.EncodeToString([]byte("a key that both sides have"))
 
 // Every recipe does with its vendor what its page says: records go through gateway, Redis and
 // worker to a simulator with the vendor's limits, and each ends by itself.
 func TestRecipesReachTheirVendors(t *testing.T) {
 	t.Setenv("ATTACK_SECRET", "secret")
+	t.Setenv("ATTACK_KLAVIYO", "Klaviyo-API-Key secret")
 	t.Setenv("ATTACK_KEY_32", strings.Repeat("k", 32))
 	t.Setenv("ATTACK_WEBHOOK", webhookKey)
 	var backends []*simulate.Backend
 	for _, u := range uses() {
 		backends = append(backends, u.backend)
 	}
-	vendors, err := simulate.Start("127.0.0.1:0", backends...)
+	bucket := simulate.NewS3(simulate.VendorOptions{Name: "bucket", Secret: "secret"})
+	vendors, err := simulate.Start("127.0.0.1:0", append(backends, bucket)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = vendors.Close(t.Context()) })
+	_, port, err := net.SplitHostPort(vendors.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
 	var targets, routes strings.Builder
 	for _, b := range backends {
 		name := b.Name()
 		u := uses()[name]
-		fmt.Fprintf(&targets, "  %s:\n    recipe: %s\n    %s\n", name, name, strings.ReplaceAll(u.target, "URL", vendors.URL(name)))
+		recipe, _, _ := strings.Cut(name, "--")
+		fmt.Fprintf(&targets, "  %s:\n    recipe: %s\n    %s\n", name, recipe, strings.NewReplacer("BUCKET", vendors.URL("bucket"), "URL", vendors.URL(name), "PORT", port).Replace(u.target))
 		if name != "pagerduty" && name != "slack" && name != "webhook" {
-			fmt.Fprintf(&targets, "    batch: {max_records: %d, linger: 1m}\n", len(u.records))
+			fmt.Fprintf(&targets, "    batch: {max_records: %d, linger: 10s}\n", len(u.records))
 		}
 		fmt.Fprintf(&routes, "  - {name: %s, match: POST /%s, auth: none, targets: {%s: }}\n", name, name, name)
 	}
-	r := attacked(t, "", "targets:\n"+targets.String()+"routes:\n"+routes.String(), nil)
+	r := attacked(t, "egress: {may_reach: [127.0.0.1]}\n", "targets:\n"+targets.String()+"routes:\n"+routes.String(), nil)
 	for name, u := range uses() {
 		t.Run(name, func(t *testing.T) {
 			var sending sync.WaitGroup
@@ -101,7 +132,7 @@ func TestRecipesReachTheirVendors(t *testing.T) {
 			sending.Wait()
 			sends := 0
 			for _, call := range vendors.Backend(name).Requests(0) {
-				if call.Method != http.MethodGet {
+				if call.Method != http.MethodGet && call.Method != http.MethodDelete {
 					sends++
 				}
 			}

@@ -58,7 +58,7 @@ func TestRecipes(t *testing.T) {
 			if err != nil || strings.Contains(out, "warning") {
 				t.Errorf("it does not go with the defaults of the operator's file: %v\n%s", err, out)
 			}
-			out, err = command(t, "explain", "-c", filepath.Join(dir, "headgate.yaml"), "POST", "/records", "-d", "{}")
+			out, err = command(t, "explain", "-c", filepath.Join(dir, "headgate.yaml"), "POST", "/records", "-d", `{"id":"1"}`)
 			if err != nil || !strings.Contains(out, "https://") {
 				t.Errorf("explain: %v\n%s", err, out)
 			}

@@ -16,13 +16,15 @@ type elasticsearch struct {
 	*vendor
 	types    map[string]string // "index field" → type
 	versions map[string]int    // "index id" → how often it was written
+	busy     map[string]bool   // "index id" → there was no room for it once
 }
 
 // maxDocuments bounds what is remembered of documents.
 const maxDocuments = 1 << 20
 
 // NewElasticsearch makes a simulation of Elasticsearch's POST /{index}/_bulk for the actions
-// index and create. The items of the answer are in the order of the documents.
+// index and create. The items of the answer are in the order of the documents. For one whose ID
+// begins with busy- there is no room the first time.
 func NewElasticsearch(opts VendorOptions) *Backend {
 	v := newVendor("elasticsearch", opts, headerOf("Authorization"), func(w http.ResponseWriter, status int, message string) {
 		kind := "illegal_argument_exception"
@@ -31,7 +33,7 @@ func NewElasticsearch(opts VendorOptions) *Backend {
 		}
 		writeJSON(w, status, map[string]any{"status": status, "error": map[string]string{"type": kind, "reason": message}})
 	})
-	s := &elasticsearch{vendor: v, types: map[string]string{}, versions: map[string]int{}}
+	s := &elasticsearch{vendor: v, types: map[string]string{}, versions: map[string]int{}, busy: map[string]bool{}}
 	v.on("POST /{index}/_bulk", elasticsearchMaxBytes, s.bulk)
 	return v.backend()
 }
@@ -86,13 +88,17 @@ func (s *elasticsearch) write(index, verb, id string, document []byte) map[strin
 			return refused(http.StatusBadRequest, "document_parsing_exception", "failed to parse field ["+name+"]")
 		}
 	}
-	if len(s.versions) > maxDocuments {
+	if len(s.versions)+len(s.busy) > maxDocuments {
 		clear(s.versions)
+		clear(s.busy)
 	}
 	key := index + " " + id
 	switch {
 	case verb != "index" && verb != "create":
 		return refused(http.StatusBadRequest, "illegal_argument_exception", "the action "+verb+" is not simulated")
+	case strings.HasPrefix(id, "busy-") && !s.busy[key]:
+		s.busy[key] = true
+		return refused(http.StatusTooManyRequests, "es_rejected_execution_exception", "rejected execution of coordinating operation")
 	case verb == "create" && s.versions[key] > 0:
 		return refused(http.StatusConflict, "version_conflict_engine_exception", "document already exists")
 	}

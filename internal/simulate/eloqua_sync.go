@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 )
 
 // eloquaSync is one sync; what it will say is known from its start and told when it is finished.
@@ -106,6 +107,26 @@ func (e *eloqua) show(s *eloquaSync, p phase) map[string]any {
 		out["status"], out["syncStartedAt"], out["syncEndedAt"] = s.outcome, timestamp(s.started), timestamp(s.ended)
 	}
 	return out
+}
+
+// listSyncs gives all syncs, the newest first when it is asked for that.
+func (e *eloqua) listSyncs(w http.ResponseWriter, r *http.Request) {
+	limit, offset, ok := page(w, r)
+	if !ok {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	items := []map[string]any{}
+	for _, id := range e.syncs.order {
+		if s, there := e.syncs.get(id); there {
+			items = append(items, e.show(s, e.timing.phase(&s.job)))
+		}
+	}
+	if r.URL.Query().Get("orderBy") == "createdAt DESC" {
+		slices.Reverse(items)
+	}
+	writePage(w, items, limit, offset)
 }
 
 // getSync answers a poll.

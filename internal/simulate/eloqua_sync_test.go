@@ -260,3 +260,18 @@ func TestEloquaCloseStopsCallbacks(t *testing.T) {
 		t.Errorf("close: %v, %v", err, ctx.Err())
 	}
 }
+
+func TestEloquaListsSyncs(t *testing.T) {
+	c := serve(t, simulate.NewEloqua(simulate.EloquaOptions{PollsUntilDone: 1}))
+	var syncs, imports []string
+	for range 3 {
+		imports = append(imports, c.newImport(`[{"C_EmailAddress":"a@x.org","C_Company":"A"}]`))
+		syncs = append(syncs, c.sync(imports[len(imports)-1]))
+	}
+	r := c.bulkDo(200, "GET", "/syncs?orderBy=createdAt%20DESC&limit=2", "")
+	equal(t, "newest", []any{r.json(t, "items", 0, "uri"), r.json(t, "items", 0, "syncedInstanceUri"), r.json(t, "items", 1, "uri"), r.json(t, "hasMore")},
+		[]any{syncs[2], imports[2], syncs[1], true})
+	equal(t, "oldest", c.bulkDo(200, "GET", "/syncs", "").json(t, "items", 0, "uri"), syncs[0])
+	equal(t, "a list is no poll", c.bulkDo(200, "GET", syncs[0], "").json(t, "status"), "success")
+	c.bulkDo(400, "GET", "/syncs?limit=0", "")
+}

@@ -24,9 +24,9 @@ type VendorOptions struct {
 // ones of [Quickstart], under names of their own.
 func Vendors() []*Backend {
 	return []*Backend{
-		NewBraze(VendorOptions{}), NewCustomerIO(VendorOptions{}), NewElasticsearch(VendorOptions{}),
+		NewBraze(VendorOptions{}), NewCustomerIO(VendorOptions{}), NewCustomerIOImports(VendorOptions{}), NewElasticsearch(VendorOptions{}),
 		NewEloqua(EloquaOptions{Name: "eloqua"}), NewIntercom(VendorOptions{}), NewIterable(VendorOptions{}),
-		NewPagerDuty(VendorOptions{}), NewSendGrid(SendGridOptions{Name: "sendgrid"}), NewSlack(VendorOptions{}),
+		NewKlaviyo(VendorOptions{}), NewMailchimp(VendorOptions{}), NewPagerDuty(VendorOptions{}), NewS3(VendorOptions{}), NewSendGrid(SendGridOptions{Name: "sendgrid"}), NewSlack(VendorOptions{}),
 		NewWebhook(VendorOptions{}),
 	}
 }

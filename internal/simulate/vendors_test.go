@@ -67,11 +67,29 @@ func TestVendors(t *testing.T) {
 		{simulate.NewElasticsearch(simulate.VendorOptions{}), []string{"Authorization", "ApiKey s", "Content-Type", "application/x-ndjson"}, []exchange{
 			{"/people/_bulk", "{\"index\":{\"_id\":\"1\"}}\n{\"n\":1}\n{\"index\":{\"_id\":\"2\"}}\n{\"n\":\"x\"}\n", nil, 200, `"errors":true,"items":[{"index":{"_id":"1","_version":1,"status":201}},{"index":{"_id":"2","error":{"reason":"failed to parse field [n]"`},
 			{"/people/_bulk?filter_path=items", "{\"index\":{\"_id\":\"1\"}}\n{\"n\":2}\n{\"create\":{\"_id\":\"1\"}}\n{}\n", nil, 200, `{"items":[{"index":{"_id":"1","_version":2,"status":200}},{"create":{"_id":"1","error":{"reason":"document already exists"`},
+			{"/people/_bulk", "{\"index\":{\"_id\":\"busy-1\"}}\n{}\n{\"index\":{\"_id\":\"3\"}}\n{}\n", nil, 200, `"type":"es_rejected_execution_exception"},"status":429}},{"index":{"_id":"3","_version":1,"status":201}}`},
+			{"/people/_bulk", "{\"index\":{\"_id\":\"busy-1\"}}\n{}\n", nil, 200, `"_id":"busy-1","_version":1,"status":201`},
 			{"/people/_bulk", "{\"index\":{}}\n{}", nil, 400, "must be terminated by a newline"},
 			{"/people/_bulk", "{\"index\":{}}\n", nil, 400, "an action without its document"},
 			{"/people/_bulk", "{}\n{}\n", nil, 400, "Malformed action/metadata line [1]"},
 			{"/people/_bulk", "", []string{"Authorization", "s", "Content-Type", "text/plain"}, 406, "is not supported"},
 			{"/people/_bulk", "", []string{}, 401, "security_exception"},
+		}},
+		{simulate.NewKlaviyo(simulate.VendorOptions{Secret: "s", PollsUntilDone: 1, Now: everyMinute()}), klaviyoHeader("s"), []exchange{
+			{klaviyoJobs, klaviyoBody(`{"email":"a@x.org"}`, `{"email":"x"}`, `[]`), nil, 400, `"source":{"pointer":"/data/attributes/profiles/data/1/attributes/email"}`},
+			{klaviyoJobs, klaviyoBody(`{"email":"a@x.org"}`, `{}`), nil, 400, `"source":{"pointer":"/data/attributes/profiles/data/1/attributes"}`},
+			{klaviyoJobs, klaviyoBody(`{"email":"a@x.org","n":"` + strings.Repeat("n", 100_000) + `"}`), nil, 400, "more than 100 KB"},
+			{klaviyoJobs, klaviyoBody(strings.Split(list(10_001, "{}"), ",")...), nil, 400, "1 to 10000 items, got 10001"},
+			{klaviyoJobs, strings.Repeat(" ", 5_000_001), nil, 413, "more than"},
+			{klaviyoJobs, klaviyoBody(strings.Split(list(25, `{"external_id":"a"|"phone_number":"5"}`), ",")...), nil, 202, `"status":"queued","total_count":25`},
+			{"GET " + klaviyoJobs + "/job000001/import-errors", "", nil, 200, `{"data":[],"links":{"next":null,`},
+			{"GET " + klaviyoJobs + "/job000001", "", nil, 200, `"failed_count":25,"status":"complete"`},
+			{"GET " + klaviyoJobs + "/job000001/import-errors", "", nil, 200, `/job000001/import-errors?page%5Bcursor%5D=20`},
+			{"GET " + klaviyoJobs + "/job000001/import-errors?page%5Bcursor%5D=20", "", nil, 200, `"original_payload":{"external_id":"a","phone_number":"5"},"source":{"pointer":"/data/attributes/profiles/data/24/`},
+			{"GET " + klaviyoJobs + "/job000001/import-errors?page%5Bsize%5D=101", "", nil, 400, "out of range"},
+			{"GET " + klaviyoJobs + "/job000002", "", nil, 404, `"code":"not_found"`},
+			{klaviyoJobs, "{}", klaviyoHeader("s")[:2], 400, "a valid revision header is required"},
+			{klaviyoJobs, "{}", klaviyoHeader("other"), 401, `"code":"not_authenticated"`},
 		}},
 		{simulate.NewPagerDuty(simulate.VendorOptions{Secret: key}), nil, []exchange{
 			{"/v2/enqueue", `{"routing_key":"` + key + `","event_action":"trigger","dedup_key":"d","payload":{"summary":"s","source":"h","severity":"error"}}`, nil, 202, `{"dedup_key":"d","message":"Event processed","status":"success"}`},
@@ -154,7 +172,7 @@ func TestVendorsHaveNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close(t.Context()) })
-	if n := len(server.Names()); n != 15 {
+	if n := len(server.Names()); n != 19 {
 		t.Errorf("%d backends: %v", n, server.Names())
 	}
 }
