@@ -47,6 +47,12 @@ func uses() map[string]use {
 		"pagerduty": {simulate.NewPagerDuty(o), "with: {routing_key: {env: ATTACK_KEY_32}}\n    url: URL", map[string]tracking.State{
 			`{"summary":"Disk full","source":"db-1"}`: good, `{"summary":"Disk full"}`: no, `{"event_action":"resolve","dedup_key":"a"}`: good,
 		}, 3},
+		// Its token is refused after three calls. Records with the same ID are refused together.
+		"salesforce": {simulate.NewSalesforce(simulate.VendorOptions{PollsUntilDone: 1, TokenCalls: 3, Secret: "secret"}),
+			"with: {url: URL, client_id: me, client_secret: {env: ATTACK_SECRET}, object: Contact, external_id: Number__c}\n    allow_hosts: []", map[string]tracking.State{
+				`{"Number__c":"1","Email":"a@example.com","Ok":true}`: good, `{"Number__c":"2","Email":null}`: good, `{"Number__c":"3","Email":"nobody"}`: no,
+				`{"Number__c":"4"}`: no, `{"Number__c": "4"}`: no, `{"Email":"b@example.com"}`: no, `[1]`: no,
+			}, 5},
 		"sendgrid": {simulate.NewSendGrid(simulate.SendGridOptions{Name: "sendgrid", PollsUntilDone: 1}), "with: {key: {env: ATTACK_SECRET}, url: URL}", map[string]tracking.State{
 			`{"email":"a@example.com"}`: good, `{"email":"b@example.com"}`: good,
 		}, 1},

@@ -17,6 +17,7 @@ type VendorOptions struct {
 	Secret         string           // what callers show; "" accepts any that is not empty
 	PollsUntilDone int              // the nth poll sees a job done; 0 goes by JobDuration
 	JobDuration    time.Duration    // default 1.5 s
+	TokenCalls     int              // how often an access token is good; 0 goes by its life
 	Now            func() time.Time // default time.Now
 }
 
@@ -26,7 +27,7 @@ func Vendors() []*Backend {
 	return []*Backend{
 		NewBraze(VendorOptions{}), NewCustomerIO(VendorOptions{}), NewElasticsearch(VendorOptions{}),
 		NewEloqua(EloquaOptions{Name: "eloqua"}), NewIntercom(VendorOptions{}), NewIterable(VendorOptions{}),
-		NewPagerDuty(VendorOptions{}), NewSendGrid(SendGridOptions{Name: "sendgrid"}), NewSlack(VendorOptions{}),
+		NewPagerDuty(VendorOptions{}), NewSalesforce(VendorOptions{}), NewSendGrid(SendGridOptions{Name: "sendgrid"}), NewSlack(VendorOptions{}),
 		NewWebhook(VendorOptions{}),
 	}
 }
