@@ -44,6 +44,11 @@ func uses() map[string]use {
 		"iterable": {simulate.NewIterable(o), "with: {key: {env: ATTACK_SECRET}}\n    url: URL", map[string]tracking.State{
 			`{"email":"A@example.com"}`: good, `{"email":"No Body"}`: no, `{"userId":"7"}`: good,
 		}, 1},
+		"marketo": {simulate.NewMarketo(simulate.VendorOptions{PollsUntilDone: 1, TokenCalls: 3, Secret: "secret"}),
+			"with: {url: URL, client_id: me, client_secret: {env: ATTACK_SECRET}}\n    limits: {rate: 100/s}", map[string]tracking.State{
+				`{"email":"a@example.com"}`: good, `{"email": "a@example.com"}`: good, `{"email":"B@example.com","leadScore":"x"}`: tracking.Warned,
+				`{"email":"No Body"}`: no, `{"email": "No Body"}`: no, `{"lastName":"L"}`: no, `[1]`: no,
+			}, 1},
 		"pagerduty": {simulate.NewPagerDuty(o), "with: {routing_key: {env: ATTACK_KEY_32}}\n    url: URL", map[string]tracking.State{
 			`{"summary":"Disk full","source":"db-1"}`: good, `{"summary":"Disk full"}`: no, `{"event_action":"resolve","dedup_key":"a"}`: good,
 		}, 3},

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -78,10 +79,7 @@ func (s *salesforce) credential(r *http.Request) string {
 	if _, good := s.tokens.show(bearer(r)); !good {
 		return ""
 	}
-	if s.Secret == "" {
-		return "any"
-	}
-	return s.Secret
+	return cmp.Or(s.Secret, "any")
 }
 
 func (s *salesforce) token(w http.ResponseWriter, r *http.Request) {

@@ -27,7 +27,7 @@ func Vendors() []*Backend {
 	return []*Backend{
 		NewBraze(VendorOptions{}), NewCustomerIO(VendorOptions{}), NewElasticsearch(VendorOptions{}),
 		NewEloqua(EloquaOptions{Name: "eloqua"}), NewIntercom(VendorOptions{}), NewIterable(VendorOptions{}),
-		NewPagerDuty(VendorOptions{}), NewSalesforce(VendorOptions{}), NewSendGrid(SendGridOptions{Name: "sendgrid"}), NewSlack(VendorOptions{}),
+		NewMarketo(VendorOptions{}), NewPagerDuty(VendorOptions{}), NewSalesforce(VendorOptions{}), NewSendGrid(SendGridOptions{Name: "sendgrid"}), NewSlack(VendorOptions{}),
 		NewWebhook(VendorOptions{}),
 	}
 }
