@@ -61,6 +61,11 @@ func uses() map[string]use {
 		"sendgrid": {simulate.NewSendGrid(simulate.SendGridOptions{Name: "sendgrid", PollsUntilDone: 1}), "with: {key: {env: ATTACK_SECRET}, url: URL}", map[string]tracking.State{
 			`{"email":"a@example.com"}`: good, `{"email":"b@example.com"}`: good,
 		}, 1},
+		"sendgrid-csv": {simulate.NewSendGrid(simulate.SendGridOptions{Name: "sendgrid-csv", Token: "secret", PollsUntilDone: 1}),
+			"with: {key: {env: ATTACK_SECRET}, columns: [first_name, email, plan], url: URL}\n    allow_hosts: []", map[string]tracking.State{
+				`{"email":"a@example.com","plan":"pro"}`: good, `{"email": "a@example.com"}`: good, `{"email":"No Body"}`: no, `{"email": "No Body"}`: no,
+				`{"first_name":"x"}`: no, `[1]`: no,
+			}, 2},
 		"slack": {simulate.NewSlack(o), "with: {token: {env: ATTACK_SECRET}, channel: \"${{ .payload.to }}\"}\n    url: URL\n    limits: {rate: 100/s}", map[string]tracking.State{
 			`{"to":"C1","text":"Hello"}`: good, `{"to":"x","text":"Hello"}`: no, `{"to":"C1"}`: no,
 		}, 3},

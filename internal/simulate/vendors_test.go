@@ -154,7 +154,7 @@ func TestVendorsHaveNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close(t.Context()) })
-	if n := len(server.Names()); n != 17 {
+	if n := len(server.Names()); n != 18 {
 		t.Errorf("%d backends: %v", n, server.Names())
 	}
 }
