@@ -38,6 +38,11 @@ func uses() map[string]use {
 			`with: {url: URL, company: Acme, user: me, password: {env: ATTACK_SECRET}, fields: {C_EmailAddress: "{{Contact.Field(C_EmailAddress)}}"}}`, map[string]tracking.State{
 				`{"C_EmailAddress":"a@example.com"}`: good, `{"C_EmailAddress":"b@example.com"}`: good, `{"C_EmailAddress":"nobody"}`: no,
 			}, 3},
+		"hubspot": {simulate.NewHubSpot(simulate.VendorOptions{Secret: "secret", PollsUntilDone: 1}),
+			"with: {token: {env: ATTACK_SECRET}, columns: [firstname, email], url: URL}", map[string]tracking.State{
+				`{"email":"a@example.com"}`: good, `{"email": "a@example.com"}`: good, `{"email":"No Body"}`: no, `{"email": "No Body"}`: no,
+				`{"firstname":"two\nlines","email":"b@example.com"}`: good, `{"firstname":"x"}`: no, `[1]`: no,
+			}, 1},
 		"intercom": {simulate.NewIntercom(o), "with: {token: {env: ATTACK_SECRET}}\n    url: URL", map[string]tracking.State{
 			`{"email":"a@example.com"}`: nobody, `{"name":"nobody"}`: nobody,
 		}, 1},

@@ -26,7 +26,7 @@ type VendorOptions struct {
 func Vendors() []*Backend {
 	return []*Backend{
 		NewBraze(VendorOptions{}), NewCustomerIO(VendorOptions{}), NewElasticsearch(VendorOptions{}),
-		NewEloqua(EloquaOptions{Name: "eloqua"}), NewIntercom(VendorOptions{}), NewIterable(VendorOptions{}),
+		NewEloqua(EloquaOptions{Name: "eloqua"}), NewHubSpot(VendorOptions{}), NewIntercom(VendorOptions{}), NewIterable(VendorOptions{}),
 		NewMarketo(VendorOptions{}), NewPagerDuty(VendorOptions{}), NewSalesforce(VendorOptions{}), NewSendGrid(SendGridOptions{Name: "sendgrid"}),
 		NewSendGrid(SendGridOptions{Name: "sendgrid-csv"}), NewSlack(VendorOptions{}),
 		NewWebhook(VendorOptions{}),
