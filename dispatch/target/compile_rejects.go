@@ -39,6 +39,9 @@ func (c *compiler) lists(call *yamlsrc.Node, spec *Call) (out []*rejects) {
 			continue // reported
 		}
 		r := c.rejects(at, &spec.Rejects[i])
+		if spec.Until == nil && r.Always {
+			c.problem(at.Get("always"), "leave it out, or add until", "without until the list is always read")
+		}
 		if spec.Until == nil && r.path != nil {
 			// Were the list not to be had, nothing could be done but to send everything again.
 			c.problem(at, "add until, which says when the backend's job is over, or leave get out", "rejects.get needs until")

@@ -40,7 +40,7 @@ func (r *run) polled(ctx context.Context, resp *response) tracking.Event {
 	case running:
 		return r.notYet(resp, answer, message)
 	case succeeded:
-		if !r.step.accounts() {
+		if !r.step.looksBehind() {
 			return r.done(answer, tracking.Succeeded, message)
 		}
 	case warned:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strconv"
 
 	"headgate/dispatch/fault"
@@ -34,15 +35,10 @@ type class struct {
 	as   tracking.State
 }
 
-// accounts reports whether some list names the records that were taken: then a record that
-// none of them names was not accounted for.
-func (s *step) accounts() bool {
-	for _, list := range s.rejects {
-		if list.means == tracking.Succeeded {
-			return true
-		}
-	}
-	return false
+// looksBehind reports whether a list is read after a job that ended succeeded: one that names
+// the records that were taken, or one that is to be read always.
+func (s *step) looksBehind() bool {
+	return slices.ContainsFunc(s.rejects, func(list *rejects) bool { return list.Always || list.means == tracking.Succeeded })
 }
 
 // readLists reads what the backend says of single records, list by list. A page that cannot

@@ -107,6 +107,36 @@ func TestSeveralLists(t *testing.T) {
 	}
 }
 
+// A list that is read always is also asked for after a success, and whom it does not name was taken.
+func TestListsThatAreReadAlways(t *testing.T) {
+	const list = "\n- get: /errors\n  items: ${{ .response.body }}\n  key: {item: \"${{ .item.email }}\", record: \"${{ .record.email }}\"}\n"
+	for _, tt := range []struct {
+		more, errors string
+		want         []tracking.State
+		asked        int
+	}{
+		{"  always: true\n", `[{"email":"b"}]`, ended("sr"), 2},
+		{"  always: true\n", `[]`, ended("ss"), 2},
+		{"  always: true\n", `[{"email":"x"}]`, ended("uu"), 2},
+		{"", `[{"email":"b"}]`, ended("ss"), 1},
+	} {
+		b := resultsOf(t, `{"state":"done"}`, map[string]http.HandlerFunc{"/errors": says(200, tt.errors)})
+		got := finished(t, resultsPlan(t, b.URL, list+tt.more), `{"email":"a"}`, `{"email":"b"}`)
+		for i, want := range tt.want {
+			state := got.State
+			if own, ok := got.Records[i]; ok {
+				state = own.State
+			}
+			if state != want {
+				t.Errorf("%s%s: record %d is %s, want %s", tt.more, tt.errors, i, state, want)
+			}
+		}
+		if n := len(b.seen()); n != tt.asked {
+			t.Errorf("%s%s: %d calls, want %d", tt.more, tt.errors, n, tt.asked)
+		}
+	}
+}
+
 // ended gives states by their first letters, and y for one that is to be sent again.
 func ended(letters string) (out []tracking.State) {
 	words := map[rune]tracking.State{'s': tracking.Succeeded, 'w': tracking.Warned, 'r': tracking.Rejected, 'f': tracking.Failed, 'u': tracking.Unknown, 'y': tracking.Retrying}

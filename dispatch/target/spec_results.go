@@ -23,6 +23,7 @@ func (l *ResultLists) DecodeYAML(n *yamlsrc.Node, report *yamlsrc.Report) {
 // Rejects says how to read one list, what its items mean and which record each is about.
 type Rejects struct {
 	When      string `yaml:"when" jsonschema_description:"Condition on the last answer: is this list needed? Default: always."`
+	Always    bool   `yaml:"always" jsonschema_description:"Read the list after a job that ended succeeded, too: for backends whose job does not tell whether records were refused."`
 	Get       string `yaml:"get" jsonschema_description:"GET this path, appended to url; its expressions see .response, the last answer of the poll, and one that is a single expression may give a whole URL, as for other calls. Without get the list is in the last answer."`
 	Format    string `yaml:"format" jsonschema:"enum=json,enum=ndjson,enum=csv,enum=zip,enum=tar.gz" jsonschema_description:"How the answer is written, whatever it says of itself. json (default), ndjson: .response.body is the list of the lines. csv: the list of the rows, objects by the names in the first line, all values strings. zip, tar.gz: the list of the files, as {name, content}. An answer that is compressed with gzip once more is read, too."`
 	Files     string `yaml:"files" jsonschema:"enum=json,enum=ndjson,enum=csv" jsonschema_description:"How the files in a zip or tar.gz are written. Default json."`

@@ -144,6 +144,7 @@ func TestRejectsAreChecked(t *testing.T) {
 		`post: /a, ` + rejects + `, key: {item: "${{ .item }}", record: "${{ .key }}"}}}`:                                     "without batch there is one record",
 		`post: /a, ` + rejects + `, get: /b}}`:                                                                                "rejects.get needs until",
 		`post: /a, ` + rejects + `, page: {limit: 2}}}`:                                                                       "the last answer has no other page",
+		`post: /a, ` + rejects + `, always: true}}`:                                                                           "without until the list is always read",
 		`post: /a, rejects: }`:                      "rejects is empty",
 		`post: /a, rejects: []}`:                    "rejects is empty",
 		`post: /a, ` + rejects + `, means: maybe}}`: `an item cannot mean "maybe"`,

@@ -48,6 +48,11 @@ func uses() map[string]use {
 				`{"C_EmailAddress":"a@example.com"}`: good, `{"C_EmailAddress":"b@example.com"}`: good,
 				`{"C_EmailAddress":"nobody"}`: no, `{"C_EmailAddress":"nobody"} `: no,
 			}, 3},
+		"hubspot": {simulate.NewHubSpot(simulate.VendorOptions{Secret: "secret", PollsUntilDone: 1}),
+			"with: {token: {env: ATTACK_SECRET}, columns: [firstname, email], url: URL}", map[string]tracking.State{
+				`{"email":"a@example.com"}`: good, `{"email": "a@example.com"}`: good, `{"email":"No Body"}`: no, `{"email": "No Body"}`: no,
+				`{"firstname":"two\nlines","email":"b@example.com"}`: good, `{"firstname":"x"}`: no, `[1]`: no,
+			}, 1},
 		"intercom": {simulate.NewIntercom(o), "with: {token: {env: ATTACK_SECRET}}\n    url: URL", map[string]tracking.State{
 			`{"email":"a@example.com"}`: nobody, `{"name":"nobody"}`: nobody,
 		}, 1},
@@ -68,9 +73,25 @@ func uses() map[string]use {
 		"s3": {simulate.NewS3(simulate.VendorOptions{Secret: "secret"}), "with: {url: URL, bucket: acme, region: eu-central-1, prefix: \"a b/\", access_key: {env: ATTACK_KEY_32}, secret_key: {env: ATTACK_SECRET}}", map[string]tracking.State{
 			`{"id":1}`: good, `{"id":2}`: good, `{"id":2} `: good, `[1]`: good,
 		}, 1},
+		"marketo": {simulate.NewMarketo(simulate.VendorOptions{PollsUntilDone: 1, TokenCalls: 3, Secret: "secret"}),
+			"with: {url: URL, client_id: me, client_secret: {env: ATTACK_SECRET}}\n    limits: {rate: 100/s}", map[string]tracking.State{
+				`{"email":"a@example.com"}`: good, `{"email": "a@example.com"}`: good, `{"email":"B@example.com","leadScore":"x"}`: tracking.Warned,
+				`{"email":"No Body"}`: no, `{"email": "No Body"}`: no, `{"lastName":"L"}`: no, `[1]`: no,
+			}, 1},
+		// Its token is refused after three calls. Records with the same ID are refused together.
+		"salesforce": {simulate.NewSalesforce(simulate.VendorOptions{PollsUntilDone: 1, TokenCalls: 3, Secret: "secret"}),
+			"with: {url: URL, client_id: me, client_secret: {env: ATTACK_SECRET}, object: Contact, external_id: Number__c}\n    allow_hosts: []", map[string]tracking.State{
+				`{"Number__c":"1","Email":"a@example.com","Ok":true}`: good, `{"Number__c":"2","Email":null}`: good, `{"Number__c":"3","Email":"nobody"}`: no,
+				`{"Number__c":"4"}`: no, `{"Number__c": "4"}`: no, `{"Email":"b@example.com"}`: no, `[1]`: no,
+			}, 5},
 		"sendgrid": {simulate.NewSendGrid(simulate.SendGridOptions{Name: "sendgrid", PollsUntilDone: 1}), "with: {key: {env: ATTACK_SECRET}, url: URL}", map[string]tracking.State{
 			`{"email":"a@example.com"}`: good, `{"email":"b@example.com"}`: good,
 		}, 1},
+		"sendgrid-csv": {simulate.NewSendGrid(simulate.SendGridOptions{Name: "sendgrid-csv", Token: "secret", PollsUntilDone: 1}),
+			"with: {key: {env: ATTACK_SECRET}, columns: [first_name, email, plan], url: URL}\n    allow_hosts: []", map[string]tracking.State{
+				`{"email":"a@example.com","plan":"pro"}`: good, `{"email": "a@example.com"}`: good, `{"email":"No Body"}`: no, `{"email": "No Body"}`: no,
+				`{"first_name":"x"}`: no, `[1]`: no,
+			}, 2},
 		"slack": {simulate.NewSlack(o), "with: {token: {env: ATTACK_SECRET}, channel: \"${{ .payload.to }}\"}\n    url: URL\n    limits: {rate: 100/s}", map[string]tracking.State{
 			`{"to":"C1","text":"Hello"}`: good, `{"to":"x","text":"Hello"}`: no, `{"to":"C1"}`: no,
 		}, 3},

@@ -42,7 +42,8 @@ type sendGrid struct {
 type sendGridJob struct {
 	job
 	id, kind                    string
-	waiting                     bool // for the upload of its file
+	waiting                     bool     // for the upload of its file
+	columns                     []string // of the file: the IDs of fields, empty for those passed over
 	requested, created, updated int
 	errored                     []string // lower-cased addresses
 }
@@ -67,6 +68,7 @@ func NewSendGrid(opts SendGridOptions) *Backend {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("PUT /v3/marketing/contacts", s.authorized(s.putContacts))
+	mux.Handle("GET /v3/marketing/field_definitions", s.authorized(s.getFields))
 	mux.Handle("PUT /v3/marketing/contacts/imports", s.authorized(s.putImport))
 	mux.Handle("GET /v3/marketing/contacts/imports/{id}", s.authorized(s.getImport))
 	mux.HandleFunc("PUT /uploads/{id}", s.putUpload)           // a storage URL: no credentials

@@ -6,12 +6,34 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 )
 
 // uploadHeader must accompany an upload, as the storage behind the vendor wants it.
 const uploadHeader, uploadHeaderValue = "X-Amz-Server-Side-Encryption", "aws:kms"
+
+// sendGridFields are the fields of the account by their IDs; the one for addresses is sendGridEmail.
+var sendGridFields = map[string]string{
+	"_rf0_T": "first_name", "_rf1_T": "last_name", sendGridEmail: "email", "_rf14_T": "external_id", "e1_T": "plan", "e2_N": "score",
+}
+
+const sendGridEmail = "_rf2_T"
+
+// getFields tells the IDs of the fields; those that begin with _rf are reserved.
+func (s *sendGrid) getFields(w http.ResponseWriter, _ *http.Request) {
+	lists := map[string][]map[string]string{"reserved_fields": {}, "custom_fields": {}}
+	for _, id := range slices.Sorted(maps.Keys(sendGridFields)) {
+		list := "custom_fields"
+		if strings.HasPrefix(id, "_rf") {
+			list = "reserved_fields"
+		}
+		lists[list] = append(lists[list], map[string]string{"id": id, "name": sendGridFields[id]})
+	}
+	writeJSON(w, http.StatusOK, lists)
+}
 
 // putImport announces a CSV file and hands out where to put it.
 func (s *sendGrid) putImport(w http.ResponseWriter, r *http.Request) {
@@ -31,9 +53,19 @@ func (s *sendGrid) putImport(w http.ResponseWriter, r *http.Request) {
 		sendGridError(w, http.StatusBadRequest, "field_mappings must not be empty", "field_mappings", "field_mappings")
 		return
 	}
+	columns := make([]string, len(in.FieldMappings))
+	for i, id := range in.FieldMappings {
+		if id == nil {
+			continue
+		}
+		if columns[i] = *id; sendGridFields[*id] == "" {
+			sendGridError(w, http.StatusBadRequest, "unknown field "+*id, "field_mappings", "field_mappings")
+			return
+		}
+	}
 	s.mu.Lock()
 	j := s.newJob("contacts_import")
-	j.waiting = true
+	j.waiting, j.columns = true, columns
 	s.mu.Unlock()
 	writeJSON(w, http.StatusOK, map[string]any{
 		"job_id":         j.id,
@@ -48,16 +80,16 @@ func (s *sendGrid) putUpload(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "signature does not match", http.StatusForbidden)
 		return
 	}
-	emails, err := readEmailColumn(r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	j, ok := s.jobs.get(r.PathValue("id"))
 	if !ok || !j.waiting {
 		http.Error(w, "no such upload", http.StatusForbidden)
+		return
+	}
+	emails, err := readEmails(r, j.columns)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	j.waiting = false
@@ -66,9 +98,10 @@ func (s *sendGrid) putUpload(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// readEmailColumn reads a CSV file, plain or gzip, and gives the column headed email, else the first.
-func readEmailColumn(r *http.Request) ([]string, error) {
-	body := r.Body.(io.Reader)
+// readEmails reads a CSV file, plain or gzip, with these fields as columns, and gives its addresses.
+// What the columns are headed does not count.
+func readEmails(r *http.Request, columns []string) ([]string, error) {
+	body := io.Reader(r.Body)
 	if r.Header.Get("Content-Encoding") == "gzip" || strings.Contains(r.Header.Get("Content-Type"), "gzip") {
 		unzipped, err := gzip.NewReader(body)
 		if err != nil {
@@ -80,18 +113,15 @@ func readEmailColumn(r *http.Request) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read csv: %w", err)
 	}
-	if len(rows) == 0 {
-		return nil, fmt.Errorf("read csv: no header row")
+	if len(rows) == 0 || len(rows[0]) != len(columns) {
+		return nil, fmt.Errorf("read csv: the header row does not have %d columns", len(columns))
 	}
-	column := 0
-	for i, name := range rows[0] {
-		if strings.EqualFold(strings.TrimPrefix(name, "\ufeff"), "email") {
-			column = i
+	column := slices.Index(columns, sendGridEmail)
+	emails := make([]string, len(rows)-1)
+	for i, row := range rows[1:] {
+		if column >= 0 {
+			emails[i] = row[column]
 		}
-	}
-	emails := make([]string, 0, len(rows)-1)
-	for _, row := range rows[1:] {
-		emails = append(emails, row[column])
 	}
 	return emails, nil
 }

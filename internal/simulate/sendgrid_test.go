@@ -99,6 +99,8 @@ func TestSendGridRefusals(t *testing.T) {
 		{"too large", "Bearer secret", "PUT", contacts, emails(strings.Repeat("a", 200)), 413, ""},
 		{"unknown job", "Bearer secret", "GET", imports + "/nothing", "", 404, "id"},
 		{"no csv", "Bearer secret", "PUT", imports, `{"file_type":"json"}`, 400, "file_type"},
+		{"unknown field", "Bearer secret", "PUT", imports, `{"file_type":"csv","field_mappings":["email"]}`, 400, "field_mappings"},
+		{"no token for fields", "", "GET", "/v3/marketing/field_definitions", "", 401, ""},
 		{"no mappings", "Bearer secret", "PUT", imports, `{"file_type":"csv"}`, 400, "field_mappings"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -150,6 +152,7 @@ func TestSendGridCSVImport(t *testing.T) {
 			c.do(403, "PUT", uri, upload, append(header, "Authorization", "Bearer t")...)
 			c.do(403, "PUT", uri, upload)
 			c.do(400, "PUT", uri, "a,b\nc\n", header[:2]...)
+			c.do(400, "PUT", uri, "Email\nada@x.org\n", header[:2]...) // not the columns that were announced
 			poll := func() any {
 				return c.do(200, "GET", imports+"/"+job, "", "Authorization", "Bearer t").json(t, "status")
 			}
@@ -158,5 +161,19 @@ func TestSendGridCSVImport(t *testing.T) {
 			c.do(403, "PUT", uri, upload, header...) // once
 			equal(t, "after the upload", poll(), "errored")
 		})
+	}
+}
+
+// The columns are found by the IDs of fields, which the account tells.
+func TestSendGridFields(t *testing.T) {
+	c := serve(t, simulate.NewSendGrid(simulate.SendGridOptions{PollsUntilDone: 1}))
+	r := c.do(200, "GET", "/v3/marketing/field_definitions", "", "Authorization", "Bearer t")
+	equal(t, "reserved", []any{r.json(t, "reserved_fields", 0, "id"), r.json(t, "reserved_fields", 0, "name")}, []string{"_rf0_T", "first_name"})
+	equal(t, "custom", []any{r.json(t, "custom_fields", 0, "id"), r.json(t, "custom_fields", 0, "name")}, []string{"e1_T", "plan"})
+	for mappings, want := range map[string]string{`["_rf2_T",null]`: "completed", `["_rf0_T",null]`: "failed"} {
+		r := c.do(200, "PUT", imports, `{"file_type":"csv","field_mappings":`+mappings+`}`, "Authorization", "Bearer t")
+		c.do(200, "PUT", r.json(t, "upload_uri").(string), "first,email\na@x.org,nobody\n",
+			r.json(t, "upload_headers", 0, "header").(string), r.json(t, "upload_headers", 0, "value").(string))
+		equal(t, mappings, c.do(200, "GET", imports+"/"+r.json(t, "job_id").(string), "", "Authorization", "Bearer t").json(t, "status"), want)
 	}
 }

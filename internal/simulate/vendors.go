@@ -17,6 +17,7 @@ type VendorOptions struct {
 	Secret         string           // what callers show; "" accepts any that is not empty
 	PollsUntilDone int              // the nth poll sees a job done; 0 goes by JobDuration
 	JobDuration    time.Duration    // default 1.5 s
+	TokenCalls     int              // how often an access token is good; 0 goes by its life
 	Now            func() time.Time // default time.Now
 }
 
@@ -25,8 +26,9 @@ type VendorOptions struct {
 func Vendors() []*Backend {
 	return []*Backend{
 		NewBraze(VendorOptions{}), NewCustomerIO(VendorOptions{}), NewCustomerIOImports(VendorOptions{}), NewElasticsearch(VendorOptions{}),
-		NewEloqua(EloquaOptions{Name: "eloqua"}), NewIntercom(VendorOptions{}), NewIterable(VendorOptions{}),
-		NewKlaviyo(VendorOptions{}), NewMailchimp(VendorOptions{}), NewPagerDuty(VendorOptions{}), NewS3(VendorOptions{}), NewSendGrid(SendGridOptions{Name: "sendgrid"}), NewSlack(VendorOptions{}),
+		NewEloqua(EloquaOptions{Name: "eloqua"}), NewHubSpot(VendorOptions{}), NewIntercom(VendorOptions{}), NewIterable(VendorOptions{}),
+		NewKlaviyo(VendorOptions{}), NewMailchimp(VendorOptions{}), NewMarketo(VendorOptions{}), NewPagerDuty(VendorOptions{}), NewS3(VendorOptions{}),
+		NewSalesforce(VendorOptions{}), NewSendGrid(SendGridOptions{Name: "sendgrid"}), NewSendGrid(SendGridOptions{Name: "sendgrid-csv"}), NewSlack(VendorOptions{}),
 		NewWebhook(VendorOptions{}),
 	}
 }

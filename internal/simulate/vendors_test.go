@@ -172,7 +172,7 @@ func TestVendorsHaveNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close(t.Context()) })
-	if n := len(server.Names()); n != 19 {
+	if n := len(server.Names()); n != 23 {
 		t.Errorf("%d backends: %v", n, server.Names())
 	}
 }
