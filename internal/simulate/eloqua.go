@@ -85,6 +85,7 @@ func NewEloqua(opts EloquaOptions) *Backend {
 		"POST /contacts/imports/{id}/data":   e.upload,
 		"DELETE /contacts/imports/{id}/data": e.deleteData,
 		"POST /syncs":                        e.createSync,
+		"GET /syncs":                         e.listSyncs,
 		"GET /syncs/{id}":                    e.getSync,
 		"GET /syncs/{id}/rejects":            e.getRejects,
 		"GET /syncs/{id}/logs":               e.getLogs,

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 )
 
 // eloquaSync is one sync; what it will say is known from its start and told when it is finished.
@@ -106,6 +107,22 @@ func (e *eloqua) show(s *eloquaSync, p phase) map[string]any {
 		out["status"], out["syncStartedAt"], out["syncEndedAt"] = s.outcome, timestamp(s.started), timestamp(s.ended)
 	}
 	return out
+}
+
+// listSyncs answers a page of all syncs, the newest first. It is no poll.
+func (e *eloqua) listSyncs(w http.ResponseWriter, r *http.Request) {
+	limit, offset, ok := page(w, r)
+	if !ok {
+		return
+	}
+	e.mu.Lock()
+	items := make([]map[string]any, 0, len(e.syncs.order))
+	for _, id := range slices.Backward(e.syncs.order) {
+		s := e.syncs.items[id]
+		items = append(items, e.show(s, e.timing.phase(&s.job)))
+	}
+	e.mu.Unlock()
+	writePage(w, items, limit, offset)
 }
 
 // getSync answers a poll.
