@@ -29,16 +29,17 @@ func TestRecipesThroughCrashes(t *testing.T) {
 	setVendorSecrets(t)
 	for _, name := range slices.Sorted(maps.Keys(uses())) {
 		t.Run(name, func(t *testing.T) {
-			plan := crashPlan(t, name, uses()[name])
-			calm := crashedAt(t, name, plan, 0)
-			for record, want := range uses()[name].records {
+			used := func() use { return uses()[name] }
+			plan := crashPlan(t, name, used())
+			calm := crashedAt(t, plan, 0, used)
+			for record, want := range used().records {
 				if got := calm.ends[record].state; got != want {
 					t.Errorf("without a crash %s ended as %s, want %s", record, got, want)
 				}
 			}
 			points, again := 1, 0
 			for ; ; points++ {
-				got := crashedAt(t, name, plan, points)
+				got := crashedAt(t, plan, points, used)
 				if got.crash == "" {
 					break
 				}
@@ -87,17 +88,18 @@ type crashEnd struct {
 // crashRun is what came of one run.
 type crashRun struct {
 	ends  map[string]crashEnd // by record
-	calls []simulate.Request  // those that change something
-	crash string              // before what it died; empty when it was over before
-	trace []string            // what was done before that
+	all   []simulate.Request
+	calls []simulate.Request // of these, those that change something
+	crash string             // before what it died; empty when it was over before
+	trace []string           // what was done before that
 }
 
 // crashedAt sends the records of a recipe through a process that dies before the nth thing it
-// does, 0: never, and through the one that takes over.
-func crashedAt(t *testing.T, name string, plan *target.Plan, n int) (out *crashRun) {
+// does, 0: never, and through the one that takes over. make gives the use within the time of the run.
+func crashedAt(t *testing.T, plan *target.Plan, n int, make func() use) (out *crashRun) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		u := uses()[name]
+		u := make()
 		w := newCrashWorld(plan, u.backend, n)
 		defer w.stop()
 		w.start()
@@ -115,7 +117,8 @@ func crashedAt(t *testing.T, name string, plan *target.Plan, n int) (out *crashR
 			end := d.Deliveries[plan.Name]
 			out.ends[record] = crashEnd{end.State, end.Reason}
 		}
-		for _, call := range u.backend.Requests(0) {
+		out.all = u.backend.Requests(0)
+		for _, call := range out.all {
 			if call.Method != http.MethodGet && call.Method != http.MethodHead && !strings.Contains(call.Path, "token") {
 				out.calls = append(out.calls, call)
 			}
