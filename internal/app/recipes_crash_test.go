@@ -53,12 +53,13 @@ func TestRecipesThroughCrashes(t *testing.T) {
 // crashPlan compiles a recipe as its use has it, with a batch that is full with all records.
 func crashPlan(t *testing.T, name string, u use) *target.Plan {
 	t.Helper()
+	recipe, _, _ := strings.Cut(name, "--")
 	compile := func(more string) *target.Plan {
 		dir := t.TempDir()
 		for file, text := range map[string]string{
 			"headgate.yaml": "admin: {listen: '127.0.0.1:0', token: {env: HEADGATE_ADMIN_TOKEN}}\nredis: {url: 'redis://127.0.0.1:6379'}\nroutes: [routes.yaml]\nroutes_may_read: {env: ['ATTACK_*']}\n",
 			"routes.yaml": fmt.Sprintf("targets:\n  %s:\n    recipe: %s\n    %s\n%sroutes:\n  - {name: r, match: POST /r, auth: none, targets: {%s: }}\n",
-				name, name, strings.ReplaceAll(u.target, "URL", "http://vendor.example"), more, name),
+				name, recipe, strings.ReplaceAll(u.target, "URL", "http://vendor.example"), more, name),
 		} {
 			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
@@ -71,6 +72,9 @@ func crashPlan(t *testing.T, name string, u use) *target.Plan {
 		}
 		defer table.Close()
 		return table.Plans()[name]
+	}
+	if strings.Contains(u.target, "allow_hosts") {
+		t.Skip("it calls hosts that answers name, over connections of the engine's own")
 	}
 	plan := compile("")
 	if plan.Batch == nil || strings.Contains(u.target, "batch:") {
@@ -90,6 +94,7 @@ type crashRun struct {
 	ends  map[string]crashEnd // by record
 	all   []simulate.Request
 	calls []simulate.Request // of these, those that change something
+	sets  int      // batches that the records went in; 0 without batches
 	crash string             // before what it died; empty when it was over before
 	trace []string           // what was done before that
 }
@@ -109,6 +114,7 @@ func crashedAt(t *testing.T, plan *target.Plan, n int, make func() use) (out *cr
 			ids[record] = w.send(t, record)
 		}
 		w.finish(t)
+		batches := map[string]bool{}
 		for record, id := range ids {
 			d, err := w.store.Load(t.Context(), id)
 			if err != nil {
@@ -116,7 +122,11 @@ func crashedAt(t *testing.T, plan *target.Plan, n int, make func() use) (out *cr
 			}
 			end := d.Deliveries[plan.Name]
 			out.ends[record] = crashEnd{end.State, end.Reason}
+			if end.Batch != "" {
+				batches[end.Batch] = true
+			}
 		}
+		out.sets = len(batches)
 		out.all = u.backend.Requests(0)
 		for _, call := range out.all {
 			if call.Method != http.MethodGet && call.Method != http.MethodHead && !strings.Contains(call.Path, "token") {
@@ -133,21 +143,19 @@ func crashedAt(t *testing.T, plan *target.Plan, n int, make func() use) (out *cr
 func (got *crashRun) compare(t *testing.T, n int, calm *crashRun) (again int) {
 	t.Helper()
 	var problems []string
-	different, usual := distinct(got.calls), distinct(calm.calls)
+	// A batch whose member died on its way into it goes without that member, which goes with
+	// the next one: so there may be more calls, and nothing is said against a record that was
+	// said because of others beside it.
+	apart := got.sets > calm.sets
 	for record, want := range calm.ends {
-		end := got.ends[record]
-		if want.state == tracking.Unknown && len(different) > len(usual) && end.state == tracking.Succeeded {
-			continue // what the backend says of a batch as a whole it says of fewer records
-		}
-		if end != want {
+		if end := got.ends[record]; end != want && !(apart && end.state == tracking.Succeeded) {
 			problems = append(problems, fmt.Sprintf("%s ended as %v, want %v", record, end, want))
 		}
 	}
-	if again = len(got.calls) - len(different); again > 1 {
+	different, usual := distinct(got.calls), distinct(calm.calls)
+	if again = len(got.calls) - len(different) - len(calm.calls) + len(usual); again > 1 {
 		problems = append(problems, fmt.Sprintf("%d calls were made once more: %v", again, shown(got.calls)))
 	}
-	// A batch whose member died on its way into it goes without that member, which goes with
-	// the next one. So records are counted where calls show them, and calls where they do not.
 	whole := true
 	for record := range calm.ends {
 		taken, want := holding(different, record), holding(usual, record)
@@ -156,7 +164,7 @@ func (got *crashRun) compare(t *testing.T, n int, calm *crashRun) (again int) {
 			problems = append(problems, fmt.Sprintf("%s was sent in %d different calls, want %d", record, taken, want))
 		}
 	}
-	if !whole && !slices.Equal(shown(different), shown(usual)) {
+	if !whole && !apart && !slices.Equal(shown(different), shown(usual)) {
 		problems = append(problems, fmt.Sprintf("calls %v, want %v", shown(different), shown(usual)))
 	}
 	if len(problems) > 0 {

@@ -109,19 +109,23 @@ func (e *eloqua) show(s *eloquaSync, p phase) map[string]any {
 	return out
 }
 
-// listSyncs answers a page of all syncs, the newest first. It is no poll.
+// listSyncs gives all syncs, the newest first when it is asked for that.
 func (e *eloqua) listSyncs(w http.ResponseWriter, r *http.Request) {
 	limit, offset, ok := page(w, r)
 	if !ok {
 		return
 	}
 	e.mu.Lock()
-	items := make([]map[string]any, 0, len(e.syncs.order))
-	for _, id := range slices.Backward(e.syncs.order) {
-		s := e.syncs.items[id]
-		items = append(items, e.show(s, e.timing.phase(&s.job)))
+	defer e.mu.Unlock()
+	items := []map[string]any{}
+	for _, id := range e.syncs.order {
+		if s, there := e.syncs.get(id); there {
+			items = append(items, e.show(s, e.timing.phase(&s.job)))
+		}
 	}
-	e.mu.Unlock()
+	if r.URL.Query().Get("orderBy") == "createdAt DESC" {
+		slices.Reverse(items)
+	}
 	writePage(w, items, limit, offset)
 }
 
