@@ -36,7 +36,7 @@ func (w *crashWorld) start() {
 	p := &mortal{world: w, dead: make(chan struct{}), cancel: cancel}
 	store, queue, log := mortalStore{w.store, p}, mortalQueue{p}, slog.New(slog.DiscardHandler)
 	live := func() map[string]*target.Plan { return map[string]*target.Plan{w.plan.Name: w.plan} }
-	p.engine = target.NewEngine(target.Outgoing{Transport: mortalWire{p}, Tokens: w.tokens}, log)
+	p.engine = target.NewEngine(target.Outgoing{Transport: mortalWire{p}, Guarded: mortalWire{p}, Tokens: w.tokens}, log)
 	p.dispatcher = dispatch.NewDispatcher(store, queue)
 	p.runner = &dispatch.Runner{
 		Store: store, Queue: queue, Plans: dispatch.NewPlans(live, store), Engine: p.engine,

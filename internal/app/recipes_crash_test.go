@@ -73,8 +73,8 @@ func crashPlan(t *testing.T, name string, u use) *target.Plan {
 		defer table.Close()
 		return table.Plans()[name]
 	}
-	if strings.Contains(u.target, "allow_hosts") {
-		t.Skip("it calls hosts that answers name, over connections of the engine's own")
+	if strings.Contains(u.target, "PORT") || strings.Contains(u.target, "BUCKET") {
+		t.Skip("it needs a second server beside the vendor's")
 	}
 	plan := compile("")
 	if plan.Batch == nil || strings.Contains(u.target, "batch:") {
@@ -94,7 +94,7 @@ type crashRun struct {
 	ends  map[string]crashEnd // by record
 	all   []simulate.Request
 	calls []simulate.Request // of these, those that change something
-	sets  int      // batches that the records went in; 0 without batches
+	sets  int                // batches that the records went in; 0 without batches
 	crash string             // before what it died; empty when it was over before
 	trace []string           // what was done before that
 }
