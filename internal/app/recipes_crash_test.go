@@ -93,7 +93,7 @@ type crashEnd struct {
 type crashRun struct {
 	ends  map[string]crashEnd // by record
 	all   []simulate.Request
-	calls []simulate.Request // of these, those that change something
+	calls []simulate.Request // of these, those that changed something
 	sets  int                // batches that the records went in; 0 without batches
 	crash string             // before what it died; empty when it was over before
 	trace []string           // what was done before that
@@ -129,7 +129,7 @@ func crashedAt(t *testing.T, plan *target.Plan, n int, make func() use) (out *cr
 		out.sets = len(batches)
 		out.all = u.backend.Requests(0)
 		for _, call := range out.all {
-			if call.Method != http.MethodGet && call.Method != http.MethodHead && !strings.Contains(call.Path, "token") {
+			if call.Method != http.MethodGet && call.Method != http.MethodHead && !strings.Contains(call.Path, "token") && call.Status < http.StatusBadRequest {
 				out.calls = append(out.calls, call)
 			}
 		}
