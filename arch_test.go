@@ -88,6 +88,7 @@ var ownerTable = []owner{
 	{"github.com/spf13/cobra", []string{"internal/cli/..."}, false, "only the command line has flags"},
 	{"github.com/Shopify/toxiproxy", []string{"chaos/world"}, false, "it is no part of the product"},
 	{"github.com/rs/zerolog", []string{"chaos/world"}, false, "it comes with toxiproxy; the product logs with log/slog"},
+	{"github.com/getkin/kin-openapi", nil, true, "it is for tests"},
 	{"go.uber.org/goleak", nil, true, "it is for tests"},
 	{"pgregory.net/rapid", nil, true, "it is for tests"},
 	{"testing", nil, true, "it is for tests"},

@@ -38,12 +38,15 @@ func NewEngine(o Outgoing, log *slog.Logger) *Engine {
 	if o.Transport == nil {
 		o.Transport = newTransport(o)
 	}
+	if o.Guarded == nil {
+		o.Guarded = newGuarded(o)
+	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	shared := &tokenCache{shared: o.Tokens, transport: o.Transport, log: log, sources: map[string]*source{}}
 	return &Engine{
-		transport: o.Transport, guarded: newGuarded(o), log: log, random: rand.Float64, secrets: secret.Ref.Read, clock: time.Now,
+		transport: o.Transport, guarded: o.Guarded, log: log, random: rand.Float64, secrets: secret.Ref.Read, clock: time.Now,
 		tokens: shared, setups: shared, tls: pool,
 	}
 }

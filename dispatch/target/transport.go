@@ -15,6 +15,9 @@ import (
 type Outgoing struct {
 	// Transport carries the calls to the targets' own hosts; nil takes the tuned default.
 	Transport http.RoundTripper
+	// Guarded carries those to hosts that an answer named; nil takes the default, which
+	// refuses addresses that are not public. Only tests have another one.
+	Guarded http.RoundTripper
 	// Resolver finds addresses; nil takes the system's.
 	Resolver *net.Resolver
 	// MayReach are networks that are no public ones and yet may be reached by URLs from

@@ -106,13 +106,19 @@ const customerIOImport = "with: {key: {env: ATTACK_SECRET}, bucket: BUCKET/acme/
 
 var webhookKey = "whsec_" + base64.StdEncoding.EncodeToString([]byte("a key that both sides have"))
 
-// Every recipe does with its vendor what its page says: records go through gateway, Redis and
-// worker to a simulator with the vendor's limits, and each ends by itself.
-func TestRecipesReachTheirVendors(t *testing.T) {
+// setVendorSecrets sets what the targets of uses read.
+func setVendorSecrets(t *testing.T) {
+	t.Helper()
 	t.Setenv("ATTACK_SECRET", "secret")
 	t.Setenv("ATTACK_KLAVIYO", "Klaviyo-API-Key secret")
 	t.Setenv("ATTACK_KEY_32", strings.Repeat("k", 32))
 	t.Setenv("ATTACK_WEBHOOK", webhookKey)
+}
+
+// Every recipe does with its vendor what its page says: records go through gateway, Redis and
+// worker to a simulator with the vendor's limits, and each ends by itself.
+func TestRecipesReachTheirVendors(t *testing.T) {
+	setVendorSecrets(t)
 	var backends []*simulate.Backend
 	for _, u := range uses() {
 		backends = append(backends, u.backend)

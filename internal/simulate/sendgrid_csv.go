@@ -83,13 +83,17 @@ func (s *sendGrid) putUpload(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	j, ok := s.jobs.get(r.PathValue("id"))
-	if !ok || !j.waiting {
+	if !ok {
 		http.Error(w, "no such upload", http.StatusForbidden)
 		return
 	}
 	emails, err := readEmails(r, j.columns)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if !j.waiting { // storage takes a file again under its URL; the job has begun with the first
+		w.WriteHeader(http.StatusOK)
 		return
 	}
 	j.waiting = false
