@@ -2,6 +2,7 @@ package target
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/url"
 	"strings"
@@ -177,10 +178,10 @@ func plainly(text, placeholder string) string {
 func (p *Plan) preview(s *step, in *Input, scope transform.Scope) (*request, *fault.Fault) {
 	if s.path.IsExpression() {
 		if text, err := s.path.URL(scope); err == nil && beginsUnknown(text) {
-			return p.requestTo(place{url: text, other: len(p.allow) > 0}, s, in, scope, nil)
+			return p.requestTo(context.Background(), place{url: text, other: len(p.allow) > 0}, s, in, scope, nil)
 		}
 	}
-	return p.request(p.home, s, in, scope, nil)
+	return p.request(context.Background(), p.home, s, in, scope, nil)
 }
 
 // hostsLine says for a person where a URL from an expression may go.

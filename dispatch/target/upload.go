@@ -2,7 +2,9 @@ package target
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -13,11 +15,59 @@ import (
 // Upload is what a run of a batch may send: the records that go through the steps now, or of
 // a step that is repeated those that come next.
 type Upload struct {
-	Records [][]byte
+	Records [][]byte // nil: they are too large together to be held, and are read with Page
 	Keys    []string // for each record, what names its delivery
 	First   int      // how many of the records were uploaded before these
 	Of      int      // how many go through the steps now
+	// Page reads the records from a place on, at least one and as many as may be held at a
+	// time. It gives the same ones each time.
+	Page func(ctx context.Context, from int) ([][]byte, error)
 }
+
+// count is how many records there are.
+func (u *Upload) count() int { return len(u.Keys) }
+
+// paged reports whether the records are not held.
+func (u *Upload) paged() bool { return u != nil && u.Page != nil }
+
+// each takes one record after the other.
+func (u *Upload) each(ctx context.Context, take func(place int, record []byte) error) error {
+	page := u.Records
+	for place := range u.count() {
+		if len(page) == 0 {
+			var err error
+			if page, err = u.page(ctx, place); err != nil {
+				return err
+			}
+		}
+		if err := take(place, page[0]); err != nil {
+			return err
+		}
+		page = page[1:]
+	}
+	return nil
+}
+
+// page is Page; its error is unread.
+func (u *Upload) page(ctx context.Context, from int) ([][]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &unread{err}
+	}
+	page, err := u.Page(ctx, from)
+	if err == nil && len(page) == 0 {
+		err = errNoRecords
+	}
+	if err != nil {
+		return nil, &unread{err}
+	}
+	return page, nil
+}
+
+// unread says that the records of a batch could not be read.
+type unread struct{ err error }
+
+func (e *unread) Error() string { return "the records of the batch cannot be read: " + e.err.Error() }
+func (e *unread) Unwrap() error { return e.err }
 
 // payload gives the records as one JSON array.
 func (u *Upload) payload() json.RawMessage {
@@ -26,7 +76,12 @@ func (u *Upload) payload() json.RawMessage {
 
 // head gives the first n records.
 func (u *Upload) head(n int) *Upload {
-	return &Upload{Records: u.Records[:n], Keys: u.Keys[:n], First: u.First, Of: u.Of}
+	out := *u
+	out.Keys = u.Keys[:n]
+	if !u.paged() {
+		out.Records = u.Records[:n]
+	}
+	return &out
 }
 
 // Room is how much may be taken. The zero Room has none.
@@ -118,32 +173,36 @@ func tooLarge(message string) tracking.Event {
 	return tracking.Concluded{State: tracking.Rejected, Reason: fault.TooLarge, Message: message}
 }
 
-// chunk leaves of an upload what a step that is repeated sends at a time.
+// chunk leaves of an upload what a step that is repeated sends at a time. Of records that
+// are not held, whoever gives them has left that.
 func (r *run) chunk() {
-	if r.step.foreach {
+	if r.step.foreach && !r.in.Upload.paged() {
 		r.in.Upload = r.in.Upload.head(r.plan.Batch.chunked(r.in.Upload.Records))
 	}
 }
 
 // request makes the call of the step, with as many records of the upload as its body may
 // hold. The event, if any, is what follows instead of the call.
-func (r *run) request() (*request, tracking.Event) {
+func (r *run) request(ctx context.Context) (*request, tracking.Event) {
 	for {
-		req, f := r.plan.request(r.home, r.step, r.in, r.scope, r.engine.secrets)
+		req, f := r.plan.request(ctx, r.home, r.step, r.in, r.scope, r.engine.secrets)
 		if f != nil {
+			if stopped := (*unread)(nil); errors.As(f.Err, &stopped) && ctx.Err() != nil {
+				f = networkFault(r.outer, ctx, "the store", f.Err)
+			}
 			return nil, r.failed(f)
 		}
-		if !r.step.sendsRecords() || int64(req.size) <= r.plan.Batch.uploadMax() {
+		if !r.step.sendsRecords() || req.size <= r.plan.Batch.uploadMax() {
 			return req, nil
 		}
-		n := len(r.in.Upload.Records)
-		fits := min(int(int64(n)*r.plan.Batch.uploadMax()/int64(req.size)), n-1)
+		n := r.in.Upload.count()
+		fits := min(req.fits(r.plan.Batch.uploadMax(), n), n-1)
 		switch {
 		case n == 1:
 			return nil, tooLarge(fmt.Sprintf("not sent: with this record alone the body has %d bytes, more than an upload of %s takes (%d bytes)",
 				req.size, r.plan.Name, r.plan.Batch.uploadMax()))
 		case !r.step.foreach:
-			return nil, tracking.Split{Most: max(fits, 1), Unsent: true, Message: fmt.Sprintf("with %d records the body has %d bytes, more than an upload takes", n, req.size)}
+			return nil, tracking.Split{Most: max(fits, 1), Unsent: true, Message: fmt.Sprintf("with %d records the body has %d bytes, more than an upload takes", req.measured(n), req.size)}
 		}
 		r.in.Upload = r.in.Upload.head(max(fits, 1))
 		fewer, err := r.step.scope(r.in)
@@ -152,6 +211,24 @@ func (r *run) request() (*request, tracking.Event) {
 		}
 		r.scope["records"], r.scope["keys"] = fewer["records"], fewer["keys"]
 	}
+}
+
+// fits is how many of n records the body may hold to have most bytes: a guess, unless they
+// were counted one by one.
+func (r *request) fits(most int64, n int) int {
+	if r.stream != nil {
+		return r.stream.fits
+	}
+	return int(int64(n) * most / r.size)
+}
+
+// measured is how many of n records the size is about: those that are counted one by one
+// are counted up to the first that does not fit.
+func (r *request) measured(n int) int {
+	if r.stream != nil {
+		return min(r.stream.fits+1, n)
+	}
+	return n
 }
 
 // chunked is how many of the records one upload of a repeated step holds at most.
