@@ -184,6 +184,9 @@ func (r *run) chunk() {
 // request makes the call of the step, with as many records of the upload as its body may
 // hold. The event, if any, is what follows instead of the call.
 func (r *run) request(ctx context.Context) (*request, tracking.Event) {
+	if r.in.Upload.paged() && r.step.sendsRecords() && (r.step.body == nil || r.step.body.streaming == nil) {
+		return nil, r.failed(&fault.Fault{Reason: fault.Internal, Message: "not sent: the body needs its records as a whole, and they are not held"})
+	}
 	for {
 		req, f := r.plan.request(ctx, r.home, r.step, r.in, r.scope, r.engine.secrets)
 		if f != nil {
