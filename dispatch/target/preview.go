@@ -150,9 +150,7 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 		return v, nil
 	}
 	v.URL, v.Body = req.to.url, string(req.body)
-	if req.body != nil && s.body.gzip {
-		v.Note = "sent compressed with gzip"
-	}
+	v.Note = strings.Join(p.notes(s, req), "; ")
 	for name := range open {
 		v.URL = plainly(v.URL, placeholder("saved", name))
 	}
@@ -166,6 +164,20 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 		v.Header[name] = strings.Join(values, ", ")
 	}
 	return v, nil
+}
+
+// notes says how a body is sent otherwise than shown.
+func (p *Plan) notes(s *step, req *request) (out []string) {
+	if req.body != nil && s.body.gzip {
+		out = append(out, "sent compressed with gzip")
+	}
+	switch {
+	case s.body != nil && s.body.streaming != nil:
+		out = append(out, fmt.Sprintf("more than %s are written record by record and not held in memory", unit.Size(HeldBytes)))
+	case s.whole != "" && p.Batch.uploadMax() > HeldBytes:
+		out = append(out, fmt.Sprintf("up to %s are held in memory, since %s", unit.Size(p.Batch.uploadMax()), s.whole))
+	}
+	return out
 }
 
 // plainly writes a placeholder in a URL so that it can be read.

@@ -102,7 +102,7 @@ func randomRecords(rnd *rand.Rand, n int) string {
 func TestStreamedBodyIsTheBody(t *testing.T) {
 	for name, yaml := range streamedBodies {
 		t.Run(name, func(t *testing.T) {
-			rnd := rand.New(rand.NewPCG(1, uint64(len(name)))) //nolint:gosec // the same each time
+			rnd := rand.New(rand.NewPCG(1, uint64(len(name))))
 			yaml = strings.TrimSuffix(strings.TrimPrefix(yaml, "{"), "}")
 			if strings.Contains(yaml, "\n") {
 				yaml = strings.ReplaceAll(yaml, "\n", ", ")
@@ -371,5 +371,25 @@ func TestBodiesThatAreHeld(t *testing.T) {
 	small := mustCompile(t, "https://crm.example", `{url: "${URL}", post: /x, batch: {}}`)
 	if small.Streams("") || small.Hold("") != mustCompile(t, "https://crm.example", `{url: "${URL}", post: /x}`).Hold("") {
 		t.Error("a batch of 5 MB is not sent as it was")
+	}
+}
+
+// The preview says what is held.
+func TestPreviewTellsWhatIsHeld(t *testing.T) {
+	for yaml, want := range map[string]string{
+		`gzip: true, batch: {max_bytes: 1GB}`:                            "sent compressed with gzip; more than 5MB are written record by record and not held in memory",
+		`json: {all: "${{ .records | sort }}"}, batch: {max_bytes: 6MB}`: "up to 6MB are held in memory, since it uses .records otherwise than",
+		`json: {all: "${{ .records | sort }}"}, batch: {max_bytes: 5MB}`: "",
+		`batch: {}`: "",
+		`batch: {max_bytes: 1GB, chunk: {into: job, max_bytes: 5MB}}`: "",
+	} {
+		p := mustCompile(t, "https://crm.example", `{url: "${URL}", post: /x, `+yaml+`}`)
+		previews, err := p.Preview(input())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := previews[0].Note; (want == "") != (got == "") || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, want %q", yaml, got, want)
+		}
 	}
 }
