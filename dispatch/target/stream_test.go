@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"headgate/config/secret"
+	"headgate/config/unit"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
 )
@@ -143,8 +144,21 @@ func sized(n, size int) string {
 	return "[" + strings.Join(out, ",") + "]"
 }
 
+// atMost gives a plan whose uploads are small all the same.
+func atMost(p *Plan, most int) *Plan {
+	for _, s := range p.steps {
+		if s.body != nil && s.body.streaming != nil {
+			s.body.streaming.most = int64(most)
+		}
+	}
+	if p.Batch.MaxBytes = unit.Size(most); p.Batch.Chunk != nil {
+		p.Batch.Chunk.MaxBytes = unit.Size(most)
+	}
+	return p
+}
+
 func TestStreamedBodyHasAtMostMaxBytes(t *testing.T) {
-	const n, size = 60, 100_000
+	const n, size = 60, 1000
 	for name, yaml := range map[string]string{
 		"payload":   `post: /x`,
 		"json":      `post: /x, json: {contacts: "${{ .records }}", list: 7}`,
@@ -155,7 +169,7 @@ func TestStreamedBodyHasAtMostMaxBytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			measured := func(most int) (*Plan, *wire, tracking.Event) {
-				p := mustCompile(t, "https://crm.example", fmt.Sprintf(`{url: "${URL}", batch: {max_bytes: %d}, %s}`, most, yaml))
+				p := atMost(mustCompile(t, "https://crm.example", `{url: "${URL}", batch: {max_bytes: 100MB}, `+yaml+`}`), most)
 				in := holding(t, p, input(), sized(n, size))
 				in.Upload = paged(in.Upload)
 				w := &wire{}
@@ -193,8 +207,8 @@ func TestStreamedBodyHasAtMostMaxBytes(t *testing.T) {
 		})
 	}
 	t.Run("one record", func(t *testing.T) {
-		p := mustCompile(t, "https://crm.example", `{url: "${URL}", batch: {max_bytes: 6MB}, post: /x, json: {a: "${{ .records | map([., .]) }}"}}`)
-		in := holding(t, p, input(), sized(1, 4<<20))
+		p := atMost(mustCompile(t, "https://crm.example", `{url: "${URL}", batch: {max_bytes: 6MB}, post: /x, json: {a: "${{ .records | map([., .]) }}"}}`), 1500)
+		in := holding(t, p, input(), sized(1, 1000))
 		in.Upload = paged(in.Upload)
 		end := eventOf[tracking.Concluded](t, over(t, &wire{}).Run(t.Context(), p, in))
 		if end.State != tracking.Rejected || end.Reason != fault.TooLarge {
@@ -205,18 +219,18 @@ func TestStreamedBodyHasAtMostMaxBytes(t *testing.T) {
 
 // A step that is repeated sends as many as fit, and says how many those were.
 func TestStreamedChunk(t *testing.T) {
-	p := mustCompile(t, "https://crm.example", `
+	p := atMost(mustCompile(t, "https://crm.example", `
 url: ${URL}
 batch: {max_bytes: 1GB, max_records: 1000, chunk: {into: step, max_bytes: 6MB}}
 steps:
 - {name: up, foreach: chunk, post: /x, csv: "${{ .records | map({e, f: .e}) }}"}
 - {name: done, post: /y, json: {}}
-`)
+`), 63_000)
 	w := &wire{}
-	in := holding(t, p, input(), sized(50, 100_000))
+	in := holding(t, p, input(), sized(50, 1000))
 	in.Upload = paged(in.Upload)
 	e := eventOf[tracking.Advanced](t, over(t, w).Run(t.Context(), p, in))
-	if e.Next != "up" || e.Sent != 31 || len(w.sent) != 1 || len(w.sent[0].Body) > 6<<20 {
+	if e.Next != "up" || e.Sent != 31 || len(w.sent) != 1 || len(w.sent[0].Body) > 63_000 {
 		t.Fatalf("%+v", e)
 	}
 	if key := w.sent[0].Header.Get("Idempotency-Key"); key != "trk_1:crm:up:31:0:50" {
@@ -233,7 +247,7 @@ func TestStreamedBodyBreaksOff(t *testing.T) {
 	for name, at := range map[string]int{"while it is counted": 3, "while it is sent": 8} {
 		t.Run(name, func(t *testing.T) {
 			before, reads := len(b.seen()), 0
-			in := holding(t, p, input(), sized(20, 100_000))
+			in := holding(t, p, input(), sized(20, 20_000))
 			in.Upload = paged(in.Upload)
 			page := in.Upload.Page
 			in.Upload.Page = func(ctx context.Context, from int) ([][]byte, error) {
@@ -247,7 +261,7 @@ func TestStreamedBodyBreaksOff(t *testing.T) {
 				t.Errorf("%+v %+v", e, e.Fault)
 			}
 			for _, c := range b.seen()[before:] {
-				if len(c.Body) >= 20*100_000 {
+				if len(c.Body) >= 20*20_000 {
 					t.Error("the backend was given a whole body")
 				}
 			}
@@ -258,7 +272,7 @@ func TestStreamedBodyBreaksOff(t *testing.T) {
 func TestRetryStreamsTheSame(t *testing.T) {
 	b := newBackend(t, says(503, `{}`))
 	p := mustCompile(t, b.URL, `{url: "${URL}", batch: {max_bytes: 100MB}, post: /x, gzip: true, ndjson: "${{ .records | map({e, n: 1}) }}"}`)
-	in := holding(t, p, input(), sized(20, 100_000))
+	in := holding(t, p, input(), sized(20, 20_000))
 	in.Upload = paged(in.Upload) // whose pages are others each time
 	for range 2 {
 		eventOf[tracking.AttemptFailed](t, newEngine(t).Run(t.Context(), p, in))
