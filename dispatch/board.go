@@ -47,19 +47,19 @@ func (r *Runner) manifestOf(ctx context.Context, t Task, plan *target.Plan, d tr
 	case !first && !plan.SendsRecords(d.Step):
 		return nil, nil
 	case !first && plan.Polls(d.Step):
-		return r.sent(ctx, t.Ref, d)
+		return r.sent(ctx, t.Ref, plan, d)
 	}
 	return r.board(ctx, t.Ref, plan, d)
 }
 
 // sent reads what a batch has sent. A member that has left since keeps its place, without a
 // record: places are what the backend's answer may go by.
-func (r *Runner) sent(ctx context.Context, batch tracking.Ref, d tracking.Delivery) (*manifest, error) {
+func (r *Runner) sent(ctx context.Context, batch tracking.Ref, plan *target.Plan, d tracking.Delivery) (*manifest, error) {
 	ids, err := r.Store.Seal(ctx, batch, d.Window)
 	if err != nil {
 		return nil, err
 	}
-	out := &manifest{window: len(ids), cargo: cargo{light: true}}
+	out := &manifest{window: len(ids), cargo: cargoOf(plan, true)}
 	for page := range out.pages(ids) {
 		members, err := r.Store.Board(ctx, batch, page, true)
 		if err != nil {
@@ -94,7 +94,7 @@ func (r *Runner) board(ctx context.Context, batch tracking.Ref, plan *target.Pla
 	if err != nil {
 		return nil, err
 	}
-	out, ashore := &manifest{cargo: cargo{light: plan.Streams(d.Step)}}, []string(nil)
+	out, ashore := &manifest{cargo: cargoOf(plan, plan.Streams(d.Step))}, []string(nil)
 	room := plan.Batch.Room(d)
 	keep := plan.Batch.Part(d)
 	if !plan.SendsRecords(d.Step) {

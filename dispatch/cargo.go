@@ -15,12 +15,19 @@ const pageOfBytes = 1 << 20
 // cargo is the records of a manifest: held, or of those that are too large together, how
 // large each is.
 type cargo struct {
-	light   bool     // the records need not be held: they can be read again
+	large   bool     // there may be more than can be read at a time
+	light   bool     // they need not be held: they can be read again
 	records [][]byte // nil once they were dropped
 	sizes   []int
 	bytes   int
 	dropped bool
 	read    extent // what came by, loaded or not
+}
+
+// cargoOf is that of a batch before anything is loaded. light is as in cargo.
+func cargoOf(plan *target.Plan, light bool) cargo {
+	large := plan.Batch.MaxBytes > target.HeldBytes
+	return cargo{large: large, light: large && light}
 }
 
 type extent struct{ records, bytes int }
@@ -62,7 +69,7 @@ const firstPage = 50
 // pages gives IDs whose records are read, in pages. How large a page may be is judged by what was
 // read before it.
 func (c *cargo) pages(ids []string) iter.Seq[[]string] {
-	if !c.light {
+	if !c.large {
 		return pages(ids)
 	}
 	return func(yield func([]string) bool) {

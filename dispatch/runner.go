@@ -156,7 +156,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 func (r *Runner) handOn(ctx context.Context, t Task, plan *target.Plan, d tracking.Delivery, e tracking.Event, sent *manifest, now time.Time) error {
 	switch e := e.(type) {
 	case tracking.Concluded:
-		return r.judge(ctx, t, d, e, sent)
+		return r.judge(ctx, t, plan, d, e, sent)
 	case tracking.Stripped:
 		return r.strip(ctx, t, plan, e, sent, now)
 	case tracking.Split:
@@ -190,7 +190,7 @@ func (r *Runner) attempt(ctx context.Context, t Task, plan *target.Plan, claimed
 	}
 	members := func(ctx context.Context) (_ *target.Upload, err error) {
 		if sent == nil || len(sent.ids) < sent.window {
-			sent, err = r.sent(ctx, t.Ref, claimed.Delivery)
+			sent, err = r.sent(ctx, t.Ref, plan, claimed.Delivery)
 		}
 		if err != nil {
 			return nil, err

@@ -36,12 +36,16 @@ func Gzip(body []byte) ([]byte, error) {
 // until the next call, and io.EOF behind the last one; so does what is returned.
 func GzipPieces(next func() ([]byte, error)) func() ([]byte, error) {
 	var out bytes.Buffer
-	w, _ := compressors.Get().(*gzip.Writer)
-	w.Reset(&out)
+	var w *gzip.Writer
+	done := false
 	return func() ([]byte, error) {
+		if w == nil && !done {
+			w, _ = compressors.Get().(*gzip.Writer)
+			w.Reset(&out)
+		}
 		out.Reset()
 		for out.Len() == 0 {
-			if w == nil {
+			if done {
 				return nil, io.EOF
 			}
 			piece, err := next()
@@ -52,7 +56,7 @@ func GzipPieces(next func() ([]byte, error)) func() ([]byte, error) {
 				err = w.Close()
 				w.Reset(io.Discard)
 				compressors.Put(w)
-				w = nil
+				w, done = nil, true
 			default:
 				return nil, err
 			}

@@ -284,6 +284,24 @@ func TestRetryStreamsTheSame(t *testing.T) {
 	}
 }
 
+// A worker that is stopped while it counts has used up no attempt.
+func TestStoppedWhileCounting(t *testing.T) {
+	p := mustCompile(t, "https://crm.example", `{url: "${URL}", batch: {max_bytes: 100MB}, retry: {attempts: 1}, post: /x}`)
+	in := holding(t, p, input(), sized(20, 1000))
+	in.Upload = paged(in.Upload)
+	ctx, cancel := context.WithCancel(t.Context())
+	page := in.Upload.Page
+	in.Upload.Page = func(ctx context.Context, from int) ([][]byte, error) {
+		cancel()
+		return page(ctx, from)
+	}
+	w := &wire{}
+	e := eventOf[tracking.AttemptFailed](t, over(t, w).Run(ctx, p, in))
+	if e.Final || !errors.Is(e.Fault.Err, errStopped) || len(w.sent) != 0 {
+		t.Errorf("%+v %+v", e, e.Fault)
+	}
+}
+
 // Without one of its records a body is another one.
 func TestRecordLeavesStreamedBody(t *testing.T) {
 	p := mustCompile(t, "https://crm.example", `{url: "${URL}", batch: {max_bytes: 100MB}, post: /x}`)
