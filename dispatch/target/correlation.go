@@ -2,7 +2,6 @@ package target
 
 import (
 	"context"
-	"errors"
 	"strconv"
 
 	"headgate/dispatch/fault"
@@ -68,18 +67,6 @@ func placesByKey(ctx context.Context, list *rejects, records *Upload) (map[strin
 		}
 		return nil
 	})
-}
-
-// errNoRecords is what a step without a batch behind it is told.
-var errNoRecords = errors.New("there is no batch")
-
-// Records gives the records of a batch in the order in which they were sent; one that has
-// left since is nil.
-func (in *Input) Records(ctx context.Context) (*Upload, error) {
-	if in.Members == nil {
-		return nil, errNoRecords
-	}
-	return in.Members(ctx)
 }
 
 // mentions counts the records that one list names, to be held against what the backend counts.
