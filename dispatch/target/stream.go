@@ -57,9 +57,6 @@ func (s *stream) plain(ctx context.Context) pieces {
 					return nil, err
 				}
 			}
-			if page[0] == nil {
-				return nil, &unread{errLeft}
-			}
 			if buf, err = s.record(buf, list, page[0]); err != nil {
 				return nil, err
 			}
@@ -84,6 +81,9 @@ func (s *stream) record(dst []byte, list encode.List, record []byte) ([]byte, er
 
 // items gives what stands in the list for one record.
 func (s *stream) items(record []byte, take func(item any) error) error {
+	if record == nil {
+		return &unread{errLeft}
+	}
 	v, err := decodeJSON(record)
 	if err != nil {
 		return &unread{err}
@@ -102,11 +102,14 @@ func (*verbatim) Open(dst []byte) []byte  { return append(dst, '[') }
 func (*verbatim) Close(dst []byte) []byte { return append(dst, ']') }
 
 func (l *verbatim) Item(dst []byte, item any) ([]byte, error) {
+	record, _ := item.([]byte)
+	if record == nil {
+		return nil, &unread{errLeft}
+	}
 	if l.begun {
 		dst = append(dst, ',')
 	}
 	l.begun = true
-	record, _ := item.([]byte)
 	return append(dst, record...), nil
 }
 

@@ -79,14 +79,16 @@ func TestStoppedWhileCounting(t *testing.T) {
 
 // Without one of its records a body is another one.
 func TestRecordLeavesStreamedBody(t *testing.T) {
-	p := mustCompile(t, "https://crm.example", `{url: "${URL}", batch: {max_bytes: 100MB}, post: /x}`)
-	in := holding(t, p, input(), `[1,2,3]`)
-	in.Upload.Records[1] = nil
-	in.Upload = paged(in.Upload)
-	w := &wire{}
-	e := eventOf[tracking.AttemptFailed](t, over(t, w).Run(t.Context(), p, in))
-	if e.Final || !errors.Is(e.Fault.Err, errLeft) || len(w.sent) != 0 {
-		t.Errorf("%+v %+v", e, e.Fault)
+	for _, body := range []string{`post: /x`, `post: /x, ndjson: "${{ .records }}"`, `post: /x, csv: "${{ .records }}"`} {
+		p := mustCompile(t, "https://crm.example", `{url: "${URL}", batch: {max_bytes: 100MB}, `+body+`}`)
+		in := holding(t, p, input(), `[{"a":1},{"b":2},{"c":3}]`)
+		in.Upload.Records[1] = nil
+		in.Upload = paged(in.Upload)
+		w := &wire{}
+		e := eventOf[tracking.AttemptFailed](t, over(t, w).Run(t.Context(), p, in))
+		if e.Final || !errors.Is(e.Fault.Err, errLeft) || len(w.sent) != 0 {
+			t.Errorf("%s: %+v %+v", body, e, e.Fault)
+		}
 	}
 }
 
