@@ -53,10 +53,10 @@ const nothingLeft = "no record was left to send"
 
 // judge notes how members end that do not end as their batch, in place of what a run noted
 // that died before the batch had ended.
-func (r *Runner) judge(ctx context.Context, t Task, d tracking.Delivery, end tracking.Concluded, sent *manifest) error {
+func (r *Runner) judge(ctx context.Context, t Task, plan *target.Plan, d tracking.Delivery, end tracking.Concluded, sent *manifest) error {
 	return r.write(ctx, t.Ref, func(ctx context.Context) (err error) {
 		if sent == nil && len(end.Records) > 0 {
-			if sent, err = r.sent(ctx, t.Ref, d); err != nil {
+			if sent, err = r.sent(ctx, t.Ref, plan, d); err != nil {
 				return err
 			}
 		}

@@ -11,25 +11,32 @@ import (
 // manifest is what a run of a batch sends, in the order in which it joined: the whole
 // window, or of a step that is repeated the part that comes next.
 type manifest struct {
-	ids     []string // tracking IDs
-	records [][]byte // nil for a step that sends none
-	keys    []string // what names the deliveries to the backend
-	window  int      // how many records go through the steps now
-	last    int      // the place of the last of them, 0: there are no others
+	cargo
+	ids    []string // tracking IDs
+	keys   []string // what names the deliveries to the backend
+	window int      // how many records go through the steps now
+	last   int      // the place of the last of them, 0: there are no others
 }
 
 func (m *manifest) add(id, name, suffix string, record []byte) {
 	m.ids = append(m.ids, id)
-	m.records = append(m.records, record)
 	m.keys = append(m.keys, target.DeliveryKey(id, name)+suffix)
+	m.load(record)
 }
 
-// upload is what the engine sees of it; nil for a run that sends no records.
-func (m *manifest) upload(d tracking.Delivery) *target.Upload {
+// upload is what the engine sees of it; nil for a run that sends no records. read gives the
+// records again that are not held.
+func (m *manifest) upload(d tracking.Delivery, read reading) *target.Upload {
 	if m == nil {
 		return nil
 	}
-	return &target.Upload{Records: m.records, Keys: m.keys, First: d.Sent, Of: m.window}
+	out := &target.Upload{Records: m.records, Keys: m.keys, First: d.Sent, Of: m.window}
+	if m.dropped {
+		out.Page = func(ctx context.Context, from int) ([][]byte, error) {
+			return read(ctx, m.ids[from:from+m.fits(from)])
+		}
+	}
+	return out
 }
 
 // manifestOf reads what the step of a batch sends; nil for a step that needs no record,
@@ -40,32 +47,38 @@ func (r *Runner) manifestOf(ctx context.Context, t Task, plan *target.Plan, d tr
 	case !first && !plan.SendsRecords(d.Step):
 		return nil, nil
 	case !first && plan.Polls(d.Step):
-		return r.sent(ctx, t.Ref, d)
+		return r.sent(ctx, t.Ref, plan, d)
 	}
 	return r.board(ctx, t.Ref, plan, d)
 }
 
 // sent reads what a batch has sent. A member that has left since keeps its place, without a
 // record: places are what the backend's answer may go by.
-func (r *Runner) sent(ctx context.Context, batch tracking.Ref, d tracking.Delivery) (*manifest, error) {
+func (r *Runner) sent(ctx context.Context, batch tracking.Ref, plan *target.Plan, d tracking.Delivery) (*manifest, error) {
 	ids, err := r.Store.Seal(ctx, batch, d.Window)
 	if err != nil {
 		return nil, err
 	}
-	out := &manifest{window: len(ids)}
-	for page := range pages(ids) {
+	out := &manifest{window: len(ids), cargo: cargoOf(plan, true)}
+	for page := range out.pages(ids) {
 		members, err := r.Store.Board(ctx, batch, page, true)
 		if err != nil {
 			return nil, err
 		}
+		out.read.add(members)
 		for _, m := range members {
-			if m.Stands != tracking.Aboard {
-				m.Payload = nil
-			}
-			out.add(m.Tracking, m.Target, m.Delivery.KeySuffix, m.Payload)
+			out.add(m.Tracking, m.Target, m.Delivery.KeySuffix, aboard(m))
 		}
 	}
 	return out, nil
+}
+
+// aboard gives the record of a member that has not left its batch; nil for any other.
+func aboard(m tracking.Member) []byte {
+	if m.Stands != tracking.Aboard {
+		return nil
+	}
+	return m.Payload
 }
 
 // joinWait is how long a batch waits at a time for members that are about to join: their
@@ -81,17 +94,18 @@ func (r *Runner) board(ctx context.Context, batch tracking.Ref, plan *target.Pla
 	if err != nil {
 		return nil, err
 	}
-	out, ashore := new(manifest), []string(nil)
+	out, ashore := &manifest{cargo: cargoOf(plan, plan.Streams(d.Step))}, []string(nil)
 	room := plan.Batch.Room(d)
 	keep := plan.Batch.Part(d)
 	if !plan.SendsRecords(d.Step) {
 		keep = target.Room{}
 	}
-	for page := range pages(ids) {
+	for page := range out.pages(ids) {
 		members, err := r.boardPage(ctx, batch, page)
 		if err != nil {
 			return nil, err
 		}
+		out.read.add(members)
 		for _, m := range members {
 			switch {
 			case m.Stands != tracking.Aboard:

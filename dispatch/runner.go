@@ -164,7 +164,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 func (r *Runner) handOn(ctx context.Context, t Task, plan *target.Plan, d tracking.Delivery, e tracking.Event, sent *manifest, now time.Time) error {
 	switch e := e.(type) {
 	case tracking.Concluded:
-		return r.judge(ctx, t, d, e, sent)
+		return r.judge(ctx, t, plan, d, e, sent)
 	case tracking.Stripped:
 		return r.strip(ctx, t, plan, e, sent, now)
 	case tracking.Split:
@@ -196,16 +196,16 @@ func (r *Runner) attempt(ctx context.Context, t Task, plan *target.Plan, claimed
 			return nil, nil, err
 		}
 	}
-	members := func(ctx context.Context) (_ [][]byte, _ []string, err error) {
+	members := func(ctx context.Context) (_ *target.Upload, err error) {
 		if sent == nil || len(sent.ids) < sent.window {
-			sent, err = r.sent(ctx, t.Ref, claimed.Delivery)
+			sent, err = r.sent(ctx, t.Ref, plan, claimed.Delivery)
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		return sent.records, sent.keys, nil
+		return sent.upload(claimed.Delivery, r.reading(t.Ref)), nil
 	}
-	event, err := r.step(ctx, plan, claimed, sent.upload(claimed.Delivery), members, clock())
+	event, err := r.step(ctx, plan, claimed, sent.upload(claimed.Delivery, r.reading(t.Ref)), members, clock())
 	return event, sent, err
 }
 
@@ -235,7 +235,7 @@ func (r *Runner) claim(ctx context.Context, t Task, token string, hold time.Dura
 }
 
 // step runs the step that the delivery stands at. An error means that nothing was sent.
-func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, upload *target.Upload, members func(context.Context) ([][]byte, []string, error), now time.Time) (tracking.Event, error) {
+func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.Claimed, upload *target.Upload, members func(context.Context) (*target.Upload, error), now time.Time) (tracking.Event, error) {
 	callback := ""
 	ctx, release, err := r.Owner.bind(ctx)
 	if err != nil {

@@ -41,61 +41,72 @@ func (c CSV) Encode(v any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode csv: %w", err)
 	}
-	records := make([]map[string]any, len(items))
+	union := &Union{}
+	records := make([]any, len(items))
 	for i, item := range items {
-		if item, err = decodeRaw(item); err != nil {
-			return nil, fmt.Errorf("encode csv: record %d: %w", i+1, err)
+		record, err := recordOf(item, i+1)
+		if err != nil {
+			return nil, err
 		}
-		record, ok := item.(map[string]any)
-		if !ok {
-			return nil, fmt.Errorf("encode csv: %w", unwritable("record %d is %s, not an object", i+1, describe(item)))
+		if len(c.Columns) == 0 {
+			union.add(record)
 		}
 		records[i] = record
 	}
-	columns := c.Columns
-	if len(columns) == 0 {
-		columns = union(records)
-	}
-	switch {
-	case len(columns) > 0:
-	case len(records) > 0: // the lines would be empty, and readers pass over those
-		return nil, fmt.Errorf("encode csv: %w", unwritable("no record has a key, so there are no columns"))
-	default:
-		return []byte{}, nil
-	}
-	w := newCSVWriter(c, len(columns) == 1)
-	for i, name := range columns {
-		if c.FormulaGuard && len(c.Columns) == 0 { // names from the file are meant as they are
-			name = guarded(name)
-		}
-		w.field(name, i == 0)
-	}
-	w.line()
-	start := len(w.dst)
+	w := c.list(union)
+	dst := w.Open([]byte{})
+	start := len(dst)
 	for i, record := range records {
-		w.dst = reserve(w.dst, start, i, len(records))
-		if err := w.record(record, columns); err != nil {
-			return nil, fmt.Errorf("encode csv: record %d: %w", i+1, err)
+		dst = reserve(dst, start, i, len(records))
+		if dst, err = w.Item(dst, record); err != nil {
+			return nil, err
 		}
 	}
-	return w.dst, nil
+	return w.Close(dst), nil
 }
 
-// union lists the keys of all records.
-func union(records []map[string]any) []string {
-	var columns []string
-	seen := map[string]bool{}
-	for _, record := range records {
-		before := len(columns)
-		for key := range record {
-			if !seen[key] {
-				seen[key] = true
-				columns = append(columns, key)
-			}
-		}
-		slices.Sort(columns[before:])
+// recordOf gives the n-th item of a list as an object.
+func recordOf(item any, n int) (map[string]any, error) {
+	item, err := decodeRaw(item)
+	if err != nil {
+		return nil, fmt.Errorf("encode csv: record %d: %w", n, err)
 	}
-	return columns
+	record, ok := item.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("encode csv: %w", unwritable("record %d is %s, not an object", n, describe(item)))
+	}
+	return record, nil
+}
+
+// Union collects the keys of records in order of first appearance. The zero value has none.
+type Union struct {
+	columns []string
+	seen    map[string]bool
+	records int
+}
+
+// Add takes the keys of the next record.
+func (u *Union) Add(item any) error {
+	record, err := recordOf(item, u.records+1)
+	if err == nil {
+		u.add(record)
+	}
+	return err
+}
+
+func (u *Union) add(record map[string]any) {
+	if u.seen == nil {
+		u.seen = map[string]bool{}
+	}
+	u.records++
+	before := len(u.columns)
+	for key := range record {
+		if !u.seen[key] {
+			u.seen[key] = true
+			u.columns = append(u.columns, key)
+		}
+	}
+	slices.Sort(u.columns[before:])
 }
 
 // guarded keeps a spreadsheet from running a cell. The characters are those of OWASP's
@@ -107,28 +118,74 @@ func guarded(text string) string {
 	return text
 }
 
+// List writes records one at a time. union holds the keys of all of them; it is looked at
+// only when c has no columns.
+func (c CSV) List(union *Union) List { return c.list(union) }
+
 // csvWriter writes one body.
 type csvWriter struct {
 	CSV
+	columns []string
 	dst     []byte
 	scratch []byte // the text of a number, or of nested JSON
 	end     string
 	alone   bool // there is one column: an empty cell would make an empty line
+	guard   bool // the names of the columns are data; those from the file are meant as they are
+	written int  // records
 }
 
-func newCSVWriter(c CSV, alone bool) *csvWriter {
-	c.Delimiter = cmp.Or(c.Delimiter, ",")
-	w := &csvWriter{CSV: c, end: "\n", alone: alone}
+func (c CSV) list(union *Union) *csvWriter {
+	w := &csvWriter{CSV: c, columns: c.Columns, end: "\n"}
+	if len(c.Columns) == 0 {
+		w.columns, w.guard = union.columns, c.FormulaGuard
+	}
+	w.Delimiter, w.alone = cmp.Or(c.Delimiter, ","), len(w.columns) == 1
 	if c.CRLF {
 		w.end = "\r\n"
 	}
 	return w
 }
 
+// Open writes the line with the names of the columns.
+func (w *csvWriter) Open(dst []byte) []byte {
+	if len(w.columns) == 0 {
+		return dst
+	}
+	w.dst = dst
+	for i, name := range w.columns {
+		if w.guard {
+			name = guarded(name)
+		}
+		w.field(name, i == 0)
+	}
+	w.line()
+	return w.dst
+}
+
+// Item writes a record.
+func (w *csvWriter) Item(dst []byte, item any) ([]byte, error) {
+	w.written++
+	record, err := recordOf(item, w.written)
+	if err != nil {
+		return nil, err
+	}
+	if len(w.columns) == 0 { // the lines would be empty, and readers pass over those
+		return nil, fmt.Errorf("encode csv: %w", unwritable("no record has a key, so there are no columns"))
+	}
+	w.dst = dst
+	if err := w.record(record); err != nil {
+		return nil, fmt.Errorf("encode csv: record %d: %w", w.written, err)
+	}
+	return w.dst, nil
+}
+
+// Close writes nothing.
+func (w *csvWriter) Close(dst []byte) []byte { return dst }
+
 func (w *csvWriter) line() { w.dst = append(w.dst, w.end...) }
 
-func (w *csvWriter) record(record map[string]any, columns []string) error {
-	for i, name := range columns {
+func (w *csvWriter) record(record map[string]any) error {
+	for i, name := range w.columns {
 		v, ok := record[name]
 		if !ok {
 			w.field(w.Missing, i == 0)

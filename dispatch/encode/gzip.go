@@ -3,6 +3,7 @@ package encode
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -29,4 +30,40 @@ func Gzip(body []byte) ([]byte, error) {
 		return nil, fmt.Errorf("compress: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// GzipPieces compresses a body that comes piece by piece. next gives a piece, which is good
+// until the next call, and io.EOF behind the last one; so does what is returned.
+func GzipPieces(next func() ([]byte, error)) func() ([]byte, error) {
+	var out bytes.Buffer
+	var w *gzip.Writer
+	done := false
+	return func() ([]byte, error) {
+		if w == nil && !done {
+			w, _ = compressors.Get().(*gzip.Writer)
+			w.Reset(&out)
+		}
+		out.Reset()
+		for out.Len() == 0 {
+			if done {
+				return nil, io.EOF
+			}
+			piece, err := next()
+			switch {
+			case err == nil:
+				_, err = w.Write(piece)
+			case errors.Is(err, io.EOF):
+				err = w.Close()
+				w.Reset(io.Discard)
+				compressors.Put(w)
+				w, done = nil, true
+			default:
+				return nil, err
+			}
+			if err != nil {
+				return nil, fmt.Errorf("compress: %w", err)
+			}
+		}
+		return out.Bytes(), nil
+	}
 }

@@ -63,6 +63,9 @@ func appendValue(dst []byte, v any, depth int) ([]byte, error) {
 			return nil, errors.New("a raw message is not valid JSON")
 		}
 		return append(dst, v...), nil
+	case *Gap:
+		v.at, v.depth = len(dst), depth
+		return dst, nil
 	case []any:
 		return appendList(dst, v, depth)
 	case map[string]any:

@@ -33,17 +33,26 @@ func Multipart(parts []Part) (body []byte, contentType string, err error) {
 	boundary := boundaryFor(sum.Sum(nil), heads, parts)
 	body = make([]byte, 0, size+(len(parts)+1)*(len(boundary)+len("--\r\n\r\n")))
 	for i := range parts {
-		body = append(append(append(body, "--"...), boundary...), "\r\n"...)
-		body = append(append(append(body, heads[i]...), parts[i].Body...), "\r\n"...)
+		body = append(append(appendHead(body, boundary, heads[i]), parts[i].Body...), "\r\n"...)
 	}
-	body = append(append(append(body, "--"...), boundary...), "--\r\n"...)
-	return body, "multipart/form-data; boundary=" + boundary, nil
+	return appendEnd(body, boundary), formType + boundary, nil
+}
+
+const formType = "multipart/form-data; boundary="
+
+// appendHead begins a part.
+func appendHead(dst []byte, boundary, head string) []byte {
+	return append(append(append(append(dst, "--"...), boundary...), "\r\n"...), head...)
+}
+
+func appendEnd(dst []byte, boundary string) []byte {
+	return append(append(append(dst, "--"...), boundary...), "--\r\n"...)
 }
 
 // boundaryFor makes a boundary of a hash; one that occurs in a part is hashed again.
 func boundaryFor(sum []byte, heads []string, parts []Part) string {
 	for {
-		boundary := "headgate-" + hex.EncodeToString(sum[:16])
+		boundary := boundaryOf(sum)
 		found := false
 		for i := range parts {
 			found = found || strings.Contains(heads[i], boundary) || bytes.Contains(parts[i].Body, []byte(boundary))
@@ -55,6 +64,8 @@ func boundaryFor(sum []byte, heads []string, parts []Part) string {
 		sum = next[:]
 	}
 }
+
+func boundaryOf(sum []byte) string { return "headgate-" + hex.EncodeToString(sum[:16]) }
 
 func (p *Part) head() (string, error) {
 	name, err := dispositionValue("name", p.Name)

@@ -22,19 +22,32 @@ func (ndjsonEncoder) Encode(v any) ([]byte, error) {
 	dst := []byte{}
 	for i, item := range items {
 		dst = reserve(dst, 0, i, len(items))
-		start := len(dst)
-		if dst, err = appendValue(dst, item, 0); err != nil {
-			return nil, fmt.Errorf("encode ndjson: %w", err)
+		if dst, err = (ndjsonList{}).Item(dst, item); err != nil {
+			return nil, err
 		}
-		// Only white space of a raw message can break a line: strings escape theirs.
-		if bytes.ContainsAny(dst[start:], "\r\n") {
-			var line bytes.Buffer
-			if err := json.Compact(&line, dst[start:]); err != nil {
-				return nil, fmt.Errorf("encode ndjson: %w", err)
-			}
-			dst = append(dst[:start], line.Bytes()...)
-		}
-		dst = append(dst, '\n')
 	}
 	return dst, nil
+}
+
+// ndjsonList writes a list as lines.
+type ndjsonList struct{}
+
+func (ndjsonList) Open(dst []byte) []byte  { return dst }
+func (ndjsonList) Close(dst []byte) []byte { return dst }
+
+func (ndjsonList) Item(dst []byte, item any) ([]byte, error) {
+	start := len(dst)
+	dst, err := appendValue(dst, item, 0)
+	if err != nil {
+		return nil, fmt.Errorf("encode ndjson: %w", err)
+	}
+	// Only white space of a raw message can break a line: strings escape theirs.
+	if bytes.ContainsAny(dst[start:], "\r\n") {
+		var line bytes.Buffer
+		if err := json.Compact(&line, dst[start:]); err != nil {
+			return nil, fmt.Errorf("encode ndjson: %w", err)
+		}
+		dst = append(dst[:start], line.Bytes()...)
+	}
+	return append(dst, '\n'), nil
 }

@@ -157,7 +157,10 @@ func (a *auth) apply(r *request, read secretReader) *fault.Fault {
 	}
 	switch a.kind {
 	case "hmac":
-		value = a.hmac(r, value, read == nil)
+		var f *fault.Fault
+		if value, f = a.hmac(r, value, read == nil); f != nil {
+			return f
+		}
 	case "webhook":
 		var f *fault.Fault
 		if value, f = a.webhook(r, value, read == nil); f != nil {

@@ -41,10 +41,11 @@ func (c *compiler) numbers() {
 	}
 }
 
-// Bounds of a batch: it is held in memory while it is sent.
+// Bounds of a batch. Its records are in Redis until it has ended.
 const (
 	maxBatchRecords           = 100_000
-	maxBatchBytes   unit.Size = 64 << 20
+	maxBatchBytes   unit.Size = 1 << 30
+	maxHeldBytes    unit.Size = 64 << 20 // of an upload that is held in memory while it is sent
 )
 
 // batch checks how deliveries are gathered. From then on expressions see records.

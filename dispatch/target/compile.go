@@ -68,6 +68,7 @@ type compiler struct {
 	found  map[string]*step  // what setups save
 	names  map[string]bool   // of the calls
 	told   map[*yamlsrc.Node]bool
+	inBody bool // the expressions that are being compiled are those of a body
 	kept   bool // the plan was accepted before: newer checks do not end what is under way
 
 	tokenFields   []string        // what base uses of the token answer, sorted
@@ -146,6 +147,9 @@ func compile(name string, n *yamlsrc.Node, check func(secret.Ref, *yamlsrc.Node)
 		c.plan.refusal = c.expression(c.target.Get("error"), []string{"response"})
 	}
 	if report.Len() > before {
+		return nil
+	}
+	if c.streams(); report.Len() > before {
 		return nil
 	}
 	p := c.plan

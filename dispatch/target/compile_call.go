@@ -36,7 +36,9 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, sends, last bool)
 	}
 	s.assert = c.condition(n.Get("assert"), c.roots.answer)
 	s.auth, s.ownAuth = c.credentials(n), n != c.target && n.Get("auth") != nil
+	c.inBody = true
 	s.body = c.body(n, s.method, sends)
+	c.inBody = false
 	c.ownHeaders(n, s)
 	c.hasPlace(n, s)
 	s.onError = c.rules(n, spec, s.auth)

@@ -10,13 +10,13 @@ import (
 )
 
 func newStep() *step {
-	return &step{uses: map[string]bool{}, needs: map[string]bool{}, wants: map[string]bool{}}
+	return &step{uses: map[string]bool{}, around: map[string]bool{}, needs: map[string]bool{}, wants: map[string]bool{}}
 }
 
 // aside compiles a call that is made beside those of the steps. What its expressions use
 // is the business of c.step.
 func (c *compiler) aside(n *yamlsrc.Node, expect []int) *step {
-	s := &step{name: c.step.name, timeout: c.step.timeout, pos: n.Pos, expect: expect, uses: c.step.uses, needs: c.step.needs, wants: c.step.wants}
+	s := &step{name: c.step.name, timeout: c.step.timeout, pos: n.Pos, expect: expect, uses: c.step.uses, around: c.step.around, needs: c.step.needs, wants: c.step.wants}
 	s.method, s.path = c.method(n)
 	s.body = c.body(n, s.method, false)
 	c.statuses(find(n, "expect"), expect, 200)

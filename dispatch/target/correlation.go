@@ -2,7 +2,6 @@ package target
 
 import (
 	"context"
-	"errors"
 	"strconv"
 
 	"headgate/dispatch/fault"
@@ -28,15 +27,15 @@ func (r *run) correlation(ctx context.Context, list *rejects, scope transform.Sc
 			return []int{}, nil
 		}, nil
 	}
-	records, keys, err := r.in.Records(ctx)
+	records, err := r.in.Records(ctx)
 	if err != nil {
 		return nil, &fault.Fault{Reason: fault.Internal, Retry: true, Err: err, Message: "the records of the batch cannot be read: " + err.Error()}
 	}
-	r.records = len(records)
+	r.records = records.count()
 	if list.index != nil {
 		return func(*response) ([]int, *fault.Fault) {
 			place, err := strconv.Atoi(itemText(list.index, scope))
-			if err != nil || place < 0 || place >= len(records) {
+			if err != nil || place < 0 || place >= r.records {
 				return nil, nil
 			}
 			return []int{place}, nil
@@ -44,7 +43,9 @@ func (r *run) correlation(ctx context.Context, list *rejects, scope transform.Sc
 	}
 	byKey := r.byKey[list.Key.Record] // lists with the same key speak of the same groups
 	if byKey == nil {
-		byKey = placesByKey(list, records, keys)
+		if byKey, err = placesByKey(ctx, list, records); err != nil {
+			return nil, &fault.Fault{Reason: fault.Internal, Retry: true, Err: err, Message: err.Error()}
+		}
 		if r.byKey == nil {
 			r.byKey = map[string]map[string][]int{}
 		}
@@ -54,30 +55,18 @@ func (r *run) correlation(ctx context.Context, list *rejects, scope transform.Sc
 }
 
 // placesByKey gives the places of the records with the same key.
-func placesByKey(list *rejects, records [][]byte, keys []string) map[string][]int {
-	out := make(map[string][]int, len(records))
-	for place, record := range records {
+func placesByKey(ctx context.Context, list *rejects, records *Upload) (map[string][]int, error) {
+	out := make(map[string][]int, records.count())
+	return out, records.each(ctx, func(place int, record []byte) error {
 		payload, err := decodeJSON(record)
 		if err != nil {
-			continue // it has left the batch since, and what comes of it is told elsewhere
+			return nil //nolint:nilerr // it has left the batch since, and what comes of it is told elsewhere
 		}
-		if key := itemText(list.recordKey, transform.Scope{"record": payload, "key": keys[place]}); key != "" {
+		if key := itemText(list.recordKey, transform.Scope{"record": payload, "key": records.Keys[place]}); key != "" {
 			out[key] = append(out[key], place)
 		}
-	}
-	return out
-}
-
-// errNoRecords is what a step without a batch behind it is told.
-var errNoRecords = errors.New("there is no batch")
-
-// Records gives the records of a batch in the order in which they were sent, and what
-// names the delivery of each; a record that has left since is nil.
-func (in *Input) Records(ctx context.Context) (records [][]byte, keys []string, err error) {
-	if in.Members == nil {
-		return nil, nil, errNoRecords
-	}
-	return in.Members(ctx)
+		return nil
+	})
 }
 
 // mentions counts the records that one list names, to be held against what the backend counts.

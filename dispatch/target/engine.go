@@ -164,7 +164,7 @@ func (r *run) do(ctx context.Context) tracking.Event {
 			return e
 		}
 	}
-	req, instead := r.request()
+	req, instead := r.request(ctx)
 	if instead != nil {
 		return instead
 	}
@@ -187,8 +187,8 @@ func (r *run) do(ctx context.Context) tracking.Event {
 		return r.failed(f)
 	}
 	answer := tracking.Answer{HTTPStatus: resp.status, JobID: jobID}
-	if r.step.foreach && r.in.Upload.First+len(r.in.Upload.Records) < r.in.Upload.Of {
-		return tracking.Advanced{Answer: answer, Next: r.step.name, Saved: saved, Sent: r.in.Upload.First + len(r.in.Upload.Records)}
+	if r.step.foreach && r.in.Upload.First+r.in.Upload.count() < r.in.Upload.Of {
+		return tracking.Advanced{Answer: answer, Next: r.step.name, Saved: saved, Sent: r.in.Upload.First + r.in.Upload.count()}
 	}
 	if r.step.next != "" {
 		return tracking.Advanced{Answer: answer, Next: r.step.next, Saved: saved}
@@ -215,10 +215,18 @@ func (r *run) send(ctx context.Context, s *step, req *request) (*response, *faul
 	if f != nil {
 		return nil, f
 	}
+	sent, _ := hr.Body.(*streamBody)
+	if sent != nil {
+		defer sent.Close() //nolint:errcheck // it never fails
+	}
 	got, err := transport.RoundTrip(hr) //nolint:bodyclose // read closes it
 	var resp *response
 	if err == nil {
 		resp, err = read(got, cmp.Or(req.limit, r.plan.maxResponse))
+	}
+	if f := sent.failure(call); f != nil { // whatever the backend made of a body that was cut off
+		r.trace(s, req, f.Status, began)
+		return nil, f
 	}
 	if guarded(err) {
 		return nil, &fault.Fault{Reason: fault.BadResponse, Err: err, Message: fmt.Sprintf(

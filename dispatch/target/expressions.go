@@ -64,6 +64,9 @@ func (c *compiler) note(n *yamlsrc.Node, roots []string, fields func(root string
 			continue
 		}
 		c.step.uses[root] = true
+		if !c.inBody {
+			c.step.around[root] = true
+		}
 		if root == "params" {
 			c.plan.Params = slices.Compact(slices.Sorted(slices.Values(append(c.plan.Params, names...))))
 		}

@@ -95,7 +95,7 @@ func (c *compiler) order() {
 		return // reported as missing or as empty
 	}
 	// The gateway evaluates it, so that no step needs what it uses.
-	c.step = &step{uses: map[string]bool{}, needs: map[string]bool{}}
+	c.step = newStep()
 	out.key = c.text(key, []string{"payload", "params", "tenant"})
 	if out.key != nil && out.key.IsLiteral() {
 		c.problem(key, `write "${{ .payload.id }}", or what says what a delivery is about`, "key is the same for all deliveries")

@@ -76,7 +76,9 @@ type step struct {
 	notes   notes
 	rejects []*rejects      // empty: the backend gives no per-record result
 	uses    map[string]bool // the roots that its expressions use
+	around  map[string]bool // those that its expressions outside of the body use
 	needs   map[string]bool // the saved values that its request uses
+	whole   string          // why its upload is held in memory as a whole; empty: it need not be, or there is none
 	wants   map[string]bool // the setups whose values its expressions use
 	ttl     time.Duration   // of a setup
 }
@@ -101,6 +103,7 @@ type body struct {
 	contentType string
 	parts       []part // not nil: the body is multipart
 	gzip        bool
+	streaming   *streaming // nil: it is written as a whole
 }
 
 // content is a value and how it is written: exactly one of payload, text and value.
@@ -224,6 +227,9 @@ func (s *step) sendsRecords() bool {
 
 func (s *step) hold() time.Duration {
 	hold := s.timeout
+	if s.body != nil && s.body.streaming != nil {
+		hold += 2 * s.timeout // for counting and signing its bytes
+	}
 	if s.probe != nil {
 		hold += s.probe.call.timeout
 	}

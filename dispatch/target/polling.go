@@ -69,14 +69,14 @@ func (r *run) split(ctx context.Context, answer tracking.Answer, message string)
 	if !r.step.poll.Split {
 		return nil
 	}
-	records, _, err := r.in.Records(ctx)
+	records, err := r.in.Records(ctx)
 	if err != nil {
 		return r.pollFailed(&fault.Fault{Reason: fault.Internal, Retry: true, Err: err, Message: "the records of the batch cannot be read: " + err.Error()})
 	}
-	if len(records) < 2 {
+	if records.count() < 2 {
 		return nil
 	}
-	return tracking.Split{Answer: answer, Most: len(records) / 2, Anew: true,
+	return tracking.Split{Answer: answer, Most: records.count() / 2, Anew: true,
 		Message: clip(also(jobFailed(answer, message), "its records are sent again in halves"), maxMessage)}
 }
 

@@ -2,6 +2,7 @@ package target
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/url"
 	"strings"
@@ -152,9 +153,7 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 		return v, nil
 	}
 	v.URL, v.Body = req.to.url, string(req.body)
-	if req.body != nil && s.body.gzip {
-		v.Note = "sent compressed with gzip"
-	}
+	v.Note = strings.Join(p.notes(s, req), "; ")
 	for name := range open {
 		v.URL = plainly(v.URL, placeholder("saved", name))
 	}
@@ -170,6 +169,20 @@ func (p *Plan) previewStep(s *step, in *Input, open map[string]any) (Preview, er
 	return v, nil
 }
 
+// notes says how a body is sent otherwise than shown.
+func (p *Plan) notes(s *step, req *request) (out []string) {
+	if req.body != nil && s.body.gzip {
+		out = append(out, "sent compressed with gzip")
+	}
+	switch {
+	case s.body != nil && s.body.streaming != nil:
+		out = append(out, fmt.Sprintf("more than %s are written record by record and not held in memory", unit.Size(HeldBytes)))
+	case s.whole != "" && p.Batch.uploadMax() > HeldBytes:
+		out = append(out, fmt.Sprintf("up to %s are held in memory, since %s", unit.Size(p.Batch.uploadMax()), s.whole))
+	}
+	return out
+}
+
 // plainly writes a placeholder in a URL so that it can be read.
 func plainly(text, placeholder string) string {
 	return strings.ReplaceAll(text, url.PathEscape(placeholder), placeholder)
@@ -180,10 +193,10 @@ func plainly(text, placeholder string) string {
 func (p *Plan) preview(s *step, in *Input, scope transform.Scope) (*request, *fault.Fault) {
 	if s.path.IsExpression() {
 		if text, err := s.path.URL(scope); err == nil && beginsUnknown(text) {
-			return p.requestTo(place{url: text, other: len(p.allow) > 0}, s, in, scope, nil)
+			return p.requestTo(context.Background(), place{url: text, other: len(p.allow) > 0}, s, in, scope, nil)
 		}
 	}
-	return p.request(p.home, s, in, scope, nil)
+	return p.request(context.Background(), p.home, s, in, scope, nil)
 }
 
 // hostsLine says for a person where a URL from an expression may go.

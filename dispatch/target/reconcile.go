@@ -67,7 +67,7 @@ func (r *run) earlier(ctx context.Context) (a tracking.Answer, saved map[string]
 
 // ask makes a call beside that of the step. Expressions see its answer from then on.
 func (r *run) ask(ctx context.Context, s *step) (*response, *fault.Fault) {
-	req, f := r.plan.request(r.home, s, r.in, r.scope, r.engine.secrets)
+	req, f := r.plan.request(ctx, r.home, s, r.in, r.scope, r.engine.secrets)
 	if f != nil {
 		return nil, f
 	}

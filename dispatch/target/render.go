@@ -1,6 +1,7 @@
 package target
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -11,30 +12,35 @@ import (
 
 // into writes the body of a call into r, with the headers that go with it. One that is
 // only shown is not compressed.
-func (b *body) into(r *request, in *Input, scope transform.Scope, shown bool) *fault.Fault {
+func (b *body) into(ctx context.Context, r *request, in *Input, scope transform.Scope, shown bool) *fault.Fault {
 	if b == nil {
 		return nil
 	}
 	contentType := b.contentType
 	var f *fault.Fault
-	if b.parts != nil {
+	switch {
+	case in.Upload.paged() && b.streaming != nil:
+		contentType, f = b.streamed(ctx, r, in, scope)
+	case b.parts != nil:
 		r.body, contentType, f = renderParts(b.parts, in, scope)
-	} else {
+	default:
 		r.body, f = b.content.render(in, scope)
 	}
-	if f != nil || r.body == nil {
+	if f != nil || (r.body == nil && r.stream == nil) {
 		return f
 	}
 	// Whatever headers_from says, only our Content-Type has the boundary.
 	if b.parts != nil || r.header["Content-Type"] == nil {
 		r.set("Content-Type", contentType)
 	}
-	r.size = len(r.body)
-	if !b.gzip {
+	if b.gzip {
+		r.set("Content-Encoding", "gzip")
+	}
+	if r.stream != nil {
 		return nil
 	}
-	r.set("Content-Encoding", "gzip")
-	if shown {
+	r.size = int64(len(r.body))
+	if !b.gzip || shown {
 		return nil
 	}
 	var err error
@@ -95,17 +101,11 @@ func renderParts(parts []part, in *Input, scope transform.Scope) ([]byte, string
 		if content == nil {
 			continue
 		}
-		filled := encode.Part{ContentType: p.contentType, Body: content}
-		var err error
-		if filled.Name, err = p.name.Eval(scope); err == nil && p.filename != nil {
-			filled.Filename, err = p.filename.Eval(scope)
-			if errors.Is(err, transform.ErrEmpty) {
-				err = nil
-			}
+		filled, f := p.around(scope)
+		if f != nil {
+			return nil, "", f
 		}
-		if err != nil {
-			return nil, "", &fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err}
-		}
+		filled.Body = content
 		out = append(out, filled)
 	}
 	if len(out) == 0 {
@@ -116,6 +116,22 @@ func renderParts(parts []part, in *Input, scope transform.Scope) ([]byte, string
 		return nil, "", unwritten("multipart", err)
 	}
 	return body, contentType, nil
+}
+
+// around gives a part without its content.
+func (p *part) around(scope transform.Scope) (encode.Part, *fault.Fault) {
+	out := encode.Part{ContentType: p.contentType}
+	var err error
+	if out.Name, err = p.name.Eval(scope); err == nil && p.filename != nil {
+		out.Filename, err = p.filename.Eval(scope)
+		if errors.Is(err, transform.ErrEmpty) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return out, &fault.Fault{Reason: fault.Internal, Message: err.Error(), Err: err}
+	}
+	return out, nil
 }
 
 // unwritten is the fault of a body that could not be written. Data that the format cannot

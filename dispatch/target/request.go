@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"net/http"
 	"strconv"
@@ -24,7 +25,7 @@ type Input struct {
 	Payload          json.RawMessage
 	Upload           *Upload // of a batch, in place of the payload; nil for a run that sends none
 	// Members reads the records of a batch, as Records gives them, for a step that sends none.
-	Members     func(context.Context) (records [][]byte, keys []string, err error)
+	Members     func(context.Context) (*Upload, error)
 	TraceParent string
 	CallbackURL string // where the backend may call back, for a plan that asks for it
 	Delivery    tracking.Delivery
@@ -39,7 +40,8 @@ type request struct {
 	to      place
 	header  http.Header
 	body    []byte
-	size    int      // of the body before it is compressed
+	stream  *stream  // not nil: it is the body, which is not held
+	size    int64    // of the body before it is compressed
 	limit   int64    // of the answer; 0: the target's
 	secrets []string // what must not come back in what is kept of the answer
 	// id and at name the call and its time, for a signature that covers them.
@@ -61,11 +63,26 @@ func (r *request) http(ctx context.Context) (*http.Request, *fault.Fault) {
 	if err != nil {
 		return nil, &fault.Fault{Reason: fault.Internal, Message: "the call cannot be made: its URL is not valid"}
 	}
+	if r.stream != nil && r.stream.length > 0 {
+		hr.Body, hr.ContentLength = r.stream.body(ctx), r.stream.length
+	}
 	hr.Header = r.header
 	// A request with an Idempotency-Key the transport would send again by itself when a
 	// reused connection breaks. Each sending is an attempt, and those are counted by us.
 	hr.GetBody = nil
 	return hr, nil
+}
+
+// digest adds the body, as it is sent, to a hash.
+func (r *request) digest(to hash.Hash) *fault.Fault {
+	if r.stream == nil {
+		to.Write(r.body)
+		return nil
+	}
+	if _, err := r.stream.drain(to); err != nil {
+		return r.stream.fault(err)
+	}
+	return nil
 }
 
 // scope gives the roots that a step's expressions use, before its call.
@@ -79,7 +96,7 @@ func (s *step) scope(in *Input) (transform.Scope, error) {
 		scope["params"] = params
 	}
 	for _, root := range []string{"payload", "records"} {
-		if !s.uses[root] {
+		if !s.uses[root] || in.Upload.paged() {
 			continue
 		}
 		payload, err := decodeJSON(in.payload())
@@ -127,15 +144,15 @@ func decodeSaved(raw map[string]json.RawMessage) (map[string]any, error) {
 
 // request makes the call of a step. Without read it is one to be shown: without the secrets,
 // and with a body that can be read. at is where paths are appended.
-func (p *Plan) request(at home, s *step, in *Input, scope transform.Scope, read secretReader) (*request, *fault.Fault) {
+func (p *Plan) request(ctx context.Context, at home, s *step, in *Input, scope transform.Scope, read secretReader) (*request, *fault.Fault) {
 	to, f := p.place(s.path, scope, at)
 	if f != nil {
 		return nil, f
 	}
-	return p.requestTo(to, s, in, scope, read)
+	return p.requestTo(ctx, to, s, in, scope, read)
 }
 
-func (p *Plan) requestTo(to place, s *step, in *Input, scope transform.Scope, read secretReader) (*request, *fault.Fault) {
+func (p *Plan) requestTo(ctx context.Context, to place, s *step, in *Input, scope transform.Scope, read secretReader) (*request, *fault.Fault) {
 	r, f := p.envelope(s, to, in, scope)
 	if f != nil {
 		return nil, f
@@ -147,8 +164,11 @@ func (p *Plan) requestTo(to place, s *step, in *Input, scope transform.Scope, re
 		// kept-alive connection turned out to be closed.
 		r.set("Idempotency-Key", p.idempotencyKey(s, in))
 	}
-	if f = s.body.into(r, in, scope, read == nil); f != nil {
+	if f = s.body.into(ctx, r, in, scope, read == nil); f != nil {
 		return nil, f
+	}
+	if r.stream != nil && r.stream.cut {
+		return r, nil // it is not sent, and needs no signature
 	}
 	return r, p.authorize(s, in, r, read)
 }
@@ -264,7 +284,7 @@ func (p *Plan) idempotencyKey(s *step, in *Input) string {
 		key += ":" + s.name
 	}
 	if s.sendsRecords() {
-		key += ":" + strconv.Itoa(len(in.Upload.Records))
+		key += ":" + strconv.Itoa(in.Upload.count())
 	}
 	if s.foreach {
 		key += fmt.Sprintf(":%d:%d", in.Upload.First, in.Upload.Of)

@@ -115,7 +115,7 @@ func (r *run) refused(req *request, resp *response, f *fault.Fault) tracking.Eve
 	case thenStrip:
 		return r.strip(*rule, resp, f)
 	case thenSplit:
-		if n := len(r.in.Upload.Records); n > 1 {
+		if n := r.in.Upload.count(); n > 1 {
 			return tracking.Split{Answer: tracking.Answer{HTTPStatus: resp.status}, Most: n / 2,
 				Message: clip(fmt.Sprintf("%d records were refused as a whole; they are sent again in halves: %s", n, f.Message), maxMessage)}
 		}
@@ -187,7 +187,7 @@ func (r *run) strip(rule rule, resp *response, f *fault.Fault) tracking.Event {
 	ends := map[int]tracking.End{}
 	for _, place := range places {
 		text, _ := textOf(place)
-		if n, err := strconv.Atoi(text); err == nil && n >= 0 && n < len(r.in.Upload.Records) {
+		if n, err := strconv.Atoi(text); err == nil && n >= 0 && n < r.in.Upload.count() {
 			ends[n] = tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: f.Message}
 		}
 	}
@@ -195,5 +195,5 @@ func (r *run) strip(rule rule, resp *response, f *fault.Fault) tracking.Event {
 		return r.failed(f)
 	}
 	return tracking.Stripped{Answer: tracking.Answer{HTTPStatus: resp.status}, Records: ends,
-		Message: fmt.Sprintf("%d of %d records were refused; the others are sent again", len(ends), len(r.in.Upload.Records))}
+		Message: fmt.Sprintf("%d of %d records were refused; the others are sent again", len(ends), r.in.Upload.count())}
 }

@@ -60,15 +60,17 @@ func plainText(at *yamlsrc.Node, key, text string, report *yamlsrc.Report) {
 }
 
 // hmac gives the signature of the body as its header carries it.
-func (a *auth) hmac(r *request, key string, mask bool) string {
+func (a *auth) hmac(r *request, key string, mask bool) (string, *fault.Fault) {
 	if mask {
-		return a.sign.prefix + masked
+		return a.sign.prefix + masked, nil
 	}
 	mac := hmac.New(a.sign.hash, []byte(key))
-	mac.Write(r.body)
+	if f := r.digest(mac); f != nil {
+		return "", f
+	}
 	signature := a.sign.encode(mac.Sum(nil))
 	r.secrets = append(r.secrets, signature) // whoever has it can send the same body again
-	return a.sign.prefix + signature
+	return a.sign.prefix + signature, nil
 }
 
 // The headers of the Standard Webhooks specification, 1.0.0.
@@ -99,7 +101,9 @@ func (a *auth) webhook(r *request, key string, mask bool) (string, *fault.Fault)
 	}
 	mac := hmac.New(sha256.New, raw)
 	mac.Write([]byte(r.id + "." + at + "."))
-	mac.Write(r.body)
+	if f := r.digest(mac); f != nil {
+		return "", f
+	}
 	signature := base64.StdEncoding.EncodeToString(mac.Sum(nil))
 	r.secrets = append(r.secrets, text, signature)
 	return "v1," + signature, nil

@@ -50,8 +50,11 @@ func (spec *SigV4Auth) compile(at *yamlsrc.Node, report *yamlsrc.Report) *sigv4 
 // sign adds the signature of a request that is otherwise complete. values are the secrets
 // in the order of secrets, nil for three stars in place of the signature.
 func (s *sigv4) sign(r *request, values []secret.Value, refs []secret.Ref) *fault.Fault {
-	sum := sha256.Sum256(r.body)
-	hash := hex.EncodeToString(sum[:])
+	sum := sha256.New()
+	if f := r.digest(sum); f != nil {
+		return f
+	}
+	hash := hex.EncodeToString(sum.Sum(nil))
 	r.set(payloadHash, hash)
 	if values == nil {
 		r.set("Authorization", "AWS4-HMAC-SHA256 "+masked)

@@ -127,7 +127,7 @@ type PollGap struct {
 // end.
 type Batch struct {
 	MaxRecords     int           `yaml:"max_records" jsonschema_description:"Most records in one batch. Default 100."`
-	MaxBytes       unit.Size     `yaml:"max_bytes" jsonschema_description:"Most bytes of one upload: of the body as it is written, before gzip, with all that stands around the records. What does not fit goes into the next batch; a record that is larger by itself is rejected. With chunk, most bytes of all records of the batch, as a JSON array. Default 5MB."`
+	MaxBytes       unit.Size     `yaml:"max_bytes" jsonschema_description:"Most bytes of one upload: of the body as it is written, before gzip, with all that stands around the records. What does not fit goes into the next batch; a record that is larger by itself is rejected. With chunk, most bytes of all records of the batch, as a JSON array. At most 1GB; 64MB for an upload that is held in memory, which headgate explain tells. Records are in Redis until their batch has ended. Default 5MB."`
 	MaxRecordBytes unit.Size     `yaml:"max_record_bytes" jsonschema_description:"Most bytes of one record, as JSON; a larger one is rejected by itself. Default: as many as an upload holds."`
 	Linger         unit.Duration `yaml:"linger" jsonschema_description:"How long a batch that is not full waits for more records, from its first one on. Default 1s."`
 	MaxInFlight    int           `yaml:"max_in_flight" jsonschema_description:"Batches of the target that are under way at a time, jobs of the backend included, for all workers together; the others wait, which is no attempt. Default: no limit."`

@@ -1,33 +1,13 @@
 package target
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
+	"errors"
 	"fmt"
-	"slices"
 
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
 )
-
-// Upload is what a run of a batch may send: the records that go through the steps now, or of
-// a step that is repeated those that come next.
-type Upload struct {
-	Records [][]byte
-	Keys    []string // for each record, what names its delivery
-	First   int      // how many of the records were uploaded before these
-	Of      int      // how many go through the steps now
-}
-
-// payload gives the records as one JSON array.
-func (u *Upload) payload() json.RawMessage {
-	return slices.Concat([]byte("["), bytes.Join(u.Records, []byte(",")), []byte("]"))
-}
-
-// head gives the first n records.
-func (u *Upload) head(n int) *Upload {
-	return &Upload{Records: u.Records[:n], Keys: u.Keys[:n], First: u.First, Of: u.Of}
-}
 
 // Room is how much may be taken. The zero Room has none.
 type Room struct {
@@ -118,32 +98,39 @@ func tooLarge(message string) tracking.Event {
 	return tracking.Concluded{State: tracking.Rejected, Reason: fault.TooLarge, Message: message}
 }
 
-// chunk leaves of an upload what a step that is repeated sends at a time.
+// chunk leaves of an upload what a step that is repeated sends at a time. Of records that
+// are not held, whoever gives them has left that.
 func (r *run) chunk() {
-	if r.step.foreach {
+	if r.step.foreach && !r.in.Upload.paged() {
 		r.in.Upload = r.in.Upload.head(r.plan.Batch.chunked(r.in.Upload.Records))
 	}
 }
 
 // request makes the call of the step, with as many records of the upload as its body may
 // hold. The event, if any, is what follows instead of the call.
-func (r *run) request() (*request, tracking.Event) {
+func (r *run) request(ctx context.Context) (*request, tracking.Event) {
+	if r.in.Upload.paged() && r.step.sendsRecords() && (r.step.body == nil || r.step.body.streaming == nil) {
+		return nil, r.failed(&fault.Fault{Reason: fault.Internal, Message: "not sent: the body needs its records as a whole, and they are not held"})
+	}
 	for {
-		req, f := r.plan.request(r.home, r.step, r.in, r.scope, r.engine.secrets)
+		req, f := r.plan.request(ctx, r.home, r.step, r.in, r.scope, r.engine.secrets)
 		if f != nil {
+			if stopped := (*unread)(nil); errors.As(f.Err, &stopped) && ctx.Err() != nil {
+				f = networkFault(r.outer, ctx, "the store", f.Err)
+			}
 			return nil, r.failed(f)
 		}
-		if !r.step.sendsRecords() || int64(req.size) <= r.plan.Batch.uploadMax() {
+		if !r.step.sendsRecords() || req.size <= r.plan.Batch.uploadMax() {
 			return req, nil
 		}
-		n := len(r.in.Upload.Records)
-		fits := min(int(int64(n)*r.plan.Batch.uploadMax()/int64(req.size)), n-1)
+		n := r.in.Upload.count()
+		fits := min(req.fits(r.plan.Batch.uploadMax(), n), n-1)
 		switch {
 		case n == 1:
 			return nil, tooLarge(fmt.Sprintf("not sent: with this record alone the body has %d bytes, more than an upload of %s takes (%d bytes)",
 				req.size, r.plan.Name, r.plan.Batch.uploadMax()))
 		case !r.step.foreach:
-			return nil, tracking.Split{Most: max(fits, 1), Unsent: true, Message: fmt.Sprintf("with %d records the body has %d bytes, more than an upload takes", n, req.size)}
+			return nil, tracking.Split{Most: max(fits, 1), Unsent: true, Message: fmt.Sprintf("with %d records the body has %d bytes, more than an upload takes", req.measured(n), req.size)}
 		}
 		r.in.Upload = r.in.Upload.head(max(fits, 1))
 		fewer, err := r.step.scope(r.in)
@@ -152,6 +139,24 @@ func (r *run) request() (*request, tracking.Event) {
 		}
 		r.scope["records"], r.scope["keys"] = fewer["records"], fewer["keys"]
 	}
+}
+
+// fits is how many of n records the body may hold to have most bytes: a guess, unless they
+// were counted one by one.
+func (r *request) fits(most int64, n int) int {
+	if r.stream != nil {
+		return r.stream.fits
+	}
+	return int(int64(n) * most / r.size)
+}
+
+// measured is how many of n records the size is about: those that are counted one by one
+// are counted up to the first that does not fit.
+func (r *request) measured(n int) int {
+	if r.stream != nil {
+		return min(r.stream.fits+1, n)
+	}
+	return n
 }
 
 // chunked is how many of the records one upload of a repeated step holds at most.

@@ -15,15 +15,16 @@ import (
 func batchOf(records ...string) Input {
 	in := polledInput()
 	in.Tracking, in.Payload = "bat_1", nil
-	in.Members = func(context.Context) (out [][]byte, keys []string, _ error) {
+	in.Members = func(context.Context) (*Upload, error) {
+		out := &Upload{}
 		for i, record := range records {
 			var raw []byte
 			if record != "" {
 				raw = []byte(record)
 			}
-			out, keys = append(out, raw), append(keys, fmt.Sprintf("k%d", i))
+			out.Records, out.Keys = append(out.Records, raw), append(out.Keys, fmt.Sprintf("k%d", i))
 		}
-		return out, keys, nil
+		return out, nil
 	}
 	return in
 }

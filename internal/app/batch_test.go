@@ -109,8 +109,24 @@ func TestRecordsTravelTogether(t *testing.T) {
 	})
 }
 
-func travelTogether(t *testing.T, batch string, records int) {
+// More than is held in memory is read from Redis while it is sent, and sent again.
+func TestLargeUploads(t *testing.T) {
+	travelTogether(t, `{max_records: 40, max_bytes: 50MB, linger: 10s}`, 120, func(routes string) string {
+		const event = "      analytics: # no `transform`: the whole body\n"
+		if !strings.Contains(routes, event) {
+			t.Fatal("the route has no event")
+		}
+		return strings.Replace(routes, event, `      analytics:
+        transform: {email: "${{ .body.email }}", pad: '${{ [range(20000) | "12345678"] | join("") }}'}
+`, 1)
+	})
+}
+
+func travelTogether(t *testing.T, batch string, records int, edits ...func(routes string) string) {
 	r, backend := newBatchRig(t, testenv.Redis(t), batch)
+	for _, edit := range edits {
+		r.rewrite(t, "routes/profiles.yaml", edit)
+	}
 	r.start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

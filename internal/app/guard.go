@@ -63,15 +63,26 @@ func Findings(c *config.Config, table *routes.Table, role Role) []string {
 	grace := queue.CallGrace(c.Limits.Shutdown.D())
 	for _, name := range slices.Sorted(maps.Keys(plans)) {
 		for _, o := range plans[name].Overlong(grace) {
-			who := "target " + name
-			if o.Step != "" {
-				who += ", step " + o.Step
-			}
 			out = append(out, fmt.Sprintf("%s: %s: a call may take %s, but a worker that stops waits %s: the call would be cut off and sent again; raise limits.shutdown of the operator's file to %s, or lower the timeout",
-				o.Pos, who, unit.Duration(o.Timeout), unit.Duration(grace), unit.Duration(queue.ShutdownFor(o.Timeout))))
+				o.Pos, who(name, o.Step), unit.Duration(o.Timeout), unit.Duration(grace), unit.Duration(queue.ShutdownFor(o.Timeout))))
+		}
+		for _, h := range plans[name].Held(muchHeld) {
+			out = append(out, fmt.Sprintf("%s: %s: an upload may have %s and is held in memory, a few times over while it is written and for each of limits.concurrency, since %s; write the body so that each record is written by itself, such as ndjson: ${{ .records }}, or lower max_bytes",
+				h.Pos, who(name, h.Step), h.Most, h.Why))
 		}
 	}
 	return out
+}
+
+// muchHeld is from which size on an upload that is held in memory is worth a word.
+const muchHeld unit.Size = 16 << 20
+
+// who names a step of a target; the step is empty where the target has no steps.
+func who(target, step string) string {
+	if step == "" {
+		return "target " + target
+	}
+	return "target " + target + ", step " + step
 }
 
 func count(n int, what string) string {

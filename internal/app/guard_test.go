@@ -19,6 +19,9 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 	slowStep := func(s string) string {
 		return strings.Replace(s, "      - name: upload\n", "      - name: upload\n        timeout: 90s\n", 1)
 	}
+	sorted := func(s string) string {
+		return strings.Replace(s, "put: /contacts/${{ .params.id }}\n    json: ${{ .payload }}", "batch: {max_bytes: 20MB}\n    put: /contacts\n    json: {all: \"${{ .records | sort }}\"}", 1)
+	}
 	for name, c := range map[string]struct {
 		operator, routes func(string) string
 		role             app.Role
@@ -28,6 +31,7 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 		"small pool":  {smallPool, nil, app.RoleAll, []string{"redis.pool_size is 20", "5 targets may use 106 connections", "raise redis.pool_size to 106"}},
 		"no workers":  {smallPool, slowStep, app.RoleGateway, nil},
 		"slow step":   {nil, slowStep, app.RoleWorker, []string{"profiles.yaml:", "target marketing, step upload: a call may take 1m30s", "waits 23s", "raise limits.shutdown of the operator's file to 1m32s"}},
+		"held upload": {nil, sorted, app.RoleWorker, []string{"profiles.yaml:", "target crm: an upload may have 20MB", "uses .records otherwise than", "lower max_bytes"}},
 		"quick stop":  {func(s string) string { return strings.Replace(quickStop(s), "12s", "11s", 1) }, nil, app.RoleAll, []string{"target crm: a call may take 10s", "waits 9s", "target newsletter, step import"}},
 		"just enough": {quickStop, nil, app.RoleAll, nil},
 	} {

@@ -55,9 +55,9 @@ func (b *batch) into(in *target.Input, at tracking.Delivery) tracking.Delivery {
 	in.Tracking = batchID(b.batches)
 	in.Upload = &target.Upload{First: at.Sent, Of: len(b.window)}
 	in.Upload.Records, in.Upload.Keys = b.of(b.part)
-	in.Members = func(context.Context) ([][]byte, []string, error) {
+	in.Members = func(context.Context) (*target.Upload, error) {
 		records, keys := b.of(b.window)
-		return records, keys, nil
+		return &target.Upload{Records: records, Keys: keys}, nil
 	}
 	return at
 }

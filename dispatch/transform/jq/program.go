@@ -51,7 +51,7 @@ func (p *program) machine() (m *machine, err error) {
 }
 
 // eval gives the one output of the expression. The scope is only read.
-func (p *program) eval(scope map[string]any) (out any, err error) {
+func (p *program) eval(scope any) (out any, err error) {
 	var m *machine
 	select {
 	case m = <-p.idle:
@@ -71,7 +71,7 @@ func (p *program) eval(scope map[string]any) (out any, err error) {
 	return out, err
 }
 
-func (m *machine) eval(scope map[string]any) (out any, err error) {
+func (m *machine) eval(scope any) (out any, err error) {
 	defer func() {
 		if recover() != nil {
 			out, err = nil, errInternal
