@@ -1,0 +1,103 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"headgate/dispatch/tracking"
+)
+
+// claim tries until the store answers: whether a claim whose answer was lost was made is
+// found out by making it again with the same token.
+func (r *Runner) claim(ctx context.Context, t Task, token string, hold time.Duration) (*tracking.Claimed, error) {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		claimed, err := r.Store.Claim(ctx, t.Ref, t.Seq, token, hold)
+		if !errors.Is(err, tracking.ErrUnavailable) {
+			return claimed, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// apply writes down what a step came to: the backend's answer is known only here, so it
+// tries until the store answers, however long that takes. It gives up when somebody else
+// changed the delivery, or a moment after the worker is stopped.
+func (r *Runner) apply(ctx context.Context, ref tracking.Ref, claimed *tracking.Claimed, next tracking.Delivery) error {
+	return r.write(ctx, ref, func(ctx context.Context) error {
+		return r.Store.Apply(ctx, ref, claimed.Delivery.Fence, next)
+	})
+}
+
+func (r *Runner) write(ctx context.Context, ref tracking.Ref, write func(context.Context) error) error {
+	stopping, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(applyGrace, cancel) })()
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := write(stopping)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, tracking.ErrFenced), errors.Is(err, tracking.ErrNotFound):
+			r.Log.WarnContext(ctx, "a run came too late", "tracking_id", ref.Tracking, "target", ref.Target, "error", err)
+			return err
+		case errors.Is(err, tracking.ErrInvalid):
+			r.Log.ErrorContext(ctx, "an outcome breaks the rules of the record", "tracking_id", ref.Tracking, "target", ref.Target, "error", err)
+			return err
+		}
+		select {
+		case <-stopping.Done():
+			r.Log.ErrorContext(ctx, "the outcome of a step could not be recorded; it will be run again",
+				"tracking_id", ref.Tracking, "target", ref.Target, "error", err)
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// giveBack ends a claim without an outcome, so that the delivery goes on elsewhere. It
+// does so also when ctx has ended: a worker that stops hands over what it holds.
+func (r *Runner) giveBack(ctx context.Context, ref tracking.Ref, d tracking.Delivery, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyGrace)
+	defer cancel()
+	r.Log.InfoContext(ctx, "delivery handed back", "tracking_id", ref.Tracking, "target", ref.Target, "cause", cause)
+	next := tracking.TakeOver(d)
+	if err := r.Store.Apply(ctx, ref, d.Fence, next); err != nil {
+		return nil //nolint:nilerr // the claim ends by itself and the due row brings the delivery back
+	}
+	r.enqueue(ctx, taskOf(ref, next, time.Time{}))
+	return nil
+}
+
+// putBack ends a claim that came before the delivery's time: the clock of some host is
+// off, and the queue goes by the clocks of hosts. No task is queued, for it would come too
+// early again; the due row, which goes by the store's clock, brings the delivery back.
+func (r *Runner) putBack(ctx context.Context, ref tracking.Ref, d tracking.Delivery, early time.Duration) error {
+	r.Log.WarnContext(ctx, "a task came before its time and is put back; are the clocks of all hosts right?",
+		"tracking_id", ref.Tracking, "target", ref.Target, "early_ms", early.Milliseconds())
+	if err := r.Store.Apply(ctx, ref, d.Fence, tracking.PutBack(d)); err != nil {
+		return nil //nolint:nilerr // the claim ends by itself and the due row brings the delivery back
+	}
+	return nil
+}
+
+// repair makes sure that the task which the record calls for is in the queue: a task
+// behind the record shows that a worker may have died between its two writes.
+func (r *Runner) repair(ctx context.Context, ref tracking.Ref, d tracking.Delivery) error {
+	if d.State.Final() || d.Phase == tracking.Running || d.Phase == tracking.Gathered || d.Parked() {
+		return nil
+	}
+	return r.Queue.Enqueue(ctx, taskOf(ref, d, time.Now()))
+}
+
+func (r *Runner) enqueue(ctx context.Context, t Task) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyGrace)
+	defer cancel()
+	if err := r.Queue.Enqueue(ctx, t); err != nil {
+		r.Log.WarnContext(ctx, "next task not queued; the reconciler will", "tracking_id", t.Tracking, "target", t.Target, "error", err)
+	}
+}
