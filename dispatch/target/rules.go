@@ -53,7 +53,7 @@ func (c *compiler) rules(n *yamlsrc.Node, spec *Call, a *auth) (out []rule) {
 		strip, every := item.Get("records"), item.Get("every")
 		switch {
 		case spec.Until != nil && r.Then != thenFresh && r.Then != thenSetup && slices.Contains(thens, r.Then):
-			c.problem(find(item, "then"), "leave it out: a poll that fails is made again, up to until.attempts", "a step that polls takes no rules but refresh_auth and setup")
+			c.problem(find(item, "then"), "leave it out: a poll that fails is made again, up to until.attempts; until.not_found says what 404 means, and expect with a state of its own what another status does", "a step that polls takes no rules but refresh_auth and setup")
 		case r.Then == thenFresh && (a == nil || a.oauth == nil):
 			c.problem(find(item, "then"), "use retry, or auth: {oauth2: …}", "without oauth2 there is no access token to fetch anew")
 		case r.Then == thenSplit && (c.spec.Batch == nil || !c.step.sendsRecords() || c.step.foreach):
