@@ -169,3 +169,17 @@ func (b *Batch) chunked(records [][]byte) int {
 	}
 	return len(records)
 }
+
+// String tells a person how deliveries are gathered.
+func (b *Batch) String() string {
+	text := fmt.Sprintf("up to %d records or %s, at the latest %s after the first", b.MaxRecords, b.MaxBytes, b.Linger)
+	if k := b.Chunk; k != nil && k.Into == intoJob {
+		text += fmt.Sprintf("; a job for each %d records or %s", k.MaxRecords, k.MaxBytes)
+	} else if k != nil {
+		text += fmt.Sprintf("; uploaded by %d records or %s", k.MaxRecords, k.MaxBytes)
+	}
+	if b.MaxInFlight > 0 {
+		text += fmt.Sprintf("; at most %d batches under way", b.MaxInFlight)
+	}
+	return text
+}

@@ -224,3 +224,14 @@ func TestChunksAreChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestBatchIsTold(t *testing.T) {
+	for batch, want := range map[string]string{
+		`{}`: "up to 100 records or 5MB, at the latest 1s after the first",
+		`{max_records: 9, max_in_flight: 2, chunk: {into: job, max_records: 3}}`: "up to 9 records or 5MB, at the latest 1s after the first; a job for each 3 records or 5MB; at most 2 batches under way",
+	} {
+		if got := mustCompile(t, "http://b.example", "url: ${URL}\npost: /x\nbatch: "+batch).Batch.String(); got != want {
+			t.Errorf("%s: %s", batch, got)
+		}
+	}
+}

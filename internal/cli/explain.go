@@ -140,6 +140,9 @@ func (e *explainer) explain(ctx context.Context, table *routes.Table, target str
 		if key, ok := mapped.Keys[b.Plan.Name]; ok {
 			fmt.Fprintf(e.out, "  after those accepted before with the key %q; %s\n", key, b.Plan.Order)
 		}
+		if b.Plan.Batch != nil {
+			fmt.Fprintf(e.out, "  goes with others, shown with this record alone: %s\n", b.Plan.Batch)
+		}
 		previews, err := b.Plan.Preview(e.input(mapped.Payloads[b.Plan.Name]))
 		if err != nil {
 			fmt.Fprintf(e.out, "  cannot be sent: %s\n\n", why(err))
