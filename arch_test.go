@@ -82,7 +82,7 @@ var ownerTable = []owner{
 	{"github.com/ulule/limiter", []string{"internal/app/...", "internal/redisstore/...", "policies/ratelimit"}, false, "policies count through the function they are given"},
 	{"github.com/itchyny/gojq", []string{"dispatch/transform/..."}, false, "one package bounds what expressions may do"},
 	{"github.com/golang-jwt/jwt", []string{"bench", "dispatch/target", "policies/jwt"}, true, "tokens are checked in one place; targets sign assertions, bench signs some"},
-	{"github.com/aws/aws-sdk-go-v2", []string{"dispatch/target"}, false, "only calls to targets are signed"},
+	{"github.com/aws/aws-sdk-go-v2", []string{"dispatch/target"}, true, "only calls to targets are signed"},
 	{"github.com/MicahParks/keyfunc", []string{"policies/jwt"}, false, "keys are fetched in one place"},
 	{"github.com/failsafe-go/failsafe-go", []string{"internal/flow"}, false, "there is one breaker for each target"},
 	{"github.com/spf13/cobra", []string{"internal/cli/..."}, false, "only the command line has flags"},

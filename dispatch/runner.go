@@ -138,9 +138,6 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 func (r *Runner) conclude(ctx context.Context, t Task, plan *target.Plan, claimed *tracking.Claimed, event tracking.Event, sent *manifest, clock func() time.Time) {
 	batch := tracking.IsBatch(t.Tracking)
 	failpoint.Hit("worker.stepped")
-	if sent != nil && sent.last > 0 {
-		claimed.Delivery.Window = sent.last
-	}
 	next := tracking.Apply(claimed.Delivery, event, clock())
 	r.report(ctx, t, claimed, event, next, clock())
 	if batch {
@@ -212,6 +209,9 @@ func (r *Runner) attempt(ctx context.Context, t Task, plan *target.Plan, claimed
 			return nil, err
 		}
 		return sent.upload(claimed.Delivery, r.reading(t.Ref)), nil
+	}
+	if sent != nil && sent.last > 0 {
+		claimed.Delivery.Window = sent.last // a part of the idempotency key
 	}
 	event, err := r.step(ctx, plan, claimed, sent.upload(claimed.Delivery, r.reading(t.Ref)), members, clock())
 	return event, sent, err

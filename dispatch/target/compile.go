@@ -23,9 +23,9 @@ func rootsOf(request ...string) roots {
 }
 
 var (
-	deliveryRoots = rootsOf("payload", "params", "tenant", "tracking", "saved", "setup", callbackRoot)
+	deliveryRoots = rootsOf("payload", "params", "tenant", "tracking", "round", "saved", "setup", callbackRoot)
 	// A batch holds records of many requests: it has no parameters and no tenant of its own.
-	batchRoots = rootsOf("records", "keys", "tracking", "saved", "setup", callbackRoot)
+	batchRoots = rootsOf("records", "keys", "tracking", "round", "saved", "setup", callbackRoot)
 )
 
 // Names become names of queues, in which dots and colons have a meaning; steps and

@@ -30,7 +30,11 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, sends, last bool)
 	if n != c.target {
 		s.foreach = own.Foreach != ""
 		// Whether a step is passed over must not change, as what setups find may.
-		s.when = c.condition(n.Get("when"), without(c.roots.request, "setup"))
+		lasting := without(c.roots.request, "setup")
+		if s.foreach { // it has other records each time
+			lasting = without(without(lasting, "records"), "keys")
+		}
+		s.when = c.condition(n.Get("when"), lasting)
 		s.more = c.expression(n.Get("headers_from"), c.roots.request)
 		s.notes = notes{when: own.When, more: own.HeadersFrom}
 	}

@@ -32,8 +32,13 @@ func (c *compiler) probe(n *yamlsrc.Node, spec *Call) *probe {
 	switch {
 	case spec.Until != nil:
 		c.problem(at, "move it to the step that makes the job", "reconcile is not possible on a step that polls: a poll may be made again")
+	case c.step.foreach:
+		c.problem(at, "write chunk: {into: job}, or leave it out", "reconcile is not possible on a step that is repeated: which of its uploads got through, no answer tells")
 	case spec.Rejects != nil:
 		c.problem(at, "leave one of them out", "reconcile cannot tell what rejects would have found in the answer")
+	}
+	if by := mention(at, "tracking", ".tracking"); by != nil && mention(at, "round", ".round") == nil && c.goesRound() {
+		c.problem(by, "name what the call makes by .round, and look it up by that", "with .tracking, reconcile finds what an earlier window or round of the same batch or record has made")
 	}
 	p := &probe{call: c.aside(at, spec.Reconcile.Expect), found: c.condition(at.Get("found"), c.roots.answer)}
 	s := c.step
@@ -50,6 +55,31 @@ func (c *compiler) probe(n *yamlsrc.Node, spec *Call) *probe {
 		c.problem(find(at, "save"), hint, "save of reconcile does not give what save of the step gives")
 	}
 	return p
+}
+
+// goesRound reports whether the steps may be gone through more than once for what is
+// accepted once: for parts of a batch, or for what the backend wants again.
+func (c *compiler) goesRound() bool {
+	if b := c.spec.Batch; b != nil && b.Chunk != nil && b.Chunk.Into == intoJob {
+		return true
+	}
+	calls := []*Call{&c.spec.Call}
+	for i := range c.spec.Steps {
+		calls = append(calls, &c.spec.Steps[i].Call)
+	}
+	for _, call := range calls {
+		if call.Until != nil && call.Until.Split {
+			return true
+		}
+		if slices.ContainsFunc(call.OnError, func(r Rule) bool { return r.Then == thenSplit }) || slices.ContainsFunc(call.Rejects, sendsAgain) {
+			return true
+		}
+	}
+	return false
+}
+
+func sendsAgain(l Rejects) bool {
+	return l.Means == "retry" || slices.ContainsFunc(l.Classify, func(k Class) bool { return k.As == "retry" })
 }
 
 // own are the keys that a call beside the steps has besides those of its Request.
@@ -90,7 +120,8 @@ func (c *compiler) finally() {
 	if list == nil || list.Kind != yamlsrc.Seq || len(list.Items) != len(c.spec.Finally) {
 		return // none, or reported as no list
 	}
-	c.roots = rootsOf(append(slices.Clone(c.roots.request), "state")...)
+	// A batch is cleaned up after without its records.
+	c.roots = rootsOf(append(without(without(c.roots.request, "records"), "keys"), "state")...)
 	for i, item := range list.Items {
 		spec := &c.spec.Finally[i]
 		s := c.apart(item, own{spec.Name, spec.Timeout, spec.Expect})

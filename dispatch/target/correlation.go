@@ -2,8 +2,10 @@ package target
 
 import (
 	"context"
+	"crypto/sha256"
 	"strconv"
 
+	"headgate/dispatch/encode"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/transform"
 )
@@ -43,7 +45,7 @@ func (r *run) correlation(ctx context.Context, list *rejects, scope transform.Sc
 	}
 	byKey := r.byKey[list.Key.Record] // lists with the same key speak of the same groups
 	if byKey == nil {
-		if byKey, err = placesByKey(ctx, list, records); err != nil {
+		if byKey, err = r.placesByKey(ctx, list, records); err != nil {
 			return nil, &fault.Fault{Reason: fault.Internal, Retry: true, Err: err, Message: err.Error()}
 		}
 		if r.byKey == nil {
@@ -54,19 +56,38 @@ func (r *run) correlation(ctx context.Context, list *rejects, scope transform.Sc
 	return func(*response) ([]int, *fault.Fault) { return byKey[itemText(list.itemKey, scope)], nil }, nil
 }
 
-// placesByKey gives the places of the records with the same key.
-func placesByKey(ctx context.Context, list *rejects, records *Upload) (map[string][]int, error) {
+// placesByKey gives the places of the records with the same key, and notes where those are
+// not the same otherwise.
+func (r *run) placesByKey(ctx context.Context, list *rejects, records *Upload) (map[string][]int, error) {
 	out := make(map[string][]int, records.count())
-	return out, records.each(ctx, func(place int, record []byte) error {
+	first, differ := map[string][sha256.Size]byte{}, map[string]bool{}
+	err := records.each(ctx, func(place int, record []byte) error {
 		payload, err := decodeJSON(record)
 		if err != nil {
 			return nil //nolint:nilerr // it has left the batch since, and what comes of it is told elsewhere
 		}
 		if key := itemText(list.recordKey, transform.Scope{"record": payload, "key": records.Keys[place]}); key != "" {
 			out[key] = append(out[key], place)
+			same, err := encode.AppendJSON(nil, payload) // however it is written
+			if err != nil {
+				return err
+			}
+			sum := sha256.Sum256(same)
+			if was, seen := first[key]; !seen {
+				first[key] = sum
+			} else if was != sum {
+				differ[key] = true
+			}
 		}
 		return nil
 	})
+	if r.mixed == nil {
+		r.mixed = map[*int]bool{}
+	}
+	for key := range differ {
+		r.mixed[&out[key][0]] = true
+	}
+	return out, err
 }
 
 // mentions counts the records that one list names, to be held against what the backend counts.

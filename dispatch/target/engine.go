@@ -108,6 +108,7 @@ type run struct {
 	sent    bool                        // the call of the step was made
 	outer   context.Context             //nolint:containedctx // tells a stopped worker from a slow backend
 	records int                         // of the batch, once its lists are read
+	mixed   map[*int]bool               // of those places, the ones whose records differ; by the first
 	byKey   map[string]map[string][]int // places of the batch's records, by the key's expression and the key
 	began   time.Time                   // by our own clock: how long the run has taken since Input.Now
 }
@@ -143,6 +144,9 @@ func (r *run) do(ctx context.Context) tracking.Event {
 		return tracking.Concluded{State: tracking.Succeeded, Message: "the conditions of all steps that were left are false"}
 	}
 	r.chunk()
+	if r.step.foreach && r.in.Upload.count() == 0 && r.in.Upload.Of > 0 {
+		return tracking.Advanced{Next: r.step.next} // what was left of the records was refused
+	}
 	if f := r.prepare(ctx); f != nil {
 		return r.failed(f)
 	}

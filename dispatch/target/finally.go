@@ -44,6 +44,7 @@ func (p *Plan) CleanUpTime() (most time.Duration) {
 // CleanUp makes the calls of finally, one after the other. What goes wrong is told in the
 // log and nowhere else.
 func (e *Engine) CleanUp(ctx context.Context, p *Plan, in Input) {
+	in.Upload = nil // nothing is sent any more
 	for _, s := range p.finally {
 		if !s.cleansUp(in.Delivery) {
 			continue

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,60 @@ func TestFieldsOfAnAnswerAreKnown(t *testing.T) {
 		_, report := compileText(t, "http://b.example", `{url: "${URL}", post: /x, result: {a: "${{ .response.`+field+`.x }}"}}`)
 		if report.Err() == nil || !strings.Contains(report.Err().Error(), "known here: .response.status, .response.headers, .response.body") {
 			t.Errorf("%s: %v", field, report.Err())
+		}
+	}
+}
+
+// Records that have a key in common and differ: what is said of one must not be told of the other.
+func TestItemsOfRecordsThatDiffer(t *testing.T) {
+	text := strings.Replace(accountingYAML, `index: "${{ .item.i }}"`, `key: {item: "${{ .item.k }}", record: "${{ .record.k }}"}`, 1)
+	run := func(items string, records ...string) tracking.Concluded {
+		b := newBackend(t, says(200, `{"state":"done","items":`+items+`}`))
+		in := batchOf(records...)
+		in.Delivery.Step = "poll"
+		return eventOf[tracking.Concluded](t, newEngine(t).Run(t.Context(), mustCompile(t, b.URL, text), in))
+	}
+	if got := ends(run(`[{"k":"a"},{"k":"a","no":true}]`, `{"k":"a","n":1}`, `{"k":"a","n":2}`), 2); got != "uu" {
+		t.Errorf("ended %s", got)
+	}
+	if got := ends(run(`[{"k":"a"},{"k":"a"}]`, `{"k":"a","n":1}`, `{"k":"a","n":2}`), 2); got != "ss" {
+		t.Errorf("of which the same is said: %s", got)
+	}
+	if got := ends(run(`[{"k":"a"},{"k":"a","no":true}]`, `{"k":"a","n":1}`, `{"n": 1, "k":"a"}`), 2); got != "sr" {
+		t.Errorf("that are the same: %s", got)
+	}
+}
+
+// A list that was not read tells of nobody.
+func TestPartialJobWithoutItsList(t *testing.T) {
+	b := newBackend(t, says(200, `{"state":"part"}`))
+	p := mustCompile(t, b.URL, `{url: "${URL}", batch: {}, steps: [{name: up, post: /x}, {name: poll, get: /x,
+		until: {state: "${{ .response.body.state }}", partial: [part], succeeded: [done]},
+		rejects: {when: "${{ .response.body.url != null }}", items: "${{ .response.body.items }}", index: "${{ .item.i }}"}}]}`)
+	in := batchOf(`{}`)
+	in.Delivery.Step = "poll"
+	if e := eventOf[tracking.Concluded](t, newEngine(t).Run(t.Context(), p, in)); e.State != tracking.Unknown || e.Reason != fault.JobFailed {
+		t.Errorf("%+v", e)
+	}
+}
+
+// A list that says that it goes on, or counts in a way that cannot be read, is not whole.
+func TestListsThatAreNotWhole(t *testing.T) {
+	const list = `{url: "${URL}", batch: {}, steps: [{name: up, post: /x}, {name: poll, get: /x,
+		until: {state: "${{ .response.body.state }}", partial: [part], succeeded: [done]},
+		rejects: {get: /list, items: "${{ .response.body.items }}", index: "${{ .item.i }}", %s}}]}`
+	for with, want := range map[string]string{
+		`page: {more: "${{ .response.body.more }}"}`: "unknown", `total: "${{ 2.0 }}"`: "unknown", `total: "${{ 0.0 }}"`: "warned", `total: '${{ "1,200" }}'`: "failed poll",
+	} {
+		b := newBackend(t, says(200, `{"state":"part","items":[],"more":true}`))
+		in := batchOf(`{}`)
+		in.Delivery.Step = "poll"
+		got := "failed poll"
+		if e, ok := newEngine(t).Run(t.Context(), mustCompile(t, b.URL, fmt.Sprintf(list, with)), in).(tracking.Concluded); ok {
+			got = string(e.State)
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", with, got, want)
 		}
 	}
 }

@@ -76,7 +76,8 @@ func (p *pages) turnByOffset(scope transform.Scope, resp *response, got int) (bo
 		return false, unreadable(resp, err)
 	}
 	p.offset()
-	return more && got > 0, nil // an empty page ends the list, whatever else it says
+	p.astray = more && got == 0 // an empty page ends the list, but it should not have been the last
+	return more && got > 0, nil
 }
 
 func (p *pages) offset() {

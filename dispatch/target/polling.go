@@ -49,8 +49,7 @@ func (r *run) polled(ctx context.Context, resp *response) tracking.Event {
 		}
 	case partial:
 		if len(r.step.rejects) == 0 {
-			return r.conclude(answer, tracking.Unknown, fault.JobFailed, also(message,
-				fmt.Sprintf("the backend's job ended in state %q: some records failed, and the backend does not tell which", answer.JobState)))
+			return r.conclude(answer, tracking.Unknown, fault.JobFailed, also(message, partOf(answer)))
 		}
 	case failed:
 		if split := r.split(ctx, answer, message); split != nil {

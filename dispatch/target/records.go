@@ -20,8 +20,13 @@ type Upload struct {
 	Page func(ctx context.Context, from int) ([][]byte, error)
 }
 
-// count is how many records there are.
-func (u *Upload) count() int { return len(u.Keys) }
+// count is how many records there are; without an upload, none.
+func (u *Upload) count() int {
+	if u == nil {
+		return 0
+	}
+	return len(u.Keys)
+}
 
 // paged reports whether the records are not held.
 func (u *Upload) paged() bool { return u != nil && u.Page != nil }

@@ -3,6 +3,7 @@ package target
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -55,6 +56,7 @@ func (r *run) readLists(ctx context.Context, last *response) (*findings, *fault.
 				continue
 			}
 		}
+		found.lists++
 		named, f := r.readList(ctx, list, last, found)
 		if f != nil {
 			return nil, f
@@ -64,6 +66,7 @@ func (r *run) readLists(ctx context.Context, last *response) (*findings, *fault.
 			found.complete = false
 		}
 	}
+	found.mixed = r.mixed
 	return found, nil
 }
 
@@ -104,14 +107,17 @@ func (r *run) readList(ctx context.Context, list *rejects, last *response, found
 		found.read += len(items)
 		pages.read += len(items)
 		more, f := pages.turn(r, scope, resp, len(items))
-		switch {
-		case f != nil:
+		if f != nil {
 			return nil, f
-		case more:
-			continue
-		case pages.astray || pages.read < number(list.total, scope):
-			found.complete = false
 		}
+		if more {
+			continue
+		}
+		want, f := number(list.total, scope, resp)
+		if f != nil {
+			return nil, f
+		}
+		found.complete = found.complete && !pages.astray && pages.read >= want
 		return out, nil
 	}
 	found.complete = false // there are more pages than may be read
@@ -191,12 +197,16 @@ func itemText(e *transform.Value, scope transform.Scope) string {
 }
 
 // number is how many items there should be; 0 when the backend does not say.
-func number(e *transform.Value, scope transform.Scope) int {
-	n, err := strconv.Atoi(itemText(e, scope))
-	if err != nil {
-		return 0
+func number(e *transform.Value, scope transform.Scope, resp *response) (int, *fault.Fault) {
+	text := itemText(e, scope)
+	if text == "" {
+		return 0, nil
 	}
-	return n
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || n != float64(int(n)) {
+		return 0, unreadable(resp, fmt.Errorf("total: %q is no whole number", text))
+	}
+	return int(n), nil
 }
 
 func unreadable(resp *response, err error) *fault.Fault {

@@ -87,7 +87,7 @@ func (r *request) digest(to hash.Hash) *fault.Fault {
 
 // scope gives the roots that a step's expressions use, before its call.
 func (s *step) scope(in *Input) (transform.Scope, error) {
-	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "records": nil, "keys": nil, "saved": nil, "setup": nil, callbackRoot: in.CallbackURL}
+	scope := transform.Scope{"tenant": in.Tenant, "tracking": in.Tracking, "params": nil, "payload": nil, "records": nil, "keys": nil, "saved": nil, "setup": nil, callbackRoot: in.CallbackURL, "round": in.round()}
 	if s.uses["params"] {
 		params := make(map[string]any, len(in.Params))
 		for name, value := range in.Params {
@@ -121,6 +121,10 @@ func (s *step) scope(in *Input) (transform.Scope, error) {
 	}
 	return scope, nil
 }
+
+// round names this going through the steps: another window of a batch, another round of a
+// record that is sent again, and a replay with new keys have other ones.
+func (in *Input) round() string { return in.Tracking + in.Delivery.KeySuffix }
 
 // payload is what the call sends unless an expression says otherwise.
 func (in *Input) payload() json.RawMessage {
@@ -285,6 +289,9 @@ func (p *Plan) idempotencyKey(s *step, in *Input) string {
 	}
 	if s.sendsRecords() {
 		key += ":" + strconv.Itoa(in.Upload.count())
+		if last := in.Delivery.Window; last > 0 {
+			key += "." + strconv.Itoa(last) // after a crash, as many others may have taken the places of some
+		}
 	}
 	if s.foreach {
 		key += fmt.Sprintf(":%d:%d", in.Upload.First, in.Upload.Of)

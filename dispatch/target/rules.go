@@ -62,6 +62,8 @@ func (c *compiler) rules(n *yamlsrc.Node, spec *Call, a *auth) (out []rule) {
 			c.problem(find(item, "then"), "use abort, or add batch", "without batch there are no other records to send")
 		case r.Then == thenSetup && len(c.step.wants) == 0:
 			c.problem(find(item, "then"), "use retry, or .setup in the call", "the call uses nothing that a setup has found")
+		case r.Then == thenStrip && !c.step.sendsRecords():
+			c.problem(find(item, "then"), "use abort, or write it on the step that sends the records", "this step sends no records that could be taken out")
 		case r.Then == thenStrip && strip == nil:
 			c.problem(item, "add records: ${{ [.response.body.errors[].index] }}", "strip does not say which records")
 		case r.Then != thenStrip && strip != nil:

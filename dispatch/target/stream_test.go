@@ -209,7 +209,7 @@ func TestStreamedBodyHasAtMostMaxBytes(t *testing.T) {
 		p := atMost(mustCompile(t, "https://crm.example", `{url: "${URL}", batch: {max_bytes: 6MB}, post: /x, json: {a: "${{ .records | map([., .]) }}"}}`), 1500)
 		in := holding(t, p, input(), sized(1, 1000))
 		in.Upload = paged(in.Upload)
-		end := eventOf[tracking.Concluded](t, over(t, &wire{}).Run(t.Context(), p, in))
+		end := eventOf[tracking.Stripped](t, over(t, &wire{}).Run(t.Context(), p, in)).Records[0]
 		if end.State != tracking.Rejected || end.Reason != fault.TooLarge {
 			t.Errorf("%+v", end)
 		}

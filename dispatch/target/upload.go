@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"headgate/dispatch/encode"
 	"headgate/dispatch/fault"
 	"headgate/dispatch/tracking"
 )
@@ -114,23 +115,29 @@ func (r *run) request(ctx context.Context) (*request, tracking.Event) {
 	}
 	for {
 		req, f := r.plan.request(ctx, r.home, r.step, r.in, r.scope, r.engine.secrets)
-		if f != nil {
+		n := r.in.Upload.count()
+		var fits int
+		var why string
+		var unwritable *encode.DataError
+		switch {
+		case f != nil && r.step.sendsRecords() && errors.As(f.Err, &unwritable):
+			fits, why = n/2, f.Message // in halves, until the one at fault stands alone
+		case f != nil:
 			if stopped := (*unread)(nil); errors.As(f.Err, &stopped) && ctx.Err() != nil {
 				f = networkFault(r.outer, ctx, "the store", f.Err)
 			}
 			return nil, r.failed(f)
-		}
-		if !r.step.sendsRecords() || req.size <= r.plan.Batch.uploadMax() {
+		case !r.step.sendsRecords() || req.size <= r.plan.Batch.uploadMax():
 			return req, nil
+		default:
+			fits = min(req.fits(r.plan.Batch.uploadMax(), n), n-1)
+			why = fmt.Sprintf("with %d records the body has %d bytes, more than an upload takes", req.measured(n), req.size)
 		}
-		n := r.in.Upload.count()
-		fits := min(req.fits(r.plan.Batch.uploadMax(), n), n-1)
 		switch {
-		case n == 1:
-			return nil, tooLarge(fmt.Sprintf("not sent: with this record alone the body has %d bytes, more than an upload of %s takes (%d bytes)",
-				req.size, r.plan.Name, r.plan.Batch.uploadMax()))
+		case n <= 1:
+			return nil, r.unsendable(req, f)
 		case !r.step.foreach:
-			return nil, tracking.Split{Most: max(fits, 1), Unsent: true, Message: fmt.Sprintf("with %d records the body has %d bytes, more than an upload takes", req.measured(n), req.size)}
+			return nil, tracking.Split{Most: max(fits, 1), Unsent: true, Message: clip(why, maxMessage)}
 		}
 		r.in.Upload = r.in.Upload.head(max(fits, 1))
 		fewer, err := r.step.scope(r.in)
@@ -139,6 +146,19 @@ func (r *run) request(ctx context.Context) (*request, tracking.Event) {
 		}
 		r.scope["records"], r.scope["keys"] = fewer["records"], fewer["keys"]
 	}
+}
+
+// unsendable rejects the one record that an upload is left with: the fault f is its own, or
+// its body is too large by itself.
+func (r *run) unsendable(req *request, f *fault.Fault) tracking.Event {
+	end := tracking.End{State: tracking.Rejected, Reason: fault.TooLarge}
+	if f != nil {
+		end.Reason, end.Message = f.Reason, f.Message
+	} else {
+		end.Message = fmt.Sprintf("not sent: with this record alone the body has %d bytes, more than an upload of %s takes (%d bytes)",
+			req.size, r.plan.Name, r.plan.Batch.uploadMax())
+	}
+	return tracking.Stripped{Records: map[int]tracking.End{0: end}, Message: clip(end.Message, maxMessage)}
 }
 
 // fits is how many of n records the body may hold to have most bytes: a guess, unless they

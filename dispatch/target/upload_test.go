@@ -79,7 +79,7 @@ batch: {max_bytes: %d}`
 	if event, sent := run(t, two, three); len(sent) != 0 || eventOf[tracking.Split](t, event).Most != 2 {
 		t.Fatalf("%#v: sent %v", event, sent)
 	}
-	end := eventOf[tracking.Concluded](t, first(run(t, 20, `[{"e":"a"}]`)))
+	end := eventOf[tracking.Stripped](t, first(run(t, 20, `[{"e":"a"}]`))).Records[0]
 	if end.State != tracking.Rejected || end.Reason != fault.TooLarge || !strings.Contains(end.Message, "36 bytes") {
 		t.Errorf("a record that does not fit by itself: %+v", end)
 	}
@@ -156,6 +156,50 @@ func TestStepIsRepeatedForEachChunk(t *testing.T) {
 	}
 }
 
+// What is left of a window when all records of its last chunk were refused is nothing to send.
+func TestNothingIsLeftOfTheLastChunk(t *testing.T) {
+	b := newBackend(t, func(http.ResponseWriter, *http.Request) {})
+	in := input()
+	in.Delivery.Step, in.Delivery.Sent, in.Delivery.Saved = "upload", 3, map[string]json.RawMessage{"job": json.RawMessage(`"j1"`)}
+	in.Upload = &Upload{First: 3, Of: 3}
+	e := eventOf[tracking.Advanced](t, newEngine(t).Run(t.Context(), mustCompile(t, b.URL, chunkedYAML), in))
+	if e.Next != "sync" || e.Sent != 0 || len(b.seen()) != 0 {
+		t.Errorf("%+v: sent %v", e, b.seen())
+	}
+}
+
+// A record that the format cannot hold is found in halves, without anything being sent.
+func TestRecordThatCannotBeWritten(t *testing.T) {
+	b := newBackend(t, says(200, `{}`))
+	p := mustCompile(t, b.URL, `{url: "${URL}", post: /x, batch: {}, xml: {root: all, value: "${{ .records }}"}}`)
+	run := func(records string) tracking.Event {
+		return newEngine(t).Run(t.Context(), p, holding(t, p, input(), records))
+	}
+	if e := eventOf[tracking.Split](t, run(`[{"a":1},{"b c":1},{"d":1},{"e":1}]`)); !e.Unsent || e.Most != 2 {
+		t.Errorf("%+v", e)
+	}
+	if e := eventOf[tracking.Stripped](t, run(`[{"b c":1}]`)); e.Records[0].State != tracking.Rejected || e.Records[0].Reason != fault.Rejected {
+		t.Errorf("%+v", e)
+	}
+	if len(b.seen()) != 0 {
+		t.Errorf("sent %v", b.seen())
+	}
+}
+
+// A window is part of the key: after a crash, as many others may stand in it.
+func TestKeyOfAWindow(t *testing.T) {
+	p := mustCompile(t, "http://b.example", `{url: "${URL}", post: /x, batch: {chunk: {into: job, max_records: 2}}}`)
+	keys := map[string]bool{}
+	for _, last := range []int{0, 2, 3} {
+		in := holding(t, p, input(), `[1,2]`)
+		in.Delivery.Window = last
+		keys[p.idempotencyKey(p.steps[0], &in)] = true
+	}
+	if len(keys) != 3 {
+		t.Errorf("the keys are %v", keys)
+	}
+}
+
 // What is written around the records of a chunk counts too.
 func TestChunkIsMeasuredAsItIsWritten(t *testing.T) {
 	b := newBackend(t, func(http.ResponseWriter, *http.Request) {})
@@ -204,20 +248,25 @@ func TestFailedJobIsSplit(t *testing.T) {
 func TestChunksAreChecked(t *testing.T) {
 	upload := `{name: up, foreach: chunk, post: /x}`
 	for text, want := range map[string]string{
-		`{url: "${URL}", batch: {chunk: {into: jobs}}, post: /x}`:                                                                                                   `did you mean "job"`,
-		`{url: "${URL}", batch: {chunk: {max_records: 3}}, post: /x}`:                                                                                               "into",
-		`{url: "${URL}", batch: {max_records: 5, chunk: {into: job, max_records: 6}}, post: /x}`:                                                                    "from 1 to 5",
-		`{url: "${URL}", batch: {max_bytes: 50, chunk: {into: job, max_bytes: 60}}, post: /x}`:                                                                      "at most batch.max_bytes",
-		`{url: "${URL}", batch: {chunk: {into: step}}, post: /x}`:                                                                                                   "no step is repeated",
-		`{url: "${URL}", batch: {chunk: {into: job}}, steps: [` + upload + `, {name: b, post: /y}]}`:                                                                "no chunks to repeat",
-		`{url: "${URL}", batch: {chunk: {into: step}}, steps: [{name: a, post: /y, json: {}}, ` + upload + `]}`:                                                     "last step",
-		`{url: "${URL}", batch: {chunk: {into: step}}, steps: [{name: up, foreach: chunks, post: /x}, {name: b, post: /y}]}`:                                        "foreach: chunk",
-		`{url: "${URL}", batch: {chunk: {into: step}}, steps: [` + upload + `, {name: b, foreach: chunk, post: /y, json: "${{ .records }}"}, {name: c, post: /z}]}`: "a second step",
-		`{url: "${URL}", batch: {chunk: {into: step}}, steps: [` + upload + `, {name: b, post: /y, json: {n: "${{ .records | length }}"}}]}`:                        "go in chunks",
-		`{url: "${URL}", batch: {chunk: {into: step}}, steps: [{name: up, foreach: chunk, get: /x}, {name: b, post: /y}]}`:                                          "sends no records",
-		`{url: "${URL}", batch: {max_record_bytes: 6MB}, post: /x}`:                                                                                                 "at most max_bytes",
-		`{url: "${URL}", batch: {max_in_flight: 0}, post: /x}`:                                                                                                      "at least 1",
-		`{url: "${URL}", post: /x, on_error: [{when: "${{ true }}", then: split}]}`:                                                                                 "in halves",
+		`{url: "${URL}", batch: {chunk: {into: jobs}}, post: /x}`:                                                                                                         `did you mean "job"`,
+		`{url: "${URL}", batch: {chunk: {max_records: 3}}, post: /x}`:                                                                                                     "into",
+		`{url: "${URL}", batch: {max_records: 5, chunk: {into: job, max_records: 6}}, post: /x}`:                                                                          "from 1 to 5",
+		`{url: "${URL}", batch: {max_bytes: 50, chunk: {into: job, max_bytes: 60}}, post: /x}`:                                                                            "at most batch.max_bytes",
+		`{url: "${URL}", batch: {chunk: {into: step}}, post: /x}`:                                                                                                         "no step is repeated",
+		`{url: "${URL}", batch: {chunk: {into: job}}, steps: [` + upload + `, {name: b, post: /y}]}`:                                                                      "no chunks to repeat",
+		`{url: "${URL}", batch: {chunk: {into: step}}, steps: [{name: a, post: /y, json: {}}, ` + upload + `]}`:                                                           "last step",
+		`{url: "${URL}", batch: {chunk: {into: step}}, steps: [{name: up, foreach: chunks, post: /x}, {name: b, post: /y}]}`:                                              "foreach: chunk",
+		`{url: "${URL}", batch: {chunk: {into: step}}, steps: [` + upload + `, {name: b, foreach: chunk, post: /y, json: "${{ .records }}"}, {name: c, post: /z}]}`:       "a second step",
+		`{url: "${URL}", batch: {chunk: {into: step}}, steps: [` + upload + `, {name: b, post: /y, json: {n: "${{ .records | length }}"}}]}`:                              "go in chunks",
+		`{url: "${URL}", batch: {chunk: {into: step}}, steps: [{name: up, foreach: chunk, get: /x}, {name: b, post: /y}]}`:                                                "sends no records",
+		`{url: "${URL}", batch: {max_record_bytes: 6MB}, post: /x}`:                                                                                                       "at most max_bytes",
+		`{url: "${URL}", batch: {max_in_flight: 0}, post: /x}`:                                                                                                            "at least 1",
+		`{url: "${URL}", batch: {chunk: {into: step}}, steps: [{name: up, foreach: chunk, post: /x, when: "${{ .records | length > 1 }}"}, {name: b, post: /y}]}`:         "unknown name .records",
+		`{url: "${URL}", batch: {chunk: {into: step}}, steps: [{name: up, foreach: chunk, post: /x, reconcile: {get: /x, found: "${{ true }}"}}, {name: b, post: /y}]}`:   "a step that is repeated",
+		`{url: "${URL}", batch: {}, steps: [{name: up, post: /x}, {name: b, post: /y, json: {}, on_error: [{when: "${{ true }}", then: strip, records: "${{ [0] }}"}]}]}`: "no records that could be taken out",
+		`{url: "${URL}", batch: {}, post: /x, finally: [{name: f, delete: /x, when: "${{ .keys | length > 0 }}"}]}`:                                                       "unknown name .keys",
+		`{url: "${URL}", batch: {chunk: {into: job}}, post: /x, reconcile: {get: "/x?n=${{ .tracking }}", found: "${{ true }}"}}`:                                         "by .round",
+		`{url: "${URL}", post: /x, on_error: [{when: "${{ true }}", then: split}]}`:                                                                                       "in halves",
 	} {
 		if _, report := compileText(t, "http://b.example", text); report.Err() == nil || !strings.Contains(report.Err().Error(), want) {
 			t.Errorf("%s\ngives %v, want %q", text, report.Err(), want)

@@ -18,10 +18,12 @@ import (
 type findings struct {
 	groups    map[*int]*group // by where the places of the records lie, which correlation gives
 	order     []*group        // as they were first named
+	lists     int             // read, of those that the step has
 	read      int             // items read, of whichever record
 	strangers int             // items that mean none of the batch's records
 	complete  bool            // there are no more items
 	accounts  bool            // a list of what was taken is among them
+	mixed     map[*int]bool   // groups of records that have a key in common and are not the same
 }
 
 // group is what the items say of records that they cannot tell apart; mostly it is one.
@@ -107,6 +109,7 @@ func (l *rejects) classified(code string, scope transform.Scope) (tracking.State
 // verdict is what the lists say about one record: the reasons by what they mean, and what is
 // shown of it.
 type verdict struct {
+	mixed   bool // what is said is said of records that differ, and not the same of all
 	reasons map[tracking.State][]string
 	result  map[string]json.RawMessage
 }
@@ -129,6 +132,16 @@ func (v *verdict) says(means tracking.State) (string, bool) {
 	return strings.Join(slices.DeleteFunc(slices.Clone(reasons), func(s string) bool { return s == "" }), "; "), ok
 }
 
+// agreed reports whether all that is said of a group is the same, and said of each.
+func (g *group) agreed() bool {
+	for _, one := range g.remarks {
+		if one.means != g.remarks[0].means {
+			return false
+		}
+	}
+	return len(g.remarks) >= len(g.places)
+}
+
 // verdicts gives what is said of each record. Those that share a key share its items. But where
 // lists account for each record, each has an item of its own: as many items as records
 // are given out one by one, and with fewer nobody knows whom they leave out, so that they
@@ -139,6 +152,10 @@ func (f *findings) verdicts() map[int]*verdict {
 		for i, place := range g.places {
 			if out[place] == nil {
 				out[place] = &verdict{reasons: map[tracking.State][]string{}}
+			}
+			if f.accounts && f.mixed[&g.places[0]] && !g.agreed() {
+				out[place].mixed = true
+				continue
 			}
 			for n, one := range g.remarks {
 				switch {
@@ -163,6 +180,9 @@ func (r *run) judged(ctx context.Context, end ending, last *response, answer tra
 		return r.pollFailed(f)
 	case f != nil:
 		return r.conclude(answer, tracking.Unknown, fault.BadResponse, f.Message)
+	}
+	if end == partial && found.lists == 0 {
+		return r.conclude(answer, tracking.Unknown, fault.JobFailed, also(message, partOf(answer)))
 	}
 	of := found.verdicts()
 	if r.plan.Batch == nil {
@@ -224,6 +244,10 @@ func judge(end ending, v *verdict, found *findings, answer tracking.Answer, mess
 }
 
 func sentence(end ending, v *verdict, found *findings, answer tracking.Answer, message string) tracking.End {
+	if v != nil && v.mixed {
+		return tracking.End{State: tracking.Unknown, Reason: fault.BadResponse, Message: also(atTheEnd(answer,
+			"says different things of records that have a key in common, and not which it means"), message)}
+	}
 	warnings, warned := v.says(tracking.Warned)
 	if reasons, refused := v.says(tracking.Rejected); refused {
 		return tracking.End{State: tracking.Rejected, Reason: fault.Rejected, Message: reasons}
@@ -251,6 +275,11 @@ func sentence(end ending, v *verdict, found *findings, answer tracking.Answer, m
 	}
 	return tracking.End{State: tracking.Warned, Message: also(message,
 		fmt.Sprintf("the backend's job ended in state %q and names no refused record", answer.JobState))}
+}
+
+// partOf says why nothing is known of any record of a job.
+func partOf(answer tracking.Answer) string {
+	return fmt.Sprintf("the backend's job ended in state %q: some records failed, and the backend does not tell which", answer.JobState)
 }
 
 // unaccounted says why nothing is known of a record that none of the lists names, though they

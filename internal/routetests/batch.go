@@ -53,8 +53,11 @@ func (b *batch) into(in *target.Input, at tracking.Delivery) tracking.Delivery {
 		at.Window = b.window[len(b.window)-1] + 1
 	}
 	in.Tracking = batchID(b.batches)
-	in.Upload = &target.Upload{First: at.Sent, Of: len(b.window)}
-	in.Upload.Records, in.Upload.Keys = b.of(b.part)
+	in.Upload = nil
+	if b.plan.SendsRecords(at.Step) {
+		in.Upload = &target.Upload{First: at.Sent, Of: len(b.window)}
+		in.Upload.Records, in.Upload.Keys = b.of(b.part)
+	}
 	in.Members = func(context.Context) (*target.Upload, error) {
 		records, keys := b.of(b.window)
 		return &target.Upload{Records: records, Keys: keys}, nil
