@@ -71,7 +71,7 @@ type Call struct {
 	Until   *Until         `yaml:"until" jsonschema_description:"Repeat this last call until the backend's job is over. A backend that can call back is told where with ${{ .callback_url }} in an earlier call, or in this one: a callback brings the next poll forward, and is not believed otherwise."`
 	Rejects ResultLists    `yaml:"rejects" jsonschema:"oneof_type=object;array" jsonschema_description:"Where the backend tells what came of single records: a list of items, or several that are read one after the other and joined. A list is in a call of its own, read after a job ended partial, warned or failed, or in the last answer itself. A record that several items name takes the worst of them: rejected, retry, warned, succeeded."`
 
-	Reconcile *Reconcile `yaml:"reconcile" jsonschema_description:"Call that finds out whether an earlier try of this call had its effect: after a time-out, a lost connection, a 5xx or the death of a worker it is made before the call is made again. For calls that make something, at backends that do not look at the Idempotency-Key."`
+	Reconcile *Reconcile `yaml:"reconcile" jsonschema_description:"Call that finds out whether an earlier try of this call had its effect: after a time-out, a lost connection, a 5xx or the death of a worker it is made before the call is made again. For calls that make something, at backends that do not look at the Idempotency-Key. What the call makes is best named by .round, and looked up by that."`
 }
 
 // Rule says what follows from an answer that is a failure.
