@@ -35,7 +35,7 @@ func TestLinesShareTheSlotsOfRecords(t *testing.T) {
 func TestManyLinesAreSmall(t *testing.T) {
 	server := testenv.Redis(t)
 	s, conn := open(t, Options{Network: "tcp", Addr: server.Addr(), AutoPipeline: true})
-	lines := make([]string, 20000)
+	lines := make([]string, 100_000)
 	ids := make([]string, len(lines))
 	for i := range lines {
 		lines[i], ids[i] = tracking.LineOf("crm", "mobile/acme", fmt.Sprint(i)), newID(t, "")
