@@ -1,6 +1,7 @@
 package target
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -136,5 +137,17 @@ func TestListsThatAreNotWhole(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: %s, want %s", with, got, want)
 		}
+	}
+}
+
+// Records that are the same share their items; what is shown of one does not get into another's.
+func TestResultsAreNotMixed(t *testing.T) {
+	one := remark{means: tracking.Warned, result: map[string]json.RawMessage{"id": json.RawMessage("1")}}
+	first, second := &verdict{reasons: map[tracking.State][]string{}}, &verdict{reasons: map[tracking.State][]string{}}
+	first.add(one)
+	second.add(one)
+	second.add(remark{means: tracking.Warned, result: map[string]json.RawMessage{"id": json.RawMessage("2")}})
+	if string(first.result["id"]) != "1" || string(second.result["id"]) != "2" || string(one.result["id"]) != "1" {
+		t.Errorf("%s, %s and %s", first.result, second.result, one.result)
 	}
 }

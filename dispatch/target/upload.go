@@ -82,21 +82,17 @@ func (b *Batch) uploadMax() int64 {
 // Oversized gives the end of a record that no upload of the target takes, and false for any
 // other.
 func (p *Plan) Oversized(payload []byte) (tracking.Event, bool) {
-	most, key := p.Batch.MaxRecordBytes, "batch.max_record_bytes"
-	if largest := p.Batch.uploadMax() - int64(len("[]")+len(",")); int64(most) > largest || most == 0 {
-		if int64(len(payload)) <= largest {
-			return nil, false
-		}
-		return tooLarge(fmt.Sprintf("the record has %d bytes, more than an upload of %s takes (%d bytes)", len(payload), p.Name, p.Batch.uploadMax())), true
-	}
-	if int64(len(payload)) <= int64(most) {
+	b, size := p.Batch, int64(len(payload))
+	var message string
+	switch {
+	case b.MaxRecordBytes > 0 && size > int64(b.MaxRecordBytes):
+		message = fmt.Sprintf("the record has %d bytes, more than %s takes (batch.max_record_bytes: %s)", size, p.Name, b.MaxRecordBytes)
+	case size > b.uploadMax()-int64(len("[]")+len(",")):
+		message = fmt.Sprintf("the record has %d bytes, more than an upload of %s takes (%d bytes)", size, p.Name, b.uploadMax())
+	default:
 		return nil, false
 	}
-	return tooLarge(fmt.Sprintf("the record has %d bytes, more than %s takes (%s: %s)", len(payload), p.Name, key, most)), true
-}
-
-func tooLarge(message string) tracking.Event {
-	return tracking.Concluded{State: tracking.Rejected, Reason: fault.TooLarge, Message: message}
+	return tracking.Concluded{State: tracking.Rejected, Reason: fault.TooLarge, Message: message}, true
 }
 
 // chunk leaves of an upload what a step that is repeated sends at a time. Of records that

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -116,11 +115,7 @@ type verdict struct {
 
 func (v *verdict) add(one remark) {
 	v.reasons[one.means] = append(v.reasons[one.means], one.reason)
-	if v.result == nil {
-		v.result = one.result
-		return
-	}
-	maps.Copy(v.result, one.result)
+	v.result = tracking.Merged(v.result, one.result)
 }
 
 // says reports whether an item gives the record this end, and joins its reasons.
