@@ -108,6 +108,26 @@ func (k checker) admin(c *Config) {
 	if c.Admin.Token.IsZero() && k.root.Get("admin").Get("token") == nil {
 		k.fail("admin.token", "write token: {env: HEADGATE_ADMIN_TOKEN}, or listen: off", "the admin listener needs a token")
 	}
+	k.oneOf("admin.asynqmon", c.Admin.Asynqmon, Read, Write)
+	k.prometheus(c)
+}
+
+func (k checker) prometheus(c *Config) {
+	if c.Admin.Prometheus == "" {
+		return
+	}
+	const hint = "write a URL such as http://prometheus:9090"
+	u, err := url.Parse(c.Admin.Prometheus)
+	switch {
+	case err != nil:
+		k.fail("admin.prometheus", hint, "admin.prometheus cannot be read as a URL")
+	case u.User != nil:
+		if n := k.root.Get("admin").Get("prometheus"); n != nil {
+			k.report.AddSecretf(n, hint, "admin.prometheus must not hold credentials: the dashboard's page shows it")
+		}
+	case (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
+		k.fail("admin.prometheus", hint, "admin.prometheus should be an absolute http or https URL without a query")
+	}
 }
 
 func (k checker) publicURL(c *Config) {

@@ -42,7 +42,16 @@ type Config struct {
 type Admin struct {
 	Listen string     `yaml:"listen" json:"listen" jsonschema:"default=127.0.0.1:9090" jsonschema_description:"Address of the admin listener; off for none."`
 	Token  secret.Ref `yaml:"token" json:"token" jsonschema_description:"Token that the admin listener asks for."`
+	// Asynqmon is Read or Write.
+	Asynqmon   string `yaml:"asynqmon" json:"asynqmon" jsonschema:"enum=read,enum=write,default=read" jsonschema_description:"What may be done in the dashboard of the queues: look (read), or pause queues and run, archive and delete tasks as well (write)."`
+	Prometheus string `yaml:"prometheus" json:"prometheus,omitempty" jsonschema_description:"URL of the Prometheus that scrapes the admin listeners, such as http://prometheus:9090, for the charts of the dashboard. Default: no charts."`
 }
+
+// What may be done in the dashboard of the queues.
+const (
+	Read  = "read"
+	Write = "write"
+)
 
 // Off is what `admin: {listen: off}` is written as.
 const Off = "off"
@@ -145,7 +154,7 @@ type Log struct {
 func Default() *Config {
 	return &Config{
 		Listen:  ":8080",
-		Admin:   Admin{Listen: "127.0.0.1:9090"},
+		Admin:   Admin{Listen: "127.0.0.1:9090", Asynqmon: Read},
 		Redis:   Redis{URL: RedisURL{Mode: Single, Addrs: []string{"127.0.0.1:6379"}}, AutoPipeline: true, MaxMemory: unit.Fill{Percent: 90}, Ack: RedisAck{Timeout: unit.Duration(50 * time.Millisecond)}},
 		DataDir: "data",
 		Routes:  []string{"routes/*.yaml"},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/klauspost/compress/gzhttp"
 
 	"headgate/config/secret"
 	"headgate/gateway/wire"
@@ -36,12 +37,16 @@ type Options struct {
 	DeadLetters DeadLetters
 	// Asynqmon serves everything under /asynqmon, which must be its root path.
 	Asynqmon http.Handler
+	// AsynqmonWrites lets its buttons through; otherwise it is for looking only.
+	AsynqmonWrites bool
 }
 
 // Server is the second listener. Make one with New.
 type Server struct {
 	o       Options
 	session session
+	// asynqmon is the dashboard as it is served; nil when there is none.
+	asynqmon http.Handler
 	runner  *wire.Runner
 	base    context.Context
 	abandon context.CancelFunc
@@ -53,6 +58,9 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, session: newSession(o.Token)}
+	if o.Asynqmon != nil {
+		s.asynqmon = gzhttp.GzipHandler(dashboard{o.Asynqmon})
+	}
 	s.base, s.abandon = context.WithCancel(context.Background())
 	serve := adaptor.HTTPHandler(s.handler())
 	s.runner = wire.New(wire.Config{

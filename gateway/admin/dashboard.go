@@ -11,19 +11,38 @@ import (
 	"strings"
 )
 
+// staticPath is where Asynqmon has what its page is made of.
+const staticPath = "/asynqmon/static/"
+
 // inlineScript finds the scripts that Asynqmon's page carries in itself.
 var inlineScript = regexp.MustCompile(`(?is)<script>(.*?)</script>`)
 
-// dashboard serves Asynqmon with what it lacks: a policy that lets its page work and
-// nothing else (it would load fonts from outside), and media types that a browser which
-// may not guess accepts.
-func (s *Server) dashboard(w http.ResponseWriter, r *http.Request) {
-	if s.o.Asynqmon == nil {
+// queues serves the dashboard of the queues. Every change there is another method than GET.
+func (s *Server) queues(w http.ResponseWriter, r *http.Request) {
+	switch look := r.Method == http.MethodGet || r.Method == http.MethodHead; {
+	case s.asynqmon == nil:
 		notFound(w)
-		return
+	case !look && !s.o.AsynqmonWrites:
+		w.Header().Set("Allow", "GET, HEAD")
+		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed",
+			"The dashboard is for looking only; admin.asynqmon: write in the operator's file lets it change queues and tasks."))
+	default:
+		if !look {
+			s.o.Log.Info("dashboard", "method", r.Method, "path", strings.Clone(r.URL.Path))
+		}
+		s.asynqmon.ServeHTTP(w, r)
 	}
+}
+
+// dashboard serves Asynqmon with what it lacks: a policy that lets its page work and
+// nothing else (it would load fonts from outside), media types that a browser which
+// may not guess accepts, and leave to keep what never changes.
+type dashboard struct{ asynqmon http.Handler }
+
+// ServeHTTP implements http.Handler.
+func (d dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	kept := &recorder{header: w.Header().Clone(), status: http.StatusOK}
-	s.o.Asynqmon.ServeHTTP(kept, r)
+	d.asynqmon.ServeHTTP(kept, r)
 	h := kept.header
 	kind := h.Get("Content-Type")
 	if kind == "" {
@@ -40,6 +59,10 @@ func (s *Server) dashboard(w http.ResponseWriter, r *http.Request) {
 		kind = "application/json"
 	}
 	h.Set("Content-Type", kind)
+	if kept.status == http.StatusOK && strings.HasPrefix(r.URL.Path, staticPath) && !strings.HasPrefix(kind, "text/html") {
+		// Their names hold a digest of what is in them. Private: it takes the token to get them.
+		h.Set("Cache-Control", "private, max-age=31536000, immutable")
+	}
 	h.Set("Content-Security-Policy", dashboardPolicy(kept.body.Bytes(), strings.HasPrefix(kind, "text/html")))
 	maps.Copy(w.Header(), h)
 	w.WriteHeader(kept.status)

@@ -44,8 +44,11 @@ func (s *Server) inside(w http.ResponseWriter, r *http.Request, path string) {
 		s.deadLetters(w, r, path)
 		return
 	}
+	if path == "/asynqmon" || strings.HasPrefix(path, "/asynqmon/") {
+		s.queues(w, r)
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		// Also what makes the dashboard read-only: every change there is another method.
 		w.Header().Set("Allow", "GET, HEAD")
 		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "This listener only shows."))
 		return
@@ -55,8 +58,6 @@ func (s *Server) inside(w http.ResponseWriter, r *http.Request, path string) {
 		s.index(w)
 	case path == "/metrics" && s.o.Metrics != nil:
 		s.o.Metrics.ServeHTTP(w, r)
-	case path == "/asynqmon" || strings.HasPrefix(path, "/asynqmon/"):
-		s.dashboard(w, r)
 	case strings.HasPrefix(path, "/debug/pprof/"):
 		profile(w, r, strings.TrimPrefix(path, "/debug/pprof/"))
 	default:

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"headgate/config"
 	"headgate/config/yamlsrc"
 	"headgate/dispatch"
 	"headgate/gateway"
@@ -71,10 +72,15 @@ func (a *App) buildAdmin() error {
 	if err != nil {
 		return fmt.Errorf("admin.token: %w", err)
 	}
-	dashboard, closeDashboard := queue.Dashboard(a.conn.Another, "/asynqmon")
+	dashboard, closeDashboard := queue.Dashboard(queue.DashboardOptions{
+		Connect: a.conn.Another, RootPath: "/asynqmon", Write: a.config.Admin.Asynqmon == config.Write, Prometheus: a.config.Admin.Prometheus,
+	})
+	if a.config.Admin.Prometheus != "" {
+		a.metrics.Register(queue.NewFigures(a.conn.Base, a.log))
+	}
 	a.onStop("dashboard", func(context.Context) error { return closeDashboard() })
 	a.admin = admin.New(admin.Options{
-		Token: token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Asynqmon: dashboard,
+		Token: token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Asynqmon: dashboard, AsynqmonWrites: a.config.Admin.Asynqmon == config.Write,
 		DeadLetters: a.operator,
 	})
 	a.onStop("admin listener", a.admin.Stop)

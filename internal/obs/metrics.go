@@ -64,6 +64,9 @@ func New() *Metrics {
 	return m
 }
 
+// Register adds figures of somebody else's.
+func (m *Metrics) Register(c prometheus.Collector) { m.registry.MustRegister(c) }
+
 // Handler serves the figures in the Prometheus format.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})

@@ -25,12 +25,12 @@ type feed struct {
 	log   *slog.Logger
 
 	mu      sync.Mutex
-	waiting map[string][]item // by queue
-	count   int               // of all that wait
-	turned  int               // tasks that found no room since that was last told
-	running bool              // somebody is sending
-	idle    *sync.Cond        // running has ended
-	known   map[string]bool   // queues that asynq has been told of
+	waiting map[string][]item    // by queue
+	count   int                  // of all that wait
+	turned  int                  // tasks that found no room since that was last told
+	running bool                 // somebody is sending
+	idle    *sync.Cond           // running has ended
+	known   map[string]time.Time // when asynq was told of a queue
 }
 
 // item is a task with who wants to know of it; nobody when it is nil.
@@ -70,7 +70,7 @@ const feedPatience = 5 * time.Second
 
 func newFeed(rdb redis.UniversalClient, log *slog.Logger) *feed {
 	nodes, _ := rdb.(*redis.ClusterClient)
-	f := &feed{rdb: rdb, log: log, nodes: nodes, waiting: map[string][]item{}, known: map[string]bool{}}
+	f := &feed{rdb: rdb, log: log, nodes: nodes, waiting: map[string][]item{}, known: map[string]time.Time{}}
 	f.idle = sync.NewCond(&f.mu)
 	return f
 }
@@ -275,10 +275,14 @@ func message(id, queue string) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(out, 8, protowire.VarintType), uint64(taskTimeout.Seconds()))
 }
 
+// knownFor is how long a queue passes for known to asynq. Somebody may delete an empty one
+// in the dashboard: it is served all the same, and shown again after this.
+const knownFor = 30 * time.Second
+
 // publish tells asynq of queues that it does not know yet, as its client does.
 func (f *feed) publish(ctx context.Context, lots []lot) error {
 	for _, l := range lots {
-		if f.known[l.queue] {
+		if told, ok := f.known[l.queue]; ok && time.Since(told) < knownFor {
 			continue
 		}
 		err := f.rdb.SAdd(ctx, allQueues, l.queue).Err()
@@ -288,7 +292,7 @@ func (f *feed) publish(ctx context.Context, lots []lot) error {
 		if err != nil {
 			return fmt.Errorf("list queue %s: %w", l.queue, err)
 		}
-		f.known[l.queue] = true // only run's goroutine is here
+		f.known[l.queue] = time.Now() // only run's goroutine is here
 	}
 	return nil
 }
