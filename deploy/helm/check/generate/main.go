@@ -5,8 +5,19 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
+	"path"
+)
+
+// Where things are, below the product's folder.
+const (
+	chart        = "deploy/helm/headgate"
+	valuesFile   = chart + "/values.yaml"
+	schemaFile   = chart + "/values.schema.json"
+	readmeFile   = chart + "/README.md"
+	typesFile    = "deploy/helm/check/types.yaml"
+	configSchema = "schemas/headgate.schema.json"
 )
 
 func main() {
@@ -20,64 +31,66 @@ func main() {
 	}
 }
 
-func run(root string) error {
-	chart := filepath.Join(root, "deploy/helm/headgate")
-	values, err := readValues(filepath.Join(chart, "values.yaml"), filepath.Join(root, "deploy/helm/check/types.yaml"))
+func run(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("open the product's folder: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	values, err := readValues(root)
 	if err != nil {
 		return err
 	}
-	config, err := readConfigSchema(filepath.Join(root, "schemas/headgate.schema.json"))
+	config, err := readConfigSchema(root)
 	if err != nil {
 		return err
 	}
-	if err := writeSchema(filepath.Join(chart, "values.schema.json"), values, config); err != nil {
+	if err := writeSchema(root, values, config); err != nil {
 		return err
 	}
-	readme := filepath.Join(chart, "README.md")
-	if err := fill(readme, "values", valuesTable(values)); err != nil {
+	if err := fill(root, "values", valuesTable(values)); err != nil {
 		return err
 	}
-	if err := fill(readme, "config", configTable(values, config)); err != nil {
+	if err := fill(root, "config", configTable(values, config)); err != nil {
 		return err
 	}
-	return copyFiles(root, chart)
+	for pattern, into := range map[string]string{
+		"deploy/prometheus/rules.yaml":     chart + "/files",
+		"deploy/grafana/dashboards/*.json": chart + "/files/dashboards",
+	} {
+		if err := copyFiles(root, pattern, into); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// copyFiles takes alert rules and dashboards into the chart: Helm reads files of the
-// chart only. Those that are gone from the source go from the chart, too.
-func copyFiles(root, chart string) error {
-	for pattern, dir := range map[string]string{
-		"deploy/prometheus/rules.yaml":     "files",
-		"deploy/grafana/dashboards/*.json": "files/dashboards",
-	} {
-		sources, err := filepath.Glob(filepath.Join(root, pattern))
+// copyFiles takes files into the chart: Helm reads those of the chart only. What is gone
+// from the source goes from the chart, too.
+func copyFiles(root *os.Root, pattern, into string) error {
+	sources, err := fs.Glob(root.FS(), pattern)
+	if err != nil || len(sources) == 0 {
+		return err
+	}
+	old, err := fs.Glob(root.FS(), path.Join(into, path.Base(pattern)))
+	if err != nil {
+		return fmt.Errorf("find the chart's copies of %s: %w", pattern, err)
+	}
+	for _, name := range old {
+		if err := root.Remove(name); err != nil {
+			return fmt.Errorf("remove the old copy: %w", err)
+		}
+	}
+	if err := root.MkdirAll(into, 0o755); err != nil {
+		return fmt.Errorf("make the folder of copies: %w", err)
+	}
+	for _, name := range sources {
+		text, err := root.ReadFile(name)
 		if err != nil {
-			return fmt.Errorf("find %s: %w", pattern, err)
+			return fmt.Errorf("read what is copied: %w", err)
 		}
-		if len(sources) == 0 {
-			continue
-		}
-		target := filepath.Join(chart, dir)
-		stale, err := filepath.Glob(filepath.Join(target, filepath.Base(pattern)))
-		if err != nil {
-			return fmt.Errorf("find the chart's %s: %w", pattern, err)
-		}
-		for _, path := range stale {
-			if err := os.Remove(path); err != nil {
-				return fmt.Errorf("remove the old copy: %w", err)
-			}
-		}
-		if err := os.MkdirAll(target, 0o755); err != nil {
-			return fmt.Errorf("make the folder: %w", err)
-		}
-		for _, path := range sources {
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return fmt.Errorf("read what is copied: %w", err)
-			}
-			if err := os.WriteFile(filepath.Join(target, filepath.Base(path)), text, 0o644); err != nil {
-				return fmt.Errorf("write the copy: %w", err)
-			}
+		if err := root.WriteFile(path.Join(into, path.Base(name)), text, 0o644); err != nil {
+			return fmt.Errorf("write the copy: %w", err)
 		}
 	}
 	return nil

@@ -14,9 +14,9 @@ import (
 // byChart are keys of headgate.yaml that the chart sets.
 var byChart = []string{"listen", "routes", "admin.listen", "admin.token"}
 
-// fill puts a text between the markers <!-- NAME --> and <!-- end NAME --> of a file.
-func fill(path, name, text string) error {
-	old, err := os.ReadFile(path)
+// fill puts a text between the markers <!-- NAME --> and <!-- end NAME --> of README.md.
+func fill(root *os.Root, name, text string) error {
+	old, err := root.ReadFile(readmeFile)
 	if err != nil {
 		return fmt.Errorf("read what is to be filled: %w", err)
 	}
@@ -24,9 +24,9 @@ func fill(path, name, text string) error {
 	head, rest, ok := strings.Cut(string(old), start)
 	_, tail, closed := strings.Cut(rest, end)
 	if !ok || !closed {
-		return fmt.Errorf("%s has no place for the table: %s…%s", path, start, end)
+		return fmt.Errorf("%s has no place for the table: %s…%s", readmeFile, start, end)
 	}
-	if err := os.WriteFile(path, []byte(head+start+text+end+tail), 0o644); err != nil {
+	if err := root.WriteFile(readmeFile, []byte(head+start+text+end+tail), 0o644); err != nil {
 		return fmt.Errorf("fill the table: %w", err)
 	}
 	return nil

@@ -13,21 +13,21 @@ import (
 type schema = map[string]any
 
 // readConfigSchema reads the schema of headgate.yaml.
-func readConfigSchema(path string) (schema, error) {
-	text, err := os.ReadFile(path)
+func readConfigSchema(root *os.Root) (schema, error) {
+	text, err := root.ReadFile(configSchema)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of headgate.yaml: %w", err)
 	}
 	var out schema
 	if err := json.Unmarshal(text, &out); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, fmt.Errorf("read %s: %w", configSchema, err)
 	}
 	return out, nil
 }
 
 // writeSchema writes values.schema.json. It is of draft 7, which all versions of Helm 3
 // and 4 know; in that draft nothing that stands beside a $ref counts.
-func writeSchema(path string, values *value, config schema) error {
+func writeSchema(root *os.Root, values *value, config schema) error {
 	out := of(values, config)
 	out["$schema"] = "http://json-schema.org/draft-07/schema#"
 	out["title"] = "Values of the headgate chart"
@@ -41,7 +41,7 @@ func writeSchema(path string, values *value, config schema) error {
 	if err := encoder.Encode(out); err != nil {
 		return fmt.Errorf("encode the schema: %w", err)
 	}
-	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+	if err := root.WriteFile(schemaFile, text.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("write the schema: %w", err)
 	}
 	return nil

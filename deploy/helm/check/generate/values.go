@@ -23,14 +23,14 @@ const configType = "config"
 
 // readValues joins values.yaml with the types of its keys. Each key needs a comment
 // and a type, and each type a key.
-func readValues(valuesFile, typesFile string) (*value, error) {
+func readValues(product *os.Root) (*value, error) {
 	var values yaml.Node
 	var types struct {
 		Types  map[string]map[string]any `yaml:"types"`
 		Values map[string]any            `yaml:"values"`
 	}
 	for file, into := range map[string]any{valuesFile: &values, typesFile: &types} {
-		text, err := os.ReadFile(file)
+		text, err := product.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("read the values: %w", err)
 		}

@@ -77,12 +77,15 @@ spec:
   {{- end }}
   {{- with .values.topologySpreadConstraints }}
   topologySpreadConstraints:
-    {{- range $constraint := . }}
-    {{- if not (hasKey $constraint "labelSelector") }}
-    {{- $constraint = merge (dict "labelSelector" (dict "matchLabels" $own) "matchLabelKeys" (list "pod-template-hash")) $constraint }}
+    {{- $all := list }}
+    {{- range . }}
+    {{- $default := dict }}
+    {{- if not (hasKey . "labelSelector") }}
+    {{- $default = dict "labelSelector" (dict "matchLabels" $own) "matchLabelKeys" (list "pod-template-hash") }}
     {{- end }}
-    - {{- toYaml $constraint | nindent 6 }}
+    {{- $all = append $all (merge (deepCopy .) $default) }}
     {{- end }}
+    {{- toYaml $all | nindent 4 }}
   {{- end }}
 {{- end -}}
 

@@ -1,13 +1,21 @@
 {{/*
-What pods mount, and where. Nothing is mounted by subPath: kubelet renews whole folders only, and
-does so by swapping one link, so the files of a volume change at the same time.
+What pods mount, and where. Nothing is mounted by subPath, and no volume lists the keys of a
+ConfigMap: kubelet renews whole folders only, and a list would be a part of the pod, so that a new file
+would start pods anew. Kubelet makes the folders for mounts inside of mounts. A folder's files change
+at the same time, by one link.
 */}}
 {{- define "headgate.mounts" -}}
 - name: config
   mountPath: /etc/headgate
   readOnly: true
+- name: routes
+  mountPath: /etc/headgate/routes
+  readOnly: true
+- name: schemas
+  mountPath: /etc/headgate/routes/schemas
+  readOnly: true
 {{- range $i, $map := .Values.existingRoutesConfigMaps }}
-- name: routes-{{ $i }}
+- name: team-routes-{{ $i }}
   mountPath: {{ include "headgate.existingRoutesDir" $ }}/{{ $map.name }}
   readOnly: true
 {{- end }}
@@ -31,28 +39,16 @@ does so by swapping one link, so the files of a volume change at the same time.
 {{- define "headgate.volumes" -}}
 {{- $fullname := include "headgate.fullname" . -}}
 - name: config
-  projected:
-    sources:
-      - configMap:
-          name: {{ $fullname }}
-      {{- with .Values.routes }}
-      - configMap:
-          name: {{ $fullname }}-routes
-          items:
-            {{- range $name, $_ := . }}
-            - {key: {{ $name | quote }}, path: {{ printf "routes/%s" $name | quote }}}
-            {{- end }}
-      {{- end }}
-      {{- with .Values.schemas }}
-      - configMap:
-          name: {{ $fullname }}-schemas
-          items:
-            {{- range $name, $_ := . }}
-            - {key: {{ $name | quote }}, path: {{ printf "routes/schemas/%s" $name | quote }}}
-            {{- end }}
-      {{- end }}
+  configMap:
+    name: {{ $fullname }}
+- name: routes
+  configMap:
+    name: {{ $fullname }}-routes
+- name: schemas
+  configMap:
+    name: {{ $fullname }}-schemas
 {{- range $i, $map := .Values.existingRoutesConfigMaps }}
-- name: routes-{{ $i }}
+- name: team-routes-{{ $i }}
   configMap:
     name: {{ $map.name }}
     optional: {{ $map.optional | default false }}
