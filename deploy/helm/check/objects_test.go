@@ -124,8 +124,10 @@ func TestEveryObjectHasAGoodName(t *testing.T) {
 				t.Errorf("%s is rendered twice", id)
 			}
 			seen[id] = true
-			// Services and pods give host names; the others may have dots.
-			problems := validation.IsDNS1123Label(o.GetName())
+			problems := validation.IsDNS1123Subdomain(o.GetName())
+			if kind == "Service" {
+				problems = validation.IsDNS1035Label(o.GetName()) // it is a host's name
+			}
 			if len(problems) > 0 {
 				t.Errorf("%s: %v", id, problems)
 			}

@@ -134,7 +134,15 @@ func TestWaysInLeadToTheService(t *testing.T) {
 // TestMonitorsFindThePods, and show the token that the pods ask for.
 func TestMonitorsFindThePods(t *testing.T) {
 	each(t, func(t *testing.T, m *manifests) {
-		check := func(of, port string, auth *monitoring.SafeAuthorization) {
+		check := func(of, port string, auth *monitoring.SafeAuthorization, relabelings []monitoring.RelabelConfig) {
+			if job := relabelings[0]; job.TargetLabel != "job" || !strings.HasPrefix(*job.Replacement, namespace+"/") {
+				t.Errorf("%s does not say whose pods they are: %+v", of, job)
+			}
+			for _, s := range all[*scaledObject](m) {
+				if query := s.Spec.Triggers[0].Metadata.Query; !strings.Contains(query, `{job="`+*relabelings[0].Replacement+`"}`) {
+					t.Errorf("ScaledObject %s asks for other pods than %s scrapes: %s", s.Name, of, query)
+				}
+			}
 			for _, p := range pods(t, m) {
 				if p.role == "" {
 					continue
@@ -161,7 +169,7 @@ func TestMonitorsFindThePods(t *testing.T) {
 					if i < 0 {
 						t.Fatalf("ServiceMonitor %s scrapes the port %q of %s", s.Name, e.Port, service.Name)
 					}
-					check("ServiceMonitor "+s.Name, service.Spec.Ports[i].TargetPort.StrVal, e.Authorization)
+					check("ServiceMonitor "+s.Name, service.Spec.Ports[i].TargetPort.StrVal, e.Authorization, e.RelabelConfigs)
 				}
 			}
 			if len(found) != 1 {
@@ -171,7 +179,7 @@ func TestMonitorsFindThePods(t *testing.T) {
 		for _, p := range all[*monitoring.PodMonitor](m) {
 			want(t, "PodMonitor "+p.Name, selected(t, m, &p.Spec.Selector), "gateway", "worker")
 			for _, e := range p.Spec.PodMetricsEndpoints {
-				check("PodMonitor "+p.Name, *e.Port, e.Authorization)
+				check("PodMonitor "+p.Name, *e.Port, e.Authorization, e.RelabelConfigs)
 			}
 		}
 	})
@@ -259,4 +267,20 @@ func TestWhatPodsNameIsThere(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRunbooksAreWhereTheOperatorSays, once the chart has alerts that name any.
+func TestRunbooksAreWhereTheOperatorSays(t *testing.T) {
+	m := render(t, "--values", sets(t)["everything"])
+	rules := all[*monitoring.PrometheusRule](m)
+	if len(rules) != 1 {
+		t.Fatalf("%d PrometheusRules are rendered", len(rules))
+	}
+	for _, group := range rules[0].Spec.Groups {
+		for _, rule := range group.Rules {
+			if url := rule.Annotations["runbook_url"]; rule.Alert != "" && !strings.HasPrefix(url, "https://git.example.com/gateway/docs/runbooks/") {
+				t.Errorf("the run-book of %s is at %q", rule.Alert, url)
+			}
+		}
+	}
 }
