@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Fails when schemas/ or docs/reference/ are not what the code makes them. It compares
-# with what lies there, committed or not, and puts that back.
+# Fails when schemas/, docs/reference/ or the chart are not what `make generate` makes them.
+# It compares with what lies there, committed or not, and puts that back.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-made=(schemas docs/reference)
+made=(schemas docs/reference deploy/helm/headgate)
 before=$(mktemp -d)
 restore() {
   for dir in "${made[@]}"; do

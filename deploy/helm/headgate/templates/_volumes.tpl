@@ -1,0 +1,77 @@
+{{/*
+What pods mount, and where. Nothing is mounted by subPath, and no volume lists the keys of a
+ConfigMap: kubelet renews whole folders only, and a list would be a part of the pod, so that a new file
+would start pods anew. Kubelet makes the folders for mounts inside of mounts. A folder's files change
+at the same time, by one link.
+*/}}
+{{- define "headgate.mounts" -}}
+- name: config
+  mountPath: /etc/headgate
+  readOnly: true
+- name: routes
+  mountPath: /etc/headgate/routes
+  readOnly: true
+- name: schemas
+  mountPath: /etc/headgate/routes/schemas
+  readOnly: true
+{{- range $i, $map := .Values.existingRoutesConfigMaps }}
+- name: team-routes-{{ $i }}
+  mountPath: {{ include "headgate.existingRoutesDir" $ }}/{{ $map.name }}
+  readOnly: true
+{{- end }}
+{{- if .Values.redisTLS.existingSecret }}
+- name: redis-tls
+  mountPath: {{ include "headgate.redisTLSDir" . }}
+  readOnly: true
+{{- end }}
+{{- range $i, $entry := .Values.secretFiles }}
+- name: secret-{{ $i }}
+  mountPath: {{ include "headgate.secretDir" $entry }}
+  readOnly: true
+{{- end }}
+- name: tmp
+  mountPath: /tmp
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "headgate.volumes" -}}
+{{- $fullname := include "headgate.fullname" . -}}
+- name: config
+  configMap:
+    name: {{ $fullname }}
+- name: routes
+  configMap:
+    name: {{ $fullname }}-routes
+- name: schemas
+  configMap:
+    name: {{ $fullname }}-schemas
+{{- range $i, $map := .Values.existingRoutesConfigMaps }}
+- name: team-routes-{{ $i }}
+  configMap:
+    name: {{ $map.name }}
+    optional: {{ $map.optional | default false }}
+{{- end }}
+{{- with .Values.redisTLS.existingSecret }}
+- name: redis-tls
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- range $i, $entry := .Values.secretFiles }}
+- name: secret-{{ $i }}
+  secret:
+    secretName: {{ $entry.secret }}
+    defaultMode: 0440
+    {{- with $entry.items }}
+    items:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+{{- end }}
+- name: tmp
+  emptyDir: {}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
