@@ -47,9 +47,9 @@ type Server struct {
 	session session
 	// asynqmon is the dashboard as it is served; nil when there is none.
 	asynqmon http.Handler
-	runner  *wire.Runner
-	base    context.Context
-	abandon context.CancelFunc
+	runner   *wire.Runner
+	base     context.Context
+	abandon  context.CancelFunc
 }
 
 // New makes a server; it does nothing before Start.
