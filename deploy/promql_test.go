@@ -36,7 +36,7 @@ func uses(expr string) usage {
 	}
 	for _, s := range series.FindAllStringSubmatch(grouping.ReplaceAllString(expr, " "), -1) {
 		name := s[1]
-		if !strings.ContainsAny(name, "_:") || function(expr, name) {
+		if (!strings.ContainsAny(name, "_:") && name != "ALERTS") || function(expr, name) {
 			continue
 		}
 		labels := u.metrics[name]

@@ -52,7 +52,8 @@ var foreign = map[string]metric{
 	"go_memstats_heap_inuse_bytes":  {"gauge", nil},
 	"process_cpu_seconds_total":     {"counter", nil},
 	"process_resident_memory_bytes": {"gauge", nil},
-	"ALERTS_FOR_STATE":              {"gauge", []string{"alertname", "route", "severity", "target"}},
+	"ALERTS":                        {"gauge", []string{"alertname", "alertstate", "severity", "target"}},
+	"ALERTS_FOR_STATE":              {"gauge", []string{"alertname", "severity", "target"}},
 }
 
 // scraped are labels that Prometheus gives to whatever it reads.
