@@ -86,6 +86,11 @@ func TestAlerts(t *testing.T) {
 	for _, a := range alerts {
 		faults, _ := uses(a.Expr).faults(known)
 		groups := uses(a.Expr).groups
+		for name := range uses(a.Expr).metrics {
+			if m := known[name]; m.kind == "recorded" { // its labels are all there are
+				groups = append(groups, m.labels...)
+			}
+		}
 		texts := a.Annotations["summary"] + " " + a.Annotations["description"]
 		for _, l := range labelUse.FindAllStringSubmatch(texts, -1) {
 			if !slices.Contains(groups, l[1]) {
