@@ -17,12 +17,13 @@ import (
 // outside are the tools that no test of a page can run, with what is looked at instead.
 // A block with no other commands than theirs needs no mark.
 var outside = map[string]func(args []string) error{
-	"make":    checkMake,
-	"go":      checkGo,
-	"helm":    checkHelm,
-	"kubectl": checkKubectl,
-	"docker":  checkPaths,
-	"git":     checkPaths,
+	"make":     checkMake,
+	"go":       checkGo,
+	"helm":     checkHelm,
+	"kubectl":  checkKubectl,
+	"docker":   checkPaths,
+	"git":      checkPaths,
+	"promtool": checkPaths,
 }
 
 // script is the commands of a block.
@@ -173,11 +174,11 @@ func checkGo(args []string) error {
 	return checkPaths(args)
 }
 
-// checkPaths wants files and folders of the repository that are named to exist.
+// checkPaths wants files and folders that are named from the root of the repository to exist.
 func checkPaths(args []string) error {
 	for _, arg := range args {
 		name := strings.TrimSuffix(arg, "/...")
-		if top, _, below := strings.Cut(strings.TrimPrefix(name, "./"), "/"); below && top != "" && !strings.HasPrefix(name, "-") {
+		if top, _, below := strings.Cut(strings.TrimPrefix(name, "./"), "/"); below && top != "" && top != ".." && !strings.HasPrefix(name, "-") {
 			if _, err := os.Stat(top); err != nil {
 				continue // nothing of this repository
 			}

@@ -23,17 +23,15 @@ import (
 //     for any text of a line, and alone on a line for any lines. `trk_…` among the commands
 //     is the last tracking ID that was printed. `<!-- exits 1 -->` before the block is for
 //     one whose last command fails. `<!-- not run: why -->` leaves it at a look at
-//     its command lines; blocks of tools like kubectl need no such comment.
+//     its command lines; blocks of tools like kubectl need no such comment, and the pages of
+//     some folders are looked at only (see lookedAt).
 //   - ```json parses. Links and their anchors lead somewhere. Commands of headgate in prose
-//     exist with the flags that they are shown with.
+//     exist with the flags that they are shown with, and so do metrics.
 //   - `<!-- not checked: why -->` before a block leaves it alone.
 
 // languages are those that a block may say it is in. One without any is a drawing or a
 // text, and must have no command of headgate in it.
 var languages = []string{"", "go", "http", "json", "mermaid", "sh", "text", "yaml"}
-
-// generated is what is made from the code: its examples are looked at, not run.
-const generated = "docs/reference/"
 
 func TestPagesBlocks(t *testing.T) {
 	pages := readPages(t)
@@ -94,6 +92,38 @@ func TestPagesNameCommandsThatExist(t *testing.T) {
 	}
 	if seen < 20 {
 		t.Errorf("only %d commands seen", seen)
+	}
+}
+
+// metric is the name of one of ours, whole: histograms have more behind it.
+var metric = regexp.MustCompile(`\bheadgate_[a-z_]+[a-z]\b`)
+
+func TestPagesNameMetricsThatExist(t *testing.T) {
+	known, err := os.ReadFile("docs/reference/metrics.md") // a test holds it to the code
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, p := range readPages(t) {
+		if p.path == "CHANGELOG.md" {
+			continue // it tells of what was
+		}
+		for _, span := range p.spans {
+			name := metric.FindString(span.text)
+			if name == "" {
+				continue
+			}
+			seen++
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				name = strings.TrimSuffix(name, suffix)
+			}
+			if !strings.Contains(string(known), "| `"+name+"` |") {
+				t.Errorf("%s:%d: there is no metric %s", p.path, span.line, name)
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d metrics seen", seen)
 	}
 }
 
