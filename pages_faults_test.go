@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -43,6 +44,27 @@ func TestPagesFaultsAreFound(t *testing.T) {
 				t.Errorf("error %v, want one with %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestPagesFaultsAreFoundByRunning: the same for what shows only when it is done.
+func TestPagesFaultsAreFoundByRunning(t *testing.T) {
+	t.Parallel()
+	p := parsePage("page.md", []byte("```sh\necho trk_0123456789012345678901234; false || cd /\n```\n\n```text\ntrk_…\n```\n\n"+
+		"```sh\necho two trk_…\n```\n\n```text\nthree trk_…\n```\n\n```sh\ntrue\nfalse\n```\n\n<!-- exits 1 -->\n```sh\ntrue\n```\n\n"+
+		"```sh\nmake test && true\n```\n\n```sh\nkubectl get pod\ntrue\n```\n\n```sh\nexit 0\n```\n"))
+	s := newSession(t, p)
+	commands := slices.DeleteFunc(slices.Clone(p.blocks), func(b *block) bool { return b.lang != "sh" })
+	for i, want := range []string{
+		"", "two trk_0123456789012345678901234\nand the page says\nthree", "exit code 1", "exit code 0", "exit code 2", "tests do not run kubectl", "ends the shell",
+	} {
+		b := commands[i]
+		if err := s.block(b); err == nil != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", b.text, err, want)
+		}
+	}
+	if s.cwd != "/" {
+		t.Errorf("the shell is in %s", s.cwd)
 	}
 }
 
