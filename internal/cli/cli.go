@@ -55,6 +55,16 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
+// Root gives the command line as a tree, with the commands that cobra adds, for those who
+// look at it without running it, as the tests of the documentation do. Each call gives
+// another one.
+func Root() *cobra.Command {
+	root := newRoot()
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "headgate",
