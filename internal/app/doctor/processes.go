@@ -121,10 +121,10 @@ func (p process) health(status int, text string) []Finding {
 			Checks []struct{ Name, State, Detail string }
 		}
 		_ = json.Unmarshal([]byte(text), &problem) // without checks there is the status
-		p.out = p.say(Problem, "see below, and its log", "is not ready (%d)", status)
+		p.out = p.say(Problem, "see what it says, and its log", "is not ready (%d)", status)
 		for _, c := range problem.Checks {
 			if c.State == "failed" {
-				p.out = p.say(Problem, "", "says of %s: %s", c.Name, oneLine(c.Detail))
+				p.out = p.say(Problem, "it takes no requests until that is mended", "says of %s: %s", c.Name, oneLine(c.Detail))
 			}
 		}
 		return p.out
@@ -152,21 +152,49 @@ func (p process) version(ctx context.Context) (what string, other bool) {
 	return "has this version", false
 }
 
-// config compares the operator's files; it says nothing of a process that does not tell.
+// inForce is what of GET /config is compared.
+type inForce struct {
+	Config  map[string]any                `json:"config"`
+	Targets []struct{ Name, Plan string } `json:"targets"`
+}
+
+// config compares the files; it says nothing of a process that does not tell.
 func (p process) config(ctx context.Context) (what string, other bool) {
+	var theirs inForce
+	var mine map[string]any
 	status, text, err := p.get(ctx, "/config")
-	var theirs, mine map[string]any
-	if err != nil || status != http.StatusOK || json.Unmarshal([]byte(text), &theirs) != nil || json.Unmarshal([]byte(p.conf.String()), &mine) != nil {
+	if err != nil || status != http.StatusOK || json.Unmarshal([]byte(text), &theirs) != nil || theirs.Config == nil ||
+		json.Unmarshal([]byte(p.conf.String()), &mine) != nil {
 		return "", false
 	}
-	if inner, ok := theirs["config"].(map[string]any); ok {
-		theirs = inner
-	}
 	delete(mine, "route_files") // named as each process was started
-	if keys := differences("", mine, theirs); len(keys) > 0 {
-		return "runs with another configuration than " + p.o.ConfigPath + ": " + strings.Join(keys, ", "), true
+	found := differences("", mine, theirs.Config)
+	if p.table != nil && theirs.Targets != nil {
+		found = append(found, p.otherTargets(theirs)...)
+	}
+	if len(found) > 0 {
+		return "runs with other files than " + p.o.ConfigPath + ": " + strings.Join(found, ", "), true
 	}
 	return "has this configuration", false
+}
+
+// otherTargets names the targets that are not the same.
+func (p process) otherTargets(theirs inForce) (out []string) {
+	plans := map[string]string{}
+	for _, t := range theirs.Targets {
+		plans[t.Name] = t.Plan
+	}
+	for name, plan := range p.table.Plans() {
+		if plans[name] != plan.Hash {
+			out = append(out, "target "+name)
+		}
+		delete(plans, name)
+	}
+	for name := range plans {
+		out = append(out, "target "+name)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // differences names the keys of mine that are other in theirs, sorted; their values are nobody's
