@@ -318,3 +318,37 @@ func TestSecretsThatAreMissing(t *testing.T) {
 }
 
 func row(name string) redis.Z { return redis.Z{Score: float64(time.Now().UnixMilli()), Member: name} }
+
+// An embedded Redis is its process's own: nobody starts another one to look at it.
+func TestEmbeddedRedis(t *testing.T) {
+	s := site{t: t, dir: t.TempDir(), redis: "embedded", backend: backend(t), o: Options{Each: 2 * time.Second}}
+	found := s.examine()
+	wants(t, found, "redis", OK, "it is embedded in its process")
+	wants(t, found, "targets", OK, "is reached")
+	for _, f := range found {
+		if f.About == "queues" || f.About == "workers" || f.State == Problem {
+			t.Errorf("%s", list([]Finding{f}))
+		}
+	}
+}
+
+// Of a cluster each master is spoken of, and one that is away is named.
+func TestCluster(t *testing.T) {
+	cluster := testenv.Cluster(t, false, testenv.WithConf("cluster-require-full-coverage", "no"), testenv.WithConf("maxmemory", "1gb"))
+	s := site{t: t, dir: t.TempDir(), redis: cluster.URL(), backend: backend(t), o: Options{Each: 3 * time.Second}}
+	found := s.examine()
+	for _, m := range cluster.Masters {
+		wants(t, found, "redis", OK, "at "+m.Addr()+" answers in")
+		wants(t, found, "redis", Warning, "redis "+m.Addr()+" has no replica")
+	}
+	wants(t, found, "queues", OK, "0 queues")
+	cluster.Masters[1].Kill()
+	began := time.Now()
+	found = s.examine()
+	if took := time.Since(began); took > 2*s.o.Each {
+		t.Errorf("it took %s", took)
+	}
+	wants(t, found, "redis", Problem, "a part of the cluster does not work: "+cluster.Masters[1].Addr())
+	wants(t, found, "redis", OK, "at "+cluster.Masters[2].Addr()+" answers in")
+	wants(t, found, "targets", OK, "is reached")
+}

@@ -66,6 +66,9 @@ func (e *exam) node(n redisstore.NodeReport) (out []Finding) {
 	if n.Role == "slave" {
 		say(Problem, "name its master in redis.url, or the Sentinels, as redis+sentinel://…", "is a replica: nothing can be written to it")
 	}
+	if mode := e.conf.Redis.URL.Mode; n.Replicas == 0 && n.Role == "master" && (mode == config.Cluster || mode == config.Sentinel) {
+		say(Warning, cli+" INFO replication; give it one, or start the one that is away", "has no replica: when it dies, nobody takes its place")
+	}
 	bound := e.conf.Redis.MaxMemory.Of(n.Memory.Max)
 	memory := megabytes(n.Memory.Used) + " used"
 	switch {
