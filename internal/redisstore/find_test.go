@@ -89,7 +89,7 @@ func TestFind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := open(t, o)
-			p := population(t, s, 40)
+			p := population(t, s, 15)
 			began := time.Now()
 			for _, c := range []struct {
 				q    tracking.FindQuery
@@ -115,7 +115,7 @@ func TestFind(t *testing.T) {
 				{tracking.FindQuery{IdemHash: "hash-7", Route: "profile-changed"}, nil, tracking.FindByScan},
 				{tracking.FindQuery{IdemHash: "nobody's"}, nil, tracking.FindByScan},
 			} {
-				for _, limit := range []int{0, 1, 7, 1000} {
+				for _, limit := range []int{0, 2, 7, 1000} {
 					c.q.Limit = limit
 					ids, pages := found(t, s, c.q)
 					if want := sorted(slices.Concat(c.want...)); !slices.Equal(sorted(ids), want) {
