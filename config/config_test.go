@@ -52,7 +52,7 @@ routes: [a/*.yaml, b/one.yaml, a/x.yaml]
 routes_may_read: {env: [CRM_*, "${EXTRA}"], files: [/run/secrets, keys]}
 tracking: {retention: 7d, auth: [mobile], rate_limit: [{limit: 5, per: 1s}], max_waiters: 5}
 dead_letters: {retention: 14d}
-limits: {max_body: 2MB, read_timeout: 1s, write_timeout: 90s, idle_timeout: 2s, header_size: 32KB, shutdown: 5s, max_wait: 80s}
+limits: {max_body: 2MB, read_timeout: 1s, write_timeout: 90s, idle_timeout: 2s, header_size: 32KB, shutdown: 5s, drain: 3s, max_wait: 80s}
 telemetry: {log: {level: debug, format: text}}
 strict: true
 `
