@@ -47,6 +47,7 @@ var problemTypes = []ProblemType{
 	{"schema-violation", "The body does not fit the schema", []int{422}, "errors says what is wrong where."},
 	{"mapping-failed", "Mapping failed", []int{422}, "What a target needs cannot be made of the body; errors names the target. Repeating the same request does not help."},
 	{"idempotency-key-reused", "Idempotency key reused", []int{422}, "The Idempotency-Key was used with another request. Use a new key."},
+	{"reload-refused", "Reload refused", []int{422}, "Admin listener: the files are wrong, and what was in force stays; errors says what is wrong where."},
 	{"rate-limited", "Too many requests", []int{429}, "Come back after Retry-After."},
 	{"tenant-backlog-full", "Too many deliveries under way", []int{429}, "As many deliveries of the tenant to a target are under way as it may have; detail names it. Nothing was recorded. Repeat the request after Retry-After. Operators: limits.backlog_per_tenant of the target."},
 	{"head-too-large", "Request head too large", []int{431}, "The request line and headers together are too long."},

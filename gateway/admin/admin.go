@@ -34,6 +34,9 @@ type Options struct {
 	Metrics http.Handler
 	// DeadLetters is what /deadletters shows and changes.
 	DeadLetters DeadLetters
+	// Reload reads the files again and tells what came of it, and Reloads how it stands.
+	Reload  func(ctx context.Context) Reload
+	Reloads func(ctx context.Context) ReloadState
 	// Asynqmon serves everything under /asynqmon, which must be its root path.
 	Asynqmon http.Handler
 }
@@ -87,6 +90,9 @@ func (s *Server) Start(ctx context.Context, addr string) error {
 
 // Addr is the address that Start bound; empty before.
 func (s *Server) Addr() string { return s.runner.Addr() }
+
+// SetToken replaces the token; who has shown the former one must show the new one.
+func (s *Server) SetToken(token secret.Value) { s.session.set(token) }
 
 // Stop ends what takes long (a profile) and lets the requests under way answer, at most
 // until ctx ends.

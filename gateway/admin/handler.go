@@ -44,6 +44,10 @@ func (s *Server) inside(w http.ResponseWriter, r *http.Request, path string) {
 		s.deadLetters(w, r, path)
 		return
 	}
+	if path == "/reload" && s.o.Reload != nil {
+		s.reload(w, r)
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		// Also what makes the dashboard read-only: every change there is another method.
 		w.Header().Set("Allow", "GET, HEAD")

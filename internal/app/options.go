@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -67,15 +66,15 @@ func (a *App) limit(name string, node *yamlsrc.Node) (policies.Policy, error) {
 }
 
 func (a *App) buildAdmin() error {
-	token, err := a.config.Admin.Token.Read()
-	if err != nil {
-		return fmt.Errorf("admin.token: %w", err)
-	}
 	dashboard, closeDashboard := queue.Dashboard(a.conn.Another, "/asynqmon")
 	a.onStop("dashboard", func(context.Context) error { return closeDashboard() })
 	a.admin = admin.New(admin.Options{
-		Token: token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Asynqmon: dashboard,
-		DeadLetters: a.operator,
+		Token: a.force.token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Asynqmon: dashboard,
+		DeadLetters: a.operator, Reloads: a.reloadState,
+		Reload: func(ctx context.Context) admin.Reload {
+			did, _ := a.ReloadBy(ctx, ByAPI) // it says why it was refused
+			return did
+		},
 	})
 	a.onStop("admin listener", a.admin.Stop)
 	return nil
