@@ -96,13 +96,17 @@ func (r *rig) rewrite(t *testing.T, name string, edit func(string) string) {
 	}
 }
 
-func (r *rig) start(t *testing.T) {
+func (r *rig) start(t *testing.T, change ...func(*app.Options)) {
 	t.Helper()
-	var err error
-	r.App, err = app.New(t.Context(), app.Options{
+	o := app.Options{
 		ConfigPath: filepath.Join(r.dir, "headgate.yaml"), Role: app.RoleAll, Log: slog.New(slog.DiscardHandler),
 		Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0",
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	var err error
+	r.App, err = app.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
