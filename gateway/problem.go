@@ -56,7 +56,6 @@ var problemTypes = []ProblemType{
 	{"backlog-full", "Backlog full", []int{503}, "As many deliveries of a target are under way as it takes; detail names it. Nothing was recorded. Repeat the request after Retry-After. Operators: limits.backlog of the target."},
 	{"storage-full", "Storage full", []int{503}, "Redis is as full as redis.max_memory lets it get. Nothing was recorded, and what was is still delivered. Repeat the request after Retry-After."},
 	{"unavailable", "Temporarily unavailable", []int{503}, "Redis is away or full, or the keys that credentials are checked with cannot be had. Nothing was recorded. Repeat the request after Retry-After."},
-	{"draining", "Shutting down", []int{503}, "This server takes no more requests. Repeat it on a new connection."},
 	{"outcome-unknown", "Outcome unknown", []int{503}, "Whether the request was recorded could not be learnt. Repeating it with the same Idempotency-Key is safe; tracking_id tells what to look for."},
 	{"not-ready", "Not ready", []int{503}, "Admin listener: something that requests need is missing; checks lists it."},
 }

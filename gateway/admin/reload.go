@@ -109,7 +109,7 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	}
 	did := s.o.Reload(r.Context())
 	if !did.OK {
-		p := problem(http.StatusUnprocessableEntity, "reload-refused", "Reload refused", "What was in force stays. "+did.Detail)
+		p := problem(http.StatusUnprocessableEntity, "reload-refused", "Reload refused", "What was in force stays: "+did.Detail)
 		p.Errors = did.Problems
 		writeProblem(w, p)
 		return

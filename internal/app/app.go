@@ -71,7 +71,7 @@ type App struct {
 
 	gateway *gateway.Server
 	room    *dispatch.Admission // nil in a worker
-	serving atomic.Bool         // the gateway's listener takes requests
+	serving atomic.Bool         // the gateway is to get requests
 	admin   *admin.Server
 	engine  *target.Engine
 	worker  *queue.Worker
@@ -258,6 +258,23 @@ func (a *App) startWorking(ctx context.Context) {
 	a.running.Go(func() { reconciler.Run(ctx) })
 	a.running.Go(func() { a.operator.Run(ctx) })
 	a.running.Go(func() { a.followTargets(ctx) })
+}
+
+// Drain says at /readyz that requests belong elsewhere, and goes on taking those that come all
+// the same for limits.drain, or until ctx ends: each answer ends its connection. Stop follows.
+func (a *App) Drain(ctx context.Context) {
+	pause := a.config.Limits.Drain.D()
+	if a.gateway == nil || pause <= 0 || !a.serving.CompareAndSwap(true, false) {
+		return
+	}
+	a.log.InfoContext(ctx, "draining: not ready any longer, and still taking requests", "for", pause.String())
+	a.gateway.Drain()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // Stop ends everything in reverse order of its start: first no new requests, then the

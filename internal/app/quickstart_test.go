@@ -96,6 +96,17 @@ func (r *rig) rewrite(t *testing.T, name string, edit func(string) string) {
 	}
 }
 
+func (r *rig) write(t *testing.T, name, text string) {
+	t.Helper()
+	path := filepath.Join(r.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (r *rig) start(t *testing.T, change ...func(*app.Options)) {
 	t.Helper()
 	o := app.Options{

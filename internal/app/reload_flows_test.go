@@ -116,13 +116,7 @@ func reloadRig(t *testing.T, targets map[string]string, change ...func(*app.Opti
 	r.rewrite(t, "headgate.yaml", func(s string) string { return s + "\nwatch: false\nlimits: {shutdown: 5s}\n" })
 	r.routes(t, targets)
 	r.start(t, change...)
-	signer := r.Table().Authenticators()["mobile"].(interface {
-		Sign(claims map[string]any, ttl time.Duration) (string, error)
-	})
-	var err error
-	if r.token, err = signer.Sign(map[string]any{"sub": "alice", "org": "acme"}, time.Hour); err != nil {
-		t.Fatal(err)
-	}
+	r.token = r.sign(t, "alice", "acme")
 	return r
 }
 

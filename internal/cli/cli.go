@@ -69,7 +69,7 @@ func newRoot() *cobra.Command {
 		return usagef("%w; see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newServe(), newCheck(), newExplain(), newTest(), newRecipes(), newToken(), newTracking(), newCancel(), newDeadLetters(), newDemo(), newSimulate(),
+		newServe(), newCheck(), newExplain(), newTest(), newRecipes(), newToken(), newTracking(), newCancel(), newDeadLetters(), newReload(), newDemo(), newSimulate(),
 		newSchema(), newReference(), newVersion(),
 	)
 	return root

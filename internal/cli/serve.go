@@ -27,7 +27,8 @@ func newServe() *cobra.Command {
 		Short: "Run the gateway, the workers, or both",
 		Long: "Runs until SIGTERM or Ctrl-C: then no new requests are taken, steps in flight may\n" +
 			"finish within limits.shutdown, and the rest is handed back. SIGHUP reads all files\n" +
-			"again; a bad file leaves the running configuration in place.",
+			"again, and so does a change of them (watch); a bad file leaves the running configuration in\n" +
+			"place. With limits.drain, requests are taken for that long after SIGTERM.",
 		Example: "  headgate serve -c headgate.yaml\n  headgate serve -c headgate.yaml --role worker",
 		Args:    noArgs,
 	}
@@ -98,6 +99,10 @@ func serve(ctx context.Context, o app.Options) error {
 	for {
 		select {
 		case <-ctx.Done():
+			// A second signal means that it is urgent.
+			again, end := signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
+			a.Drain(again)
+			end()
 			o.Log.InfoContext(ctx, "stopping", "within", a.Config().Limits.Shutdown.String())
 			return stop(ctx, a)
 		case <-hup:
