@@ -128,7 +128,7 @@ type Limits struct {
 	IdleTimeout  unit.Duration `yaml:"idle_timeout" json:"idle_timeout" jsonschema_description:"How long an idle connection is kept. Default 60s."`
 	HeaderSize   unit.Size     `yaml:"header_size" json:"header_size" jsonschema_description:"Largest header of a request. Default 16KB."`
 	Shutdown     unit.Duration `yaml:"shutdown" json:"shutdown" jsonschema_description:"How long to wait for work in progress when stopping. Default 25s."`
-	Drain        unit.Duration `yaml:"drain" json:"drain" jsonschema_description:"How long requests are still taken after SIGTERM, while /readyz says 503 already and each answer ends its connection, so that load balancers send the next one elsewhere: longer than they take to notice. Before limits.shutdown, and on top of it. A second signal ends it. Default 0s, for a process that nothing balances load to."`
+	Drain        unit.Duration `yaml:"drain" json:"drain" jsonschema_description:"How long requests are still taken after SIGTERM, while /readyz says 503 already and each answer ends its connection, so that load balancers send the next one elsewhere: longer than they take to notice. Before limits.shutdown, and on top of it. A second signal ends it. With 0s the process stops at once, for one that nothing balances load to. Default 0s."`
 	MaxWait      unit.Duration `yaml:"max_wait" json:"max_wait" jsonschema_description:"Longest wait that a client may ask for with Prefer: wait. Default 30s."`
 }
 
