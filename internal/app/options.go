@@ -101,7 +101,7 @@ func (a *App) ready(ctx context.Context) []admin.Check {
 		checks = append(checks, admin.Check{Name: "settings", State: admin.Warning, Detail: text})
 	}
 	if a.gateway != nil && !a.serving.Load() {
-		checks = append(checks, admin.Check{Name: "listener", State: admin.Failed, Detail: "clients are not answered yet, or not any longer"})
+		checks = append(checks, admin.Check{Name: "listener", State: admin.Failed, Detail: "requests belong elsewhere: the process does not answer them yet, or is about to end"})
 	}
 	if a.redis != nil && !a.redis.Durable {
 		checks = append(checks, admin.Check{Name: "persistence", State: admin.Warning, Detail: "redis is emulated in memory; nothing survives this process"})

@@ -36,6 +36,7 @@ var bodies = map[string]func(t *testing.T, rdb redis.UniversalClient){
 	"LotGoesBack":               testLotGoesBack,
 	"DoneIsRecognised":          testDoneIsRecognised,
 	"DoneByItself":              testDoneByItself,
+	"Release":                   testRelease,
 }
 
 func TestOnOneServer(t *testing.T) {
