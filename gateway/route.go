@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"headgate/dispatch"
 	"headgate/dispatch/tracking"
@@ -26,12 +25,6 @@ func (s *Server) route(ctx context.Context, c *call, table Table) *answer {
 		return problem("not-found", http.StatusNotFound, "No route has this path.")
 	}
 	c.req.Route, c.req.Params, c.note.route = r.Name, params, r.Name
-	if s.draining.Load() {
-		c.note.reason = "draining"
-		a := problem("draining", http.StatusServiceUnavailable, "This server is shutting down.").retryAfter(time.Second)
-		a.close = true
-		return a
-	}
 	st := split(r)
 	if a := c.ask(ctx, authPolicy(r.Auth)); a != nil {
 		return a

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"headgate/config"
+	"headgate/config/secret"
 	"headgate/internal/embedded"
 	"headgate/internal/redisstore"
 )
@@ -23,11 +25,11 @@ func openRedis(ctx context.Context, c *config.Config, pool int, log *slog.Logger
 		o.Username = c.Redis.URL.User
 	}
 	if !c.Redis.Password.IsZero() {
-		password, err := c.Redis.Password.Read()
-		if err != nil {
+		p := &password{ref: c.Redis.Password, log: log}
+		if p.last, err = p.ref.Read(); err != nil {
 			return nil, nil, fmt.Errorf("redis.password: %w", err)
 		}
-		o.Password = password.Reveal()
+		o.Password = p.now
 	}
 	switch c.Redis.URL.Mode {
 	case config.Embedded:
@@ -73,6 +75,27 @@ func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*redissto
 
 // fewConns is enough for who only looks.
 const fewConns = 8
+
+// password is that of Redis. It is read for each new connection, so that another one takes
+// effect without a restart; while it cannot be read, half written perhaps, the former one holds.
+type password struct {
+	ref secret.Ref
+	log *slog.Logger
+
+	mu   sync.Mutex
+	last secret.Value
+}
+
+func (p *password) now() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if value, err := p.ref.Read(); err != nil {
+		p.log.Warn("the password of redis cannot be read; the former one holds", "error", err)
+	} else {
+		p.last = value
+	}
+	return p.last.Reveal()
+}
 
 // ackPool is how many accepted requests can wait for replicas at a time, in a cluster for
 // each master: that many connections more.

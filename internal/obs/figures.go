@@ -29,6 +29,7 @@ func Figures() ([]Figure, error) {
 	m.Repair("", "")
 	m.Refused("", "")
 	m.Callback("")
+	m.Reloaded(true)
 	m.Backlog(func() []Backlog { return []Backlog{{}} })
 	m.Targets(func() []TargetState { return []TargetState{{Waits: map[string]uint64{"": 0}}} })
 

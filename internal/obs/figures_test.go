@@ -19,7 +19,7 @@ func TestFiguresAreAll(t *testing.T) {
 	var listed []string
 	for _, f := range figures {
 		listed = append(listed, f.Name)
-		if f.Help == "" || f.Type == "" || len(f.Labels) == 0 {
+		if f.Help == "" || f.Type == "" || (len(f.Labels) == 0 && !strings.Contains(f.Name, "_config_")) {
 			t.Errorf("%+v lacks something", f)
 		}
 	}

@@ -25,6 +25,7 @@ type Metrics struct {
 	repairs  *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	callback *prometheus.CounterVec
+	reloads  reloads
 }
 
 // New makes the figures and registers them with those of the Go runtime.
@@ -61,6 +62,7 @@ func New() *Metrics {
 	}
 	m.registry.MustRegister(m.requests, m.accept, m.attempts, m.attempt, m.endToEnd, m.repairs, m.refused, m.callback,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.reloads = newReloads(m.registry)
 	return m
 }
 

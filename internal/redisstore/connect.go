@@ -23,7 +23,7 @@ type Options struct {
 	// Addr and DB are not used then.
 	Cluster  []string
 	Username string
-	Password string
+	Password func() string // asked for each connection; nil: none
 	DB       int
 	TLS      func() (*tls.Config, error) // asked for each connection; nil: none
 	PoolSize int                         // connections per process, in a cluster per node; 0 takes 64
@@ -109,7 +109,7 @@ const (
 
 func single(o Options) *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Network: o.Network, Addr: o.Addr, Username: o.Username, Password: o.Password, DB: o.DB,
+		Network: o.Network, Addr: o.Addr, CredentialsProviderContext: o.credentials(), DB: o.DB,
 		Dialer: dialer(o.TLS), PoolSize: o.PoolSize, ContextTimeoutEnabled: true,
 		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout,
 		MaxRetries: noRetries, DialerRetries: oneDial,
@@ -119,12 +119,29 @@ func single(o Options) *redis.Client {
 
 // failover gives a client of the server that the Sentinels name as the master.
 func failover(o Options) *redis.Client {
-	return redis.NewFailoverClient(&redis.FailoverOptions{
-		MasterName: o.Master, SentinelAddrs: o.Sentinels, Username: o.Username, Password: o.Password, DB: o.DB,
+	client := redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: o.Master, SentinelAddrs: o.Sentinels, DB: o.DB,
 		Dialer: dialer(o.TLS), PoolSize: o.PoolSize, ContextTimeoutEnabled: true,
 		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout,
 		MaxRetries: noRetries, DialerRetries: oneDial,
 	})
+	// The library's options of this client lack it, and those that they are turned into have
+	// it. No connection has been made yet.
+	client.Options().CredentialsProviderContext = o.credentials()
+	return client
+}
+
+// credentials gives what a new connection shows; nil for nothing.
+func (o Options) credentials() func(context.Context) (username, password string, err error) {
+	if o.Username == "" && o.Password == nil {
+		return nil
+	}
+	return func(context.Context) (string, string, error) {
+		if o.Password == nil {
+			return o.Username, "", nil
+		}
+		return o.Username, o.Password(), nil
+	}
 }
 
 // Close closes the clients.
