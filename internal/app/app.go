@@ -50,7 +50,8 @@ type Options struct {
 	Role       Role
 	Log        *slog.Logger // nil: none
 	// Level, when it is not nil, is set when a reload finds another telemetry.log.level.
-	Level *slog.LevelVar
+	Level   *slog.LevelVar
+	Version string // of the program, for metrics
 	// Listen and AdminListen replace the configured addresses when they are not empty.
 	Listen, AdminListen string
 	// Resolver finds the addresses of the hosts that are called; nil takes the system's.
@@ -134,7 +135,7 @@ func (a *App) make(ctx context.Context) (err error) {
 	if c.Redis.URL.Mode == config.Embedded && o.Role != RoleAll {
 		return fmt.Errorf("redis.url: embedded serves one process only; role %s needs a Redis that all processes reach", o.Role)
 	}
-	if a.conn, a.redis, err = openRedis(ctx, c, pool(c, o.Role, table.Plans()), a.log); err != nil {
+	if a.conn, a.redis, err = openRedis(ctx, c, pool(c, o.Role, table.Plans()), a.metrics.Redis, a.log); err != nil {
 		return err
 	}
 	if a.redis != nil {
@@ -145,6 +146,8 @@ func (a *App) make(ctx context.Context) (err error) {
 		return err
 	}
 	a.store = redisstore.New(a.conn.Shared, a.conn.Base)
+	a.store.OnEnd(a.metrics.Ended)
+	a.store.OnSeal(a.metrics.Sealed)
 	if ack := c.Redis.Ack; ack.Replicas > 0 && o.Role != RoleWorker {
 		own := a.conn.Another(ackPool)
 		a.onStop("connections that wait for replicas", func(context.Context) error { return own.Close() })
@@ -160,6 +163,7 @@ func (a *App) build() error {
 	a.onStop("queueing", client.Close)
 	a.plans = dispatch.NewPlans(func() map[string]*target.Plan { return a.table.Load().Plans() }, a.store)
 	a.operator = &dispatch.Operator{Store: a.store, Queue: client, Plans: a.plans, Log: a.log}
+	a.buildFigures(client)
 	a.callbacks = &dispatch.Callbacks{Store: a.store, Queue: client, PublicURL: a.config.PublicURL, Log: a.log}
 	// First, so that it answers until everything else has stopped.
 	if a.config.Admin.Enabled() {

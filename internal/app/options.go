@@ -40,7 +40,7 @@ func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit, callbackLimit po
 		MaxBody: int64(c.Limits.MaxBody), MaxHeader: int(c.Limits.HeaderSize),
 		ReadTimeout: c.Limits.ReadTimeout.D(), WriteTimeout: c.Limits.WriteTimeout.D(), IdleTimeout: c.Limits.IdleTimeout.D(),
 		MaxWait: orOff(c.Limits.MaxWait.D()), MaxWaiters: orOff(c.Tracking.MaxWaiters), Retention: c.Tracking.Retention.D(),
-		TrackingLimit: limit, Observe: a.metrics.Request,
+		TrackingLimit: limit, Observe: a.metrics.Request, ObserveAccept: a.metrics.Accepted,
 		Callbacks: a.callbacks, CallbackLimit: callbackLimit, ObserveCallback: a.metrics.Callback,
 	}
 }
@@ -75,7 +75,7 @@ func (a *App) buildAdmin() error {
 	}
 	a.onStop("dashboard", func(context.Context) error { return closeDashboard() })
 	a.admin = admin.New(admin.Options{
-		Token: a.force.token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Asynqmon: dashboard, AsynqmonWrites: a.config.Admin.Asynqmon == config.Write,
+		Token: a.force.token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(a.log), Asynqmon: dashboard, AsynqmonWrites: a.config.Admin.Asynqmon == config.Write,
 		DeadLetters: a.operator, Dispatches: a.store, Reloads: a.reloadState,
 		Reload: func(ctx context.Context) admin.Reload {
 			did, _ := a.ReloadBy(ctx, ByAPI) // it says why it was refused

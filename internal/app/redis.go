@@ -16,10 +16,10 @@ import (
 // openRedis starts the embedded server if that is what the file asks for, and connects.
 // The connection is made on first use: Redis may come later than Headgate. pool 0 takes
 // the store's default.
-func openRedis(ctx context.Context, c *config.Config, pool int, log *slog.Logger) (conn *redisstore.Conn, server *embedded.Server, err error) {
+func openRedis(ctx context.Context, c *config.Config, pool int, observe redisstore.Observer, log *slog.Logger) (conn *redisstore.Conn, server *embedded.Server, err error) {
 	o := redisstore.Options{
 		Network: "tcp", Username: c.Redis.Username, DB: c.Redis.URL.DB,
-		PoolSize: pool, AutoPipeline: c.Redis.AutoPipeline,
+		PoolSize: pool, AutoPipeline: c.Redis.AutoPipeline, Observe: observe,
 	}
 	if o.Username == "" {
 		o.Username = c.Redis.URL.User
@@ -69,7 +69,7 @@ func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*redissto
 	if c.Redis.URL.Mode == config.Embedded {
 		return nil, nil
 	}
-	conn, _, err := openRedis(ctx, c, fewConns, log)
+	conn, _, err := openRedis(ctx, c, fewConns, nil, log)
 	return conn, err
 }
 
