@@ -9,6 +9,7 @@ import (
 	"headgate/dispatch"
 	"headgate/gateway/admin"
 	"headgate/internal/obs"
+	"headgate/internal/redisstore"
 )
 
 // buildAdmission makes what refuses requests when there is no room; only gateways take
@@ -16,6 +17,7 @@ import (
 func (a *App) buildAdmission() {
 	a.room = &dispatch.Admission{
 		Store: a.store, Memory: a.config.Redis.MaxMemory, Log: a.log,
+		Drained: redisstore.NewFlow(a.conn.Base).Draining,
 		Refused: func(target string, what dispatch.Full) { a.metrics.Refused(target, string(what)) },
 	}
 	a.metrics.Backlog(func() []obs.Backlog {

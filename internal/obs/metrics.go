@@ -53,7 +53,7 @@ func New() *Metrics {
 			Name: "headgate_repairs_total", Help: "Deliveries the reconciler brought back, by target and kind.",
 		}, []string{"target", "kind"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "headgate_refused_total", Help: "Requests refused for want of room, by the target whose backlog is full and what is: backlog, tenant, or memory (of no target).",
+			Name: "headgate_refused_total", Help: "Requests refused for want of room, by the target and what is full: backlog, tenant, or memory (of no target); draining: an operator drains the target.",
 		}, []string{"target", "full"}),
 		callback: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "headgate_callbacks_total", Help: "Callbacks of backends by what they came to: polls, kept (a run is under way), late (it has ended), forged, refused (by a limit or for its size), failed.",
