@@ -1,6 +1,6 @@
 // Package admin owns the operator's listener: health, metrics, profiles, the dashboard
-// of the queues and the dead letters. It knows no routes; what it shows is handed to it
-// as handlers, functions and one small interface.
+// of the queues and the admin API, which openapi.yaml describes. It knows no routes; what it
+// shows and changes is handed to it as handlers, functions and small interfaces.
 package admin
 
 import (
@@ -34,6 +34,12 @@ type Options struct {
 	Metrics http.Handler
 	// DeadLetters is what /deadletters shows and changes.
 	DeadLetters DeadLetters
+	// Targets is what /targets shows and changes.
+	Targets Targets
+	// Config gives what /config shows: anything that JSON takes, without secrets.
+	Config func() any
+	// Level is the least severe level of the process's log, for /loglevel.
+	Level *slog.LevelVar
 	// Asynqmon serves everything under /asynqmon, which must be its root path.
 	Asynqmon http.Handler
 }
@@ -42,6 +48,9 @@ type Options struct {
 type Server struct {
 	o       Options
 	session session
+	origins *http.CrossOriginProtection
+	api     []endpoint
+	level   level
 	runner  *wire.Runner
 	base    context.Context
 	abandon context.CancelFunc
@@ -52,8 +61,10 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, session: newSession(o.Token)}
+	s := &Server{o: o, session: newSession(o.Token), origins: http.NewCrossOriginProtection()}
 	s.base, s.abandon = context.WithCancel(context.Background())
+	s.level = level{v: o.Level, log: o.Log}
+	s.api = s.endpoints()
 	serve := adaptor.HTTPHandler(s.handler())
 	s.runner = wire.New(wire.Config{
 		Handler: func(c *fiber.Ctx) error {
@@ -92,5 +103,6 @@ func (s *Server) Addr() string { return s.runner.Addr() }
 // until ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
 	s.abandon()
+	s.level.stop()
 	return s.runner.Stop(ctx)
 }

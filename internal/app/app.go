@@ -49,6 +49,8 @@ type Options struct {
 	ConfigPath string
 	Role       Role
 	Log        *slog.Logger // nil: none
+	// Level changes what Log writes at run time; nil: it cannot be changed.
+	Level *slog.LevelVar
 	// Listen and AdminListen replace the configured addresses when they are not empty.
 	Listen, AdminListen string
 	// Resolver finds the addresses of the hosts that are called; nil takes the system's.
@@ -61,6 +63,7 @@ type App struct {
 	config  *config.Config
 	log     *slog.Logger
 	table   atomic.Pointer[routes.Table]
+	read    atomic.Pointer[config.Config] // the file as it was when table was read
 	deps    policies.Deps
 	conn    *redisstore.Conn
 	redis   *embedded.Server // nil unless embedded
@@ -121,6 +124,7 @@ func (a *App) make(ctx context.Context) (err error) {
 		return err
 	}
 	a.config = c
+	a.read.Store(c)
 	a.table.Store(table)
 	a.onStop("routes", func(context.Context) error { a.table.Load().Close(); return nil })
 	if c.Redis.URL.Mode == config.Embedded && o.Role != RoleAll {
@@ -155,7 +159,7 @@ func (a *App) build() error {
 	a.callbacks = &dispatch.Callbacks{Store: a.store, Queue: client, PublicURL: a.config.PublicURL, Log: a.log}
 	// First, so that it answers until everything else has stopped.
 	if a.config.Admin.Enabled() {
-		if err := a.buildAdmin(); err != nil {
+		if err := a.buildAdmin(client); err != nil {
 			return err
 		}
 	}
@@ -314,6 +318,7 @@ func (a *App) Reload(ctx context.Context) error {
 	if changed := needRestart(a.config, c); len(changed) > 0 {
 		a.log.WarnContext(ctx, "some changes of the operator's file take effect with a restart only", "keys", changed)
 	}
+	a.read.Store(c)
 	old := a.table.Swap(table)
 	old.Close()
 	if a.worker != nil {

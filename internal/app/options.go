@@ -11,6 +11,7 @@ import (
 	"headgate/gateway"
 	"headgate/gateway/admin"
 	"headgate/internal/queue"
+	"headgate/internal/redisstore"
 	"headgate/policies"
 	"headgate/routes"
 )
@@ -66,7 +67,7 @@ func (a *App) limit(name string, node *yamlsrc.Node) (policies.Policy, error) {
 	return p, report.Err()
 }
 
-func (a *App) buildAdmin() error {
+func (a *App) buildAdmin(client *queue.Client) error {
 	token, err := a.config.Admin.Token.Read()
 	if err != nil {
 		return fmt.Errorf("admin.token: %w", err)
@@ -75,7 +76,8 @@ func (a *App) buildAdmin() error {
 	a.onStop("dashboard", func(context.Context) error { return closeDashboard() })
 	a.admin = admin.New(admin.Options{
 		Token: token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Asynqmon: dashboard,
-		DeadLetters: a.operator,
+		DeadLetters: a.operator, Config: a.effective, Level: a.o.Level,
+		Targets: &targets{app: a, flow: redisstore.NewFlow(a.conn.Base), queue: client},
 	})
 	a.onStop("admin listener", a.admin.Stop)
 	return nil
