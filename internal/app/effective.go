@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -43,7 +44,9 @@ type EffectiveTarget struct {
 
 // EffectiveOf describes what was read from files.
 func EffectiveOf(c *config.Config, table *routes.Table) Effective {
-	out := Effective{File: c.File, Config: c, Routes: []EffectiveRoute{}, Targets: []EffectiveTarget{}}
+	full := *c
+	full.Callbacks.RateLimit = cmp.Or(c.Callbacks.RateLimit, defaultCallbackLimit())
+	out := Effective{File: c.File, Config: &full, Routes: []EffectiveRoute{}, Targets: []EffectiveTarget{}}
 	for _, r := range table.Routes() {
 		view := EffectiveRoute{Name: r.Name, Match: r.Method + " " + r.Pattern, At: r.Position.String(), Targets: []string{}}
 		for _, b := range r.Fanout.Bindings {
