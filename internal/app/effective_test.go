@@ -22,7 +22,7 @@ func TestConfigShowsNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	secrets := map[string]string{
-		"HEADGATE_ADMIN_TOKEN": "admin", "REDIS_PASSWORD": redisPassword, "MOBILE_JWT_KEY": strings.Repeat("jwt-key-", 5),
+		"HEADGATE_ADMIN_TOKEN": "admin-token-9900", "REDIS_PASSWORD": redisPassword, "MOBILE_JWT_KEY": strings.Repeat("jwt-key-", 5),
 		"CRM_TOKEN": "crm-token-1177", "NEWSLETTER_KEY": "newsletter-key-2288", "MARKETING_PASSWORD": "marketing-password-3399",
 	}
 	for name, value := range secrets {
@@ -47,11 +47,11 @@ func TestConfigShowsNoSecret(t *testing.T) {
 			t.Fatalf("%d %s", status, text)
 		}
 		for name, value := range secrets {
-			if name != "HEADGATE_ADMIN_TOKEN" && strings.Contains(text, value) {
+			if strings.Contains(text, value) {
 				t.Errorf("%s is told:\n%s", name, text)
 			}
 		}
-		if strings.Contains(text, "crm-file-secret") || strings.Contains(text, `"admin"`) || strings.Contains(text, ": admin\n") {
+		if strings.Contains(text, "crm-file-secret") {
 			t.Errorf("a secret is told:\n%s", text)
 		}
 		return text
