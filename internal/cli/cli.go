@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -69,7 +70,8 @@ func newRoot() *cobra.Command {
 		return usagef("%w; see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newServe(), newCheck(), newExplain(), newTest(), newRecipes(), newToken(), newTracking(), newCancel(), newDeadLetters(), newDemo(), newSimulate(),
+		newServe(), newCheck(), newExplain(), newTest(), newRecipes(), newToken(), newTracking(), newCancel(),
+		newTargets(), newPause(), newDrain(), newResume(), newDeadLetters(), newConfig(), newLogLevel(), newHealth(), newDemo(), newSimulate(),
 		newSchema(), newReference(), newVersion(),
 	)
 	return root
@@ -107,6 +109,14 @@ func exactly(n int, what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// printJSON prints what a person reads and a program can.
+func printJSON(c *cobra.Command, v any) error {
+	out := json.NewEncoder(c.OutOrStdout())
+	out.SetIndent("", "  ")
+	out.SetEscapeHTML(false)
+	return out.Encode(v)
 }
 
 func count(n int, word string) string {
