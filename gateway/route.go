@@ -185,6 +185,9 @@ func (s *Server) accept(ctx context.Context, c *call, r *routes.Route, w *wave, 
 		return s.settle(c, s.replay(c, r, receipt))
 	}
 	c.note.trackingID = receipt.ID
+	if s.o.ObserveAccept != nil {
+		s.o.ObserveAccept(r.Name, time.Since(c.req.Now))
+	}
 	return s.settle(c, s.accepted(c, r, receipt))
 }
 

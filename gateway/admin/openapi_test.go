@@ -112,6 +112,9 @@ func TestDescriptionIsValid(t *testing.T) {
 	if bytes.Contains(text, []byte(":null")) || bytes.Contains(text, []byte(": null")) {
 		t.Error("a key has no value: a text with a comma that is not quoted?")
 	}
+	if bytes.Contains(openAPI, []byte("<<:")) {
+		t.Error("it merges mappings: the JSON would have keys twice")
+	}
 	if doc.OpenAPI != "3.1.0" {
 		t.Errorf("it is for OpenAPI %s", doc.OpenAPI)
 	}

@@ -50,7 +50,8 @@ type Options struct {
 	Role       Role
 	Log        *slog.Logger // nil: none
 	// Level changes what Log writes at run time; nil: it cannot be changed.
-	Level *slog.LevelVar
+	Level   *slog.LevelVar
+	Version string // of the program, for metrics
 	// Listen and AdminListen replace the configured addresses when they are not empty.
 	Listen, AdminListen string
 	// Resolver finds the addresses of the hosts that are called; nil takes the system's.
@@ -107,6 +108,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err := a.make(ctx); err != nil {
 		return nil, errors.Join(err, a.cleanUp(ctx))
 	}
+	a.metrics.Reloaded(true)
 	return a, nil
 }
 
@@ -130,7 +132,7 @@ func (a *App) make(ctx context.Context) (err error) {
 	if c.Redis.URL.Mode == config.Embedded && o.Role != RoleAll {
 		return fmt.Errorf("redis.url: embedded serves one process only; role %s needs a Redis that all processes reach", o.Role)
 	}
-	if a.conn, a.redis, err = openRedis(ctx, c, pool(c, o.Role, table.Plans()), a.log); err != nil {
+	if a.conn, a.redis, err = openRedis(ctx, c, pool(c, o.Role, table.Plans()), a.metrics.Redis, a.log); err != nil {
 		return err
 	}
 	if a.redis != nil {
@@ -141,6 +143,8 @@ func (a *App) make(ctx context.Context) (err error) {
 		return err
 	}
 	a.store = redisstore.New(a.conn.Shared, a.conn.Base)
+	a.store.OnEnd(a.metrics.Ended)
+	a.store.OnSeal(a.metrics.Sealed)
 	if ack := c.Redis.Ack; ack.Replicas > 0 && o.Role != RoleWorker {
 		own := a.conn.Another(ackPool)
 		a.onStop("connections that wait for replicas", func(context.Context) error { return own.Close() })
@@ -156,6 +160,7 @@ func (a *App) build() error {
 	a.onStop("queueing", client.Close)
 	a.plans = dispatch.NewPlans(func() map[string]*target.Plan { return a.table.Load().Plans() }, a.store)
 	a.operator = &dispatch.Operator{Store: a.store, Queue: client, Plans: a.plans, Log: a.log}
+	a.buildFigures(client)
 	a.callbacks = &dispatch.Callbacks{Store: a.store, Queue: client, PublicURL: a.config.PublicURL, Log: a.log}
 	// First, so that it answers until everything else has stopped.
 	if a.config.Admin.Enabled() {
@@ -303,9 +308,10 @@ func (a *App) serveTargets(ctx context.Context) {
 
 // Reload reads all files again. Everything that can fail happens before anything is
 // changed: a bad file leaves the running configuration in place.
-func (a *App) Reload(ctx context.Context) error {
+func (a *App) Reload(ctx context.Context) (err error) {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
+	defer func() { a.metrics.Reloaded(err == nil) }()
 	var report yamlsrc.Report
 	c, table := Load(a.o.ConfigPath, a.deps, &report)
 	if err := report.Err(); err != nil {

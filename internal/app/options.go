@@ -41,7 +41,7 @@ func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit, callbackLimit po
 		MaxBody: int64(c.Limits.MaxBody), MaxHeader: int(c.Limits.HeaderSize),
 		ReadTimeout: c.Limits.ReadTimeout.D(), WriteTimeout: c.Limits.WriteTimeout.D(), IdleTimeout: c.Limits.IdleTimeout.D(),
 		MaxWait: orOff(c.Limits.MaxWait.D()), MaxWaiters: orOff(c.Tracking.MaxWaiters), Retention: c.Tracking.Retention.D(),
-		TrackingLimit: limit, Observe: a.metrics.Request,
+		TrackingLimit: limit, Observe: a.metrics.Request, ObserveAccept: a.metrics.Accepted,
 		Callbacks: a.callbacks, CallbackLimit: callbackLimit, ObserveCallback: a.metrics.Callback,
 	}
 }
@@ -75,7 +75,7 @@ func (a *App) buildAdmin(client *queue.Client) error {
 	dashboard, closeDashboard := queue.Dashboard(a.conn.Another, "/asynqmon")
 	a.onStop("dashboard", func(context.Context) error { return closeDashboard() })
 	a.admin = admin.New(admin.Options{
-		Token: token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Asynqmon: dashboard,
+		Token: token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(a.log), Asynqmon: dashboard,
 		DeadLetters: a.operator, Config: a.effective, Level: a.o.Level,
 		Targets: &targets{app: a, flow: redisstore.NewFlow(a.conn.Base), queue: client},
 	})

@@ -14,10 +14,10 @@ import (
 // openRedis starts the embedded server if that is what the file asks for, and connects.
 // The connection is made on first use: Redis may come later than Headgate. pool 0 takes
 // the store's default.
-func openRedis(ctx context.Context, c *config.Config, pool int, log *slog.Logger) (conn *redisstore.Conn, server *embedded.Server, err error) {
+func openRedis(ctx context.Context, c *config.Config, pool int, observe redisstore.Observer, log *slog.Logger) (conn *redisstore.Conn, server *embedded.Server, err error) {
 	o := redisstore.Options{
 		Network: "tcp", Username: c.Redis.Username, DB: c.Redis.URL.DB,
-		PoolSize: pool, AutoPipeline: c.Redis.AutoPipeline,
+		PoolSize: pool, AutoPipeline: c.Redis.AutoPipeline, Observe: observe,
 	}
 	if o.Username == "" {
 		o.Username = c.Redis.URL.User

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"headgate/dispatch"
 	"headgate/dispatch/tracking"
 	"headgate/gateway/admin"
 	"headgate/internal/flow"
@@ -30,6 +31,8 @@ type fleet struct {
 	counts map[string]tracking.TargetCounts
 	runs   map[string]int
 	queues map[string][]queue.Length
+	// pending are the deliveries that have not begun.
+	pending map[string]tracking.Waiters
 }
 
 // Targets implements admin.Targets.
@@ -43,6 +46,9 @@ func (t *targets) Targets(ctx context.Context) ([]admin.TargetView, error) {
 		return nil, err
 	}
 	if f.queues, err = t.queue.Lengths(ctx, names); err != nil {
+		return nil, away(err)
+	}
+	if f.pending, err = dispatch.PendingOf(ctx, t.queue, t.app.store, names); err != nil {
 		return nil, away(err)
 	}
 	out := make([]admin.TargetView, len(names))
@@ -85,10 +91,10 @@ func away(err error) error { return fmt.Errorf("%w: %w", tracking.ErrUnavailable
 
 // view puts together what is known of one target.
 func (f *fleet) view(name string) admin.TargetView {
-	held, counts := f.flow[name], f.counts[name]
+	held, counts, pending := f.flow[name], f.counts[name], f.pending[name]
 	out := admin.TargetView{
 		Name: name, State: states[held.Order.Mode], HeldFor: seconds(held.Held), Breaker: admin.BreakerView{State: flow.Closed.String()},
-		Open: counts.Open, Waiting: counts.Jobs.Count, OldestWaiting: seconds(counts.Jobs.Oldest), DeadLetters: counts.DeadLetters,
+		Open: counts.Open, Pending: pending.Count, OldestPending: seconds(pending.Oldest), Waiting: counts.Jobs.Count, OldestWaiting: seconds(counts.Jobs.Oldest), DeadLetters: counts.DeadLetters,
 		InFlight: f.runs[name], Queues: []admin.QueueView{},
 	}
 	if o := held.Order; o.Mode != flow.Active {
@@ -105,10 +111,6 @@ func (f *fleet) view(name string) admin.TargetView {
 			Name: q.Queue, Pending: q.Pending, Active: q.Active, Scheduled: q.Scheduled, Retry: q.Retry, Archived: q.Archived,
 			Oldest: seconds(q.Oldest), Paused: q.Paused,
 		})
-		if !q.Begun() {
-			out.Pending += q.Pending
-			out.OldestPending = max(out.OldestPending, seconds(q.Oldest))
-		}
 	}
 	return out
 }

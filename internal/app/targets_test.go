@@ -70,10 +70,12 @@ func ask(t *testing.T, a *app.App, method, path, body string, header ...string) 
 	return resp.StatusCode, string(text)
 }
 
-// crmAt gives how crm stands, as a process tells.
-func crmAt(t *testing.T, a *app.App) (v admin.TargetView) {
+// crmAt and targetAt give how a target stands, as a process tells.
+func crmAt(t *testing.T, a *app.App) admin.TargetView { t.Helper(); return targetAt(t, a, "crm") }
+
+func targetAt(t *testing.T, a *app.App, name string) (v admin.TargetView) {
 	t.Helper()
-	status, text := ask(t, a, http.MethodGet, "/targets/crm", "")
+	status, text := ask(t, a, http.MethodGet, "/targets/"+name, "")
 	if err := json.Unmarshal([]byte(text), &v); err != nil || status != http.StatusOK {
 		t.Fatalf("%d %s", status, text)
 	}
@@ -148,6 +150,11 @@ func TestTargetsAreOrderedForTheFleet(t *testing.T) {
 	order(t, first, "drain", `{"note":"moves","by":"bob"}`)
 	if refused := offer(first, "new"); refused.status != 503 || refused.slug != "target-draining" || refused.retryAfter != "30" {
 		t.Errorf("drained, and answered %+v by the gateway that was told", refused)
+	}
+	for i, a := range all {
+		if _, text := ask(t, a, http.MethodGet, "/metrics", ""); !strings.Contains(text, `headgate_target_draining{target="crm"} 1`) {
+			t.Errorf("process %d tells no metric of it", i)
+		}
 	}
 	testenv.Eventually(t, 5*time.Second, func() bool {
 		return offer(second, fmt.Sprint("probe-", time.Now().UnixNano())).slug == "target-draining"
@@ -226,4 +233,42 @@ func TestFormerTargetsAreShown(t *testing.T) {
 	if status, text := ask(t, r.App, http.MethodGet, "/targets/crm", ""); status != 404 {
 		t.Errorf("nothing is left: %d %s", status, text)
 	}
+}
+
+// TestTargetsAreCounted: what waits for a backend's job, what a run holds, what gave up.
+func TestTargetsAreCounted(t *testing.T) {
+	r := newRig(t, func(s string) string {
+		return strings.Replace(s, "    put: /contacts", "    retry: {attempts: 1}\n    put: /contacts", 1)
+	})
+	r.start(t)
+	if err := r.backends.Backend("crm").Behave("/", "status=503", 0); err != nil {
+		t.Fatal(err)
+	}
+	gateway := r.process(t, app.RoleGateway)
+	id, err := r.post(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Its job is polled after a second, and twice.
+	testenv.Eventually(t, 10*time.Second, func() bool {
+		v := targetAt(t, gateway, "newsletter")
+		return v.Waiting == 1 && v.Open == 1 && v.OldestWaiting > 0.5
+	}, "the backend's job is not counted")
+	if _, err := r.await(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if v := targetAt(t, gateway, "newsletter"); v.Waiting != 0 || v.OldestWaiting != 0 || v.Open != 0 {
+		t.Errorf("its job has ended: %+v", v)
+	}
+	if v := crmAt(t, gateway); v.DeadLetters != 1 || v.Open != 0 || v.InFlight != 0 {
+		t.Errorf("it gave up: %+v", v)
+	}
+	if err := r.backends.Backend("crm").Behave("/", "delay=2s", 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.post(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, 10*time.Second, func() bool { v := crmAt(t, gateway); return v.InFlight == 1 && v.Pending == 0 }, "the run is not counted")
+	r.backends.Backend("crm").ClearBehaviour()
 }

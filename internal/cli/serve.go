@@ -47,7 +47,7 @@ func newServe() *cobra.Command {
 			return err
 		}
 		redisstore.LogTo(log)
-		return serve(c.Context(), app.Options{ConfigPath: *path, Role: parsed, Log: log, Level: level, Listen: *listen, AdminListen: *adminListen})
+		return serve(c.Context(), app.Options{Version: version, ConfigPath: *path, Role: parsed, Log: log, Level: level, Listen: *listen, AdminListen: *adminListen})
 	}
 	return c
 }

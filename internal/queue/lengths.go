@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,10 +21,6 @@ type Length struct {
 	Oldest time.Duration
 	Paused bool // by hand, in the dashboard
 }
-
-// Begun tells that the queue is that of deliveries which have begun: retries, next steps and
-// polls.
-func (l Length) Begun() bool { return strings.HasSuffix(l.Queue, resumeSuffix) }
 
 // Lengths gives the queues of each target: that of new deliveries, of those already begun
 // and of those in bulk. It takes two round trips, however many targets there are.

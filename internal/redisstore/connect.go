@@ -30,6 +30,8 @@ type Options struct {
 	// AutoPipeline gathers the commands of concurrent callers into shared pipelines. The
 	// client's feature is young, so it can be switched off.
 	AutoPipeline bool
+	// Observe, when not nil, is told of the round trips of Base and Shared.
+	Observe Observer
 }
 
 // Conn is the one way this process reaches Redis.
@@ -39,7 +41,8 @@ type Conn struct {
 	// Shared is for the hot path: an auto-pipelining face of Base, or Base itself.
 	Shared redis.UniversalClient
 
-	o Options
+	root redis.UniversalClient // has the connections of both
+	o    Options
 }
 
 // pipeliner is what every kind of client has beyond the common interface.
@@ -67,18 +70,40 @@ func Connect(o Options) (*Conn, error) {
 		o.PoolSize = defaultPool
 	}
 	out := &Conn{o: o}
-	out.Base = out.Another(o.PoolSize)
-	out.Shared = out.Base
+	out.root = out.Another(o.PoolSize)
+	out.Base = out.root
 	// Not in a cluster: while a slot moves, the client may send what shares a pipeline twice,
 	// and to two nodes at a time. Concurrent commands have connections of their own there.
 	if o.AutoPipeline && len(o.Cluster) == 0 {
-		shared, err := out.Base.(pipeliner).AutoPipelineWithOptions(sharing())
+		shared, err := out.root.(pipeliner).AutoPipelineWithOptions(sharing())
 		if err != nil {
 			return nil, fmt.Errorf("set up auto-pipelining: %w", err)
 		}
 		out.Shared = shared
 	}
+	if o.Observe != nil {
+		out.measure(o.Observe)
+	}
+	if out.Shared == nil {
+		out.Shared = out.Base
+	}
 	return out, nil
+}
+
+// measure has round trips measured.
+func (c *Conn) measure(observe Observer) {
+	client, ok := c.root.(*redis.Client)
+	switch {
+	case !ok:
+		c.root.(*redis.ClusterClient).OnNewNode(func(node *redis.Client) { node.AddHook(meter{observe}) })
+	case c.Shared == nil:
+		client.AddHook(meter{observe})
+	default: // another face on the same connections: a hook on this one would be one of the shared pipeline's, too
+		base := client.WithTimeout(ioTimeout)
+		base.AddHook(meter{observe})
+		c.Base = base
+		client.Options().Limiter = &flowMeter{observe: observe}
+	}
 }
 
 // Another makes one more client like Base, with connections of its own. It is the
@@ -128,7 +153,7 @@ func failover(o Options) *redis.Client {
 }
 
 // Close closes the clients.
-func (c *Conn) Close() error { return c.Base.Close() }
+func (c *Conn) Close() error { return c.root.Close() }
 
 // clientLog gives what the client says of its connections to slog. The library has one
 // logger for the process.
