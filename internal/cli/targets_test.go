@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -65,10 +66,11 @@ func squeeze(s string) string {
 
 // exitCode tells mistakes on the command line from others.
 func exitCode(err error) int {
-	switch err.(type) {
-	case nil:
+	var usage *usageError
+	switch {
+	case err == nil:
 		return 0
-	case *usageError:
+	case errors.As(err, &usage):
 		return 2
 	}
 	return 1
