@@ -13,11 +13,13 @@ import (
 //go:embed openapi.yaml
 var openAPI []byte
 
-// openAPIJSON is what programs read.
 var openAPIJSON = sync.OnceValues(func() ([]byte, error) { return yaml.YAMLToJSON(openAPI) })
 
+// OpenAPI gives the description of the admin API, as JSON. The caller must not change it.
+func OpenAPI() ([]byte, error) { return openAPIJSON() }
+
 func serveOpenAPI(c *call) {
-	text, err := openAPIJSON()
+	text, err := OpenAPI()
 	if err != nil {
 		writeProblem(c.w, problem(http.StatusInternalServerError, "internal", "Internal error", "The description could not be read."))
 		return

@@ -22,7 +22,7 @@ import (
 
 // description is openapi.yaml as it is served.
 var description = sync.OnceValues(func() (*openapi3.T, error) {
-	text, err := openAPIJSON()
+	text, err := OpenAPI()
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func TestDescriptionIsValid(t *testing.T) {
 	if err := doc.Validate(t.Context()); err != nil {
 		t.Error(err)
 	}
-	text, _ := openAPIJSON()
+	text, _ := OpenAPI()
 	if bytes.Contains(text, []byte(":null")) || bytes.Contains(text, []byte(": null")) {
 		t.Error("a key has no value: a text with a comma that is not quoted?")
 	}
