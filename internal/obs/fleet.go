@@ -24,7 +24,7 @@ type Fleet struct {
 
 var (
 	workers    = prometheus.NewDesc("headgate_workers", "Worker processes that show signs of life. One that was killed counts for up to ten seconds more, or until the second scrape after a process's start."+fleetWide, nil, nil)
-	redisUp    = prometheus.NewDesc("headgate_redis_up", "Whether Redis, in a cluster every master, answered this process's last look. What depends on Redis is not told otherwise, as far as it is missing.", nil, nil)
+	redisUp    = prometheus.NewDesc("headgate_redis_up", "Whether Redis, in a cluster every master, answered all of this process's last look. While it is 0, what Redis did not tell of the fleet is missing: nothing old is told.", nil, nil)
 	memoryUsed = prometheus.NewDesc("headgate_redis_memory_used_bytes", "Memory that a server of Redis uses."+fleetWide, []string{"node"}, nil)
 	memoryMax  = prometheus.NewDesc("headgate_redis_memory_max_bytes", "Redis's maxmemory; 0: it has none."+fleetWide, []string{"node"}, nil)
 )

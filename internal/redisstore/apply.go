@@ -93,14 +93,14 @@ func (s *Store) apply(ctx context.Context, shard, target string, changes []track
 	if err != nil {
 		return fail(unavailable("apply event", err))
 	}
-	for i, answer := range answers {
-		switch answer {
+	for i, c := range changes {
+		switch answers[i] {
 		case "fenced":
 			errs[i] = tracking.ErrFenced
 		case "gone":
 			errs[i] = tracking.ErrNotFound
 		default:
-			s.ended(target, changes[i].Tracking, changes[i].Next, answer)
+			s.ended(target, c.Tracking, c.Next, answers[i])
 		}
 	}
 	return errs

@@ -76,15 +76,13 @@ func (s *Store) openShards(ctx context.Context) ([]string, error) {
 	return open, err
 }
 
-// presentOf gives those keys of all shards that exist: on a system with little to do hardly
-// any does, and one command tells. In a cluster, where it would take one for each shard, it
-// gives all.
-func (s *Store) presentOf(ctx context.Context, kinds ...func(shard string) string) ([]string, error) {
-	keys := make([]string, 0, len(kinds)*len(shardPrefix))
-	for _, key := range kinds {
-		for _, shard := range shardPrefix {
-			keys = append(keys, key(shard))
-		}
+// presentOf gives those keys of a kind, one for each shard, that exist: on a system with little
+// to do hardly any does, and one command tells. In a cluster, where it would take one for each
+// shard, it gives all.
+func (s *Store) presentOf(ctx context.Context, kind func(shard string) string) ([]string, error) {
+	keys := make([]string, len(shardPrefix))
+	for i, shard := range shardPrefix {
+		keys[i] = kind(shard)
 	}
 	if s.cluster {
 		return keys, nil

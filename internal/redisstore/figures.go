@@ -65,9 +65,13 @@ func (s *Store) skipped(d *tracking.Dispatch) {
 // each shard with any, and one for the ages of jobs (in a cluster one for each shard with jobs).
 func (s *Store) Counts(ctx context.Context) (map[string]tracking.TargetCounts, error) {
 	out := map[string]tracking.TargetCounts{}
-	keys, err := s.presentOf(ctx, openKey, figuresKey)
-	if err != nil {
-		return nil, unavailable("count deliveries", err)
+	var keys []string
+	for _, kind := range []func(string) string{openKey, figuresKey} {
+		some, err := s.presentOf(ctx, kind)
+		if err != nil {
+			return nil, unavailable("count deliveries", err)
+		}
+		keys = append(keys, some...)
 	}
 	pipe := s.base.Pipeline()
 	found := make(map[string]*redis.MapStringStringCmd, len(keys))

@@ -28,7 +28,9 @@ func (m meter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		began := time.Now()
 		err := next(ctx, cmd)
-		m.observe(false, time.Since(began), failure(err))
+		if !greets(cmd) {
+			m.observe(false, time.Since(began), failure(err))
+		}
 		return err
 	}
 }
@@ -38,11 +40,23 @@ func (m meter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		began := time.Now()
 		err := next(ctx, cmds)
-		// err is the first one only.
-		failed := err != nil && slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return failure(cmd.Err()) })
-		m.observe(true, time.Since(began), failed)
+		if len(cmds) > 0 && !greets(cmds[0]) {
+			// err is one of them, or none although an answer says no.
+			failed := failure(err) || slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return failure(cmd.Err()) })
+			m.observe(true, time.Since(began), failed)
+		}
 		return err
 	}
+}
+
+// greets tells the commands that a new connection begins with: older servers do not know
+// some of them, and nobody waits for what they are about.
+func greets(cmd redis.Cmder) bool {
+	switch cmd.Name() {
+	case "hello", "auth", "client", "select", "readonly":
+		return true
+	}
+	return false
 }
 
 // cannot begins the answers that say that what was asked cannot be done, now or at all. Others
@@ -94,7 +108,8 @@ func (m *flowMeter) ReportResult(err error) {
 	began := m.sent[0]
 	m.sent = slices.Delete(m.sent, 0, 1)
 	m.mu.Unlock()
-	m.observe(true, time.Since(began), failure(err))
+	var reply redis.Error
+	m.observe(true, time.Since(began), failure(err) && !errors.As(err, &reply)) // replies are those to greetings
 }
 
 var _ redis.Limiter = (*flowMeter)(nil)
