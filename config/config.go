@@ -65,7 +65,7 @@ func (a Admin) Enabled() bool { return a.Listen != "" && a.Listen != Off }
 type Redis struct {
 	URL          RedisURL   `yaml:"url" json:"url" jsonschema_description:"redis://host:port/db, rediss://…, unix:///path, redis+sentinel://host:port,host:port/master, redis+cluster://host:port,host:port, or embedded. No password."`
 	Username     string     `yaml:"username" json:"username,omitempty" jsonschema_description:"User of Redis's access control list."`
-	Password     secret.Ref `yaml:"password" json:"password" jsonschema_description:"Password of Redis."`
+	Password     secret.Ref `yaml:"password" json:"password,omitzero" jsonschema_description:"Password of Redis."`
 	DataDir      string     `yaml:"data_dir" json:"data_dir" jsonschema_description:"Folder of the embedded Redis; relative to this file. Default: redis below data_dir."`
 	PoolSize     int        `yaml:"pool_size" json:"pool_size,omitempty" jsonschema:"minimum=0" jsonschema_description:"Connections at most. Default: what the concurrency of the targets needs, at least 64 and at most 1000; 64 in a gateway."`
 	AutoPipeline bool       `yaml:"autopipeline" json:"autopipeline" jsonschema:"default=true" jsonschema_description:"Let concurrent requests share round trips. Has no effect on a cluster."`

@@ -42,16 +42,14 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		setCookie(w, r, value, ends)
 		redirect(w, "/")
 	default:
-		w.Header().Set("Allow", "GET, HEAD, POST")
-		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "The form takes POST."))
+		notAllowed(w, []string{http.MethodGet, http.MethodHead, http.MethodPost})
 	}
 }
 
 // logout forgets the cookie. It takes POST only: no image tag may log one out.
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", "POST")
-		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "Logging out takes POST."))
+		notAllowed(w, []string{http.MethodPost})
 		return
 	}
 	setCookie(w, r, "", time.Time{})
@@ -80,7 +78,10 @@ func redirect(w http.ResponseWriter, to string) {
 
 // index shows what there is.
 func (s *Server) index(w http.ResponseWriter) {
-	page(w, http.StatusOK, "index", map[string]bool{"metrics": s.o.Metrics != nil, "asynqmon": s.o.Asynqmon != nil})
+	page(w, http.StatusOK, "index", map[string]bool{
+		"metrics": s.o.Metrics != nil, "asynqmon": s.o.Asynqmon != nil, "targets": s.o.Targets != nil,
+		"deadletters": s.o.DeadLetters != nil, "config": s.o.Config != nil, "loglevel": s.o.Level != nil,
+	})
 }
 
 func page(w http.ResponseWriter, status int, name string, data any) {

@@ -49,7 +49,8 @@ type Options struct {
 	ConfigPath string
 	Role       Role
 	Log        *slog.Logger // nil: none
-	// Level, when it is not nil, is set when a reload finds another telemetry.log.level.
+	// Level changes what Log writes at run time, by an operator or by a reload that finds
+	// another telemetry.log.level; nil: it cannot be changed.
 	Level   *slog.LevelVar
 	Version string // of the program, for metrics
 	// Listen and AdminListen replace the configured addresses when they are not empty.
@@ -167,7 +168,7 @@ func (a *App) build() error {
 	a.callbacks = &dispatch.Callbacks{Store: a.store, Queue: client, PublicURL: a.config.PublicURL, Log: a.log}
 	// First, so that it answers until everything else has stopped.
 	if a.config.Admin.Enabled() {
-		if err := a.buildAdmin(); err != nil {
+		if err := a.buildAdmin(client); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"headgate/gateway"
 	"headgate/gateway/admin"
 	"headgate/internal/queue"
+	"headgate/internal/redisstore"
 	"headgate/policies"
 	"headgate/routes"
 )
@@ -66,7 +67,7 @@ func (a *App) limit(name string, node *yamlsrc.Node) (policies.Policy, error) {
 	return p, report.Err()
 }
 
-func (a *App) buildAdmin() error {
+func (a *App) buildAdmin(client *queue.Client) error {
 	dashboard, closeDashboard := queue.Dashboard(queue.DashboardOptions{
 		Connect: a.conn.Another, RootPath: "/asynqmon", Write: a.config.Admin.Asynqmon == config.Write, Prometheus: a.config.Admin.Prometheus,
 	})
@@ -76,7 +77,8 @@ func (a *App) buildAdmin() error {
 	a.onStop("dashboard", func(context.Context) error { return closeDashboard() })
 	a.admin = admin.New(admin.Options{
 		Token: a.force.token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(a.log), Asynqmon: dashboard, AsynqmonWrites: a.config.Admin.Asynqmon == config.Write,
-		DeadLetters: a.operator, Dispatches: a.store, Reloads: a.reloadState,
+		DeadLetters: a.operator, Dispatches: a.store, Config: a.effective, Level: a.o.Level,
+		Targets: &targets{app: a, flow: redisstore.NewFlow(a.conn.Base), queue: client}, Reloads: a.reloadState,
 		Reload: func(ctx context.Context) admin.Reload {
 			did, _ := a.ReloadBy(ctx, ByAPI) // it says why it was refused
 			return did
