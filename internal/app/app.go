@@ -49,6 +49,10 @@ type Options struct {
 	ConfigPath string
 	Role       Role
 	Log        *slog.Logger // nil: none
+	// Level is that of Log. A reload sets it when the file's has changed; nil: nobody does.
+	Level *slog.LevelVar
+	// Traces takes the spans, and is stopped with the process; nil: none are made.
+	Traces *obs.Traces
 	// Listen and AdminListen replace the configured addresses when they are not empty.
 	Listen, AdminListen string
 	// Resolver finds the addresses of the hosts that are called; nil takes the system's.
@@ -84,6 +88,7 @@ type App struct {
 	callbacks *dispatch.Callbacks
 
 	reloading sync.Mutex
+	fileLevel string // telemetry.log.level as it was last read
 	running   sync.WaitGroup
 	cleanups  []cleanup // undone in reverse order
 }
@@ -109,6 +114,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 
 func (a *App) make(ctx context.Context) (err error) {
 	o := a.o
+	a.onStop("traces", func(ctx context.Context) error { o.Traces.Stop(ctx); return nil })
 	limiter := &lateLimiter{}
 	a.log = slog.New(slog.DiscardHandler)
 	if o.Log != nil {
@@ -120,7 +126,7 @@ func (a *App) make(ctx context.Context) (err error) {
 	if err := report.Err(); err != nil {
 		return err
 	}
-	a.config = c
+	a.config, a.fileLevel = c, c.Telemetry.Log.Level
 	a.table.Store(table)
 	a.onStop("routes", func(context.Context) error { a.table.Load().Close(); return nil })
 	if c.Redis.URL.Mode == config.Embedded && o.Role != RoleAll {
@@ -169,12 +175,13 @@ func (a *App) build() error {
 			return err
 		}
 		a.buildAdmission()
-		a.gateway = gateway.New(a.gatewayOptions(dispatch.NewDispatcher(a.store, client).Admit(a.room), limit, callbackLimit))
+		a.gateway = gateway.New(a.gatewayOptions(dispatch.NewDispatcher(a.store, client).Admit(a.room).Trace(a.o.Traces.Tracer()), limit, callbackLimit))
 	}
 	if a.o.Role != RoleGateway {
 		a.buildFlow()
 		a.engine = target.NewEngine(target.Outgoing{
 			Resolver: a.o.Resolver, MayReach: a.config.Egress.Networks(), Tokens: redisstore.NewTokens(a.conn.Shared),
+			Trace: a.o.Traces.Tracer(),
 		}, a.log)
 		a.onStop("outgoing connections", func(context.Context) error { a.engine.Close(); return nil })
 		a.owner = dispatch.NewOwner(a.store, a.log)
@@ -182,7 +189,7 @@ func (a *App) build() error {
 		a.onStop("batches", func(context.Context) error { ripening.Stop(); return nil })
 		runner := &dispatch.Runner{
 			Store: a.store, Queue: client, Plans: a.plans, Engine: a.engine, Owner: a.owner, Log: a.log, Observe: a.observe,
-			Ripening: ripening, Callbacks: a.callbacks,
+			Ripening: ripening, Callbacks: a.callbacks, Trace: a.o.Traces.Tracer(),
 		}
 		// Signs of life go on until the worker has stopped: nobody may take over what it
 		// is still finishing.
@@ -314,6 +321,7 @@ func (a *App) Reload(ctx context.Context) error {
 	if changed := needRestart(a.config, c); len(changed) > 0 {
 		a.log.WarnContext(ctx, "some changes of the operator's file take effect with a restart only", "keys", changed)
 	}
+	a.setLevel(c)
 	old := a.table.Swap(table)
 	old.Close()
 	if a.worker != nil {
@@ -322,6 +330,18 @@ func (a *App) Reload(ctx context.Context) error {
 	a.warnOfSecrets(ctx)
 	a.log.InfoContext(ctx, "reloaded", "routes", len(table.Routes()), "targets", len(table.Plans()))
 	return nil
+}
+
+// setLevel sets the log's level when the file's has changed; what somebody set at run time stays
+// as long as it has not.
+func (a *App) setLevel(c *config.Config) {
+	level := c.Telemetry.Log.Level
+	if a.o.Level == nil || level == a.fileLevel {
+		return
+	}
+	if err := a.o.Level.UnmarshalText([]byte(level)); err == nil { // config knows its words
+		a.fileLevel = level
+	}
 }
 
 // Stop ends everything in reverse order of its start: first no new requests, then the

@@ -43,6 +43,13 @@ func needRestart(running, read *config.Config) []string {
 			}
 			continue
 		}
+		if key == "telemetry" { // the level is applied
+			a, b := running.Telemetry, read.Telemetry
+			if a.Log.Level = b.Log.Level; a != b {
+				out = append(out, key)
+			}
+			continue
+		}
 		if !reflect.DeepEqual(was.Field(i).Interface(), is.Field(i).Interface()) {
 			out = append(out, key)
 		}

@@ -42,12 +42,18 @@ func newServe() *cobra.Command {
 		}
 		lines := obs.NewLines(os.Stderr)
 		defer func() { _ = lines.Flush() }() // there is nowhere to tell that the log cannot be written
-		log, err := logger(*path, lines)
+		log, level, err := logger(*path, lines)
 		if err != nil {
 			return err
 		}
 		redisstore.LogTo(log)
-		return serve(c.Context(), app.Options{ConfigPath: *path, Role: parsed, Log: log, Listen: *listen, AdminListen: *adminListen})
+		traces, err := obs.NewTraces(c.Context(), version, os.Getenv, log)
+		if err != nil {
+			return err
+		}
+		return serve(c.Context(), app.Options{
+			ConfigPath: *path, Role: parsed, Log: log, Level: level, Traces: traces, Listen: *listen, AdminListen: *adminListen,
+		})
 	}
 	return c
 }
@@ -65,17 +71,17 @@ func parseRole(s string) (app.Role, error) {
 
 // logger makes the logger the file asks for. Problems of the file are not told here:
 // the start that follows tells all of them.
-func logger(path string, out io.Writer) (*slog.Logger, error) {
+func logger(path string, out io.Writer) (*slog.Logger, *slog.LevelVar, error) {
 	var report yamlsrc.Report
 	c := config.Load(path, &report)
-	log, _, err := obs.Logger(out, c.Telemetry.Log.Format, c.Telemetry.Log.Level)
+	log, level, err := obs.Logger(out, c.Telemetry.Log.Format, c.Telemetry.Log.Level)
 	if err != nil && report.Len() == 0 {
-		return nil, err
+		return nil, nil, err
 	}
 	if err != nil {
-		return slog.Default(), nil
+		return slog.Default(), nil, nil
 	}
-	return log, nil
+	return log, level, nil
 }
 
 // serve runs the process until ctx ends.
