@@ -14,7 +14,10 @@ const handedBack = "handed_back"
 
 // begin begins the span of a run that holds a delivery. The context that it gives belongs to it.
 func (r *Runner) begin(ctx context.Context, t Task, plan *target.Plan, d tracking.Delivery) (context.Context, trace.End) {
-	kind := trace.Attempt
+	kind, step := trace.Attempt, d.Step
+	if step == "" && plan != nil {
+		step = plan.FirstStep()
+	}
 	switch {
 	case d.Verdict != "":
 		kind = trace.Settle
@@ -24,7 +27,7 @@ func (r *Runner) begin(ctx context.Context, t Task, plan *target.Plan, d trackin
 	case plan.Polls(d.Step):
 		kind = trace.Poll
 	}
-	return r.Trace.Start(ctx, kind, trace.Facts{Tracking: t.Tracking, Target: t.Target, Step: d.Step})
+	return r.Trace.Start(ctx, kind, trace.Facts{Tracking: t.Tracking, Target: t.Target, Step: step})
 }
 
 // outcomeOf says for the trace what a run came to, without what the backend said.
