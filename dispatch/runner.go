@@ -284,10 +284,15 @@ func (r *Runner) report(ctx context.Context, t Task, claimed *tracking.Claimed, 
 	if !r.Log.Enabled(ctx, level) {
 		return
 	}
-	r.Log.LogAttrs(ctx, level, "delivery", slog.String("tracking_id", t.Tracking), slog.String("target", t.Target),
+	attrs := []slog.Attr{
+		slog.String("tracking_id", t.Tracking), slog.String("target", t.Target),
 		slog.String("route", claimed.Dispatch.Route), slog.String("step", a.Step), slog.Int("seq", t.Seq),
 		slog.Int("attempt", next.Attempts), slog.Int("polls", next.Polls), slog.String("state", string(next.State)),
 		slog.String("reason", string(next.Reason)), slog.Int("status", next.HTTPStatus),
-		slog.Int64("duration_ms", a.Duration.Milliseconds()),
-		slog.Int64("waited_ms", a.Waited.Milliseconds()), slog.String("cause", fault.Cause(cause)))
+		slog.Int64("duration_ms", a.Duration.Milliseconds()), slog.Int64("waited_ms", a.Waited.Milliseconds()),
+	}
+	if text := fault.Cause(cause); text != "" {
+		attrs = append(attrs, slog.String("cause", text))
+	}
+	r.Log.LogAttrs(ctx, level, "delivery", attrs...)
 }

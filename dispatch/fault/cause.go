@@ -41,11 +41,12 @@ func Cause(err error) string {
 			return known.Error()
 		}
 	}
-	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
-		err = inner
+	for ; err != nil; err = errors.Unwrap(err) {
+		switch kind := fmt.Sprintf("%T", err); kind {
+		case "*errors.errorString", "*fmt.wrapError", "*fmt.wrapErrors": // those say nothing
+		default:
+			return kind
+		}
 	}
-	if kind := fmt.Sprintf("%T", err); kind != "*errors.errorString" {
-		return kind
-	}
-	return "" // its kind says nothing
+	return ""
 }

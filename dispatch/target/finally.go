@@ -53,7 +53,7 @@ func (e *Engine) CleanUp(ctx context.Context, p *Plan, in Input) {
 		if err := r.cleanUp(ctx); err != nil {
 			f := fault.From(err) // its message may quote the backend
 			e.log.WarnContext(ctx, "a clean-up call did not work", "tracking_id", in.Tracking, "target", p.Name, "step", s.name,
-				"reason", f.Reason, "status", f.Status, "cause", fault.Cause(f.Err))
+				"reason", f.Reason, "status", f.Status)
 		}
 	}
 }

@@ -45,7 +45,8 @@ func tracesWanted(getenv func(string) string) (bool, error) {
 			}
 		}
 	}
-	return true, checkSampler(getenv)
+	err := checkSampler(getenv)
+	return err == nil, err
 }
 
 func checkEndpoint(text string) error {
