@@ -75,3 +75,13 @@ func (r *Runner) links(ctx context.Context, sent *manifest) (out []trace.Context
 	}
 	return out
 }
+
+// ofTrace gives a context that belongs to the trace of a record, for lines about it by whoever did
+// not load it. It asks the store: what is rare may.
+func ofTrace(ctx context.Context, store tracking.Store, id string) context.Context {
+	parents, err := store.TraceParents(ctx, []string{id})
+	if err != nil {
+		return ctx
+	}
+	return trace.With(ctx, trace.Context(parents[0]))
+}

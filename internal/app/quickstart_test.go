@@ -34,6 +34,7 @@ type rig struct {
 	dir      string
 	token    string
 	client   *http.Client
+	level    slog.LevelVar // of its log
 }
 
 // newRig starts it. edit changes the route file before it is read.
@@ -100,7 +101,7 @@ func (r *rig) start(t *testing.T) {
 	t.Helper()
 	var err error
 	r.App, err = app.New(t.Context(), app.Options{
-		ConfigPath: filepath.Join(r.dir, "headgate.yaml"), Role: app.RoleAll, Log: slog.New(slog.DiscardHandler),
+		ConfigPath: filepath.Join(r.dir, "headgate.yaml"), Role: app.RoleAll, Log: slog.New(slog.DiscardHandler), Level: &r.level,
 		Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0",
 	})
 	if err != nil {

@@ -47,7 +47,7 @@ type traced struct{ slog.Handler }
 func (t traced) Handle(ctx context.Context, r slog.Record) error {
 	if c := trace.From(ctx); c != "" {
 		r.AddAttrs(slog.String("trace_id", c.TraceID()))
-		if own := otel.SpanContextFromContext(ctx); own.IsValid() && !own.IsRemote() {
+		if own := otel.SpanContextFromContext(ctx); own.IsValid() && !own.IsRemote() && own.SpanID().String() == c.SpanID() {
 			r.AddAttrs(slog.String("span_id", c.SpanID()))
 		}
 	}
