@@ -31,7 +31,7 @@ func TestCause(t *testing.T) {
 		"late":           {fmt.Errorf("ada: %w", context.DeadlineExceeded), "context deadline exceeded"},
 		"cut off":        {fmt.Errorf("ada: %w", io.ErrUnexpectedEOF), "unexpected EOF"},
 		"of an answer":   {fmt.Errorf("ada: %w", quoting), "*json.UnmarshalTypeError"},
-		"of a header":    {fmt.Errorf("ada: %w", &http.ProtocolError{ErrorString: "ada"}), "*http.ProtocolError"},
+		"of a size":      {fmt.Errorf("ada: %w", &http.MaxBytesError{Limit: 1}), "*http.MaxBytesError"},
 		"just a text":    {errors.New("ada"), ""},
 		"a wrapped text": {fmt.Errorf("ada: %w", errors.New("lovelace")), ""},
 	} {

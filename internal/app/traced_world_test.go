@@ -169,11 +169,10 @@ routes:
 // tracedWorld is a gateway and a worker, each by itself, on one Redis.
 type tracedWorld struct {
 	*rig
-	backend  *seenBy
-	worker   *app.App
-	receiver *receiver
-	log      lines
-	flush    func() // has all spans sent
+	backend *seenBy
+	worker  *app.App
+	log     lines
+	flush   func() // has all spans sent
 }
 
 // marked answers with what it was sent, and with more that is nobody's business.
