@@ -34,7 +34,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		page(w, http.StatusOK, "login", false)
 	case http.MethodPost:
 		if err := r.ParseForm(); err != nil || !s.session.knows(r.PostForm.Get("token")) {
-			s.o.Log.Warn("admin login refused", "peer", strings.Clone(r.RemoteAddr))
+			s.o.Log.WarnContext(r.Context(), "admin login refused", "peer", strings.Clone(r.RemoteAddr))
 			page(w, http.StatusUnauthorized, "login", true)
 			return
 		}

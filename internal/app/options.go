@@ -36,7 +36,8 @@ func (a *App) Table() *routes.Table { return a.table.Load() }
 func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit, callbackLimit policies.Policy) gateway.Options {
 	c := a.config
 	return gateway.Options{
-		Table: func() gateway.Table { return a.table.Load() }, Acceptor: acceptor, Operator: a.operator, Log: a.log,
+		Table: func() gateway.Table { return a.table.Load() }, Acceptor: acceptor, Operator: a.operator,
+		Log: a.log, AccessSample: orOff(c.Telemetry.Log.AccessSample), Trace: a.o.Traces.Tracer(),
 		PublicURL: c.PublicURL, TrustedProxies: c.Proxies(),
 		MaxBody: int64(c.Limits.MaxBody), MaxHeader: int(c.Limits.HeaderSize),
 		ReadTimeout: c.Limits.ReadTimeout.D(), WriteTimeout: c.Limits.WriteTimeout.D(), IdleTimeout: c.Limits.IdleTimeout.D(),
@@ -48,7 +49,7 @@ func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit, callbackLimit po
 
 // orOff gives what the gateway takes for none: a zero in the file is meant, there it
 // stands for the default.
-func orOff[T int | time.Duration](n T) T {
+func orOff[T int | float64 | time.Duration](n T) T {
 	if n == 0 {
 		return -1
 	}

@@ -48,8 +48,12 @@ func newServe() *cobra.Command {
 			return err
 		}
 		redisstore.LogTo(log)
+		traces, err := obs.NewTraces(c.Context(), version, os.Getenv, log)
+		if err != nil {
+			return err
+		}
 		return serve(c.Context(), app.Options{
-			Version: version, ConfigPath: *path, Role: parsed, Log: log, Level: level, Listen: *listen, AdminListen: *adminListen,
+			Version: version, ConfigPath: *path, Role: parsed, Log: log, Level: level, Traces: traces, Listen: *listen, AdminListen: *adminListen,
 		})
 	}
 	return c
