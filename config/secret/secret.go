@@ -86,7 +86,7 @@ func (r Ref) Read() (Value, error) {
 		}
 		return Value{}, fmt.Errorf("environment variable %s is not set or empty", r.Env)
 	case r.File != "":
-		raw, err := os.ReadFile(r.File)
+		raw, err := yamlsrc.ReadRegular(r.File)
 		if err != nil {
 			return Value{}, fmt.Errorf("read secret: %w", err)
 		}

@@ -3,8 +3,14 @@ package yamlsrc
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 )
+
+// MaxFile bounds a file that is read: a larger one is none of ours.
+const MaxFile = 64 << 20
 
 // Read is a file that a load has read, or tried to: what became of the load depends on it.
 type Read struct {
@@ -12,11 +18,29 @@ type Read struct {
 	Sum  string // SHA-256 in hexadecimal; empty when the file could not be read
 }
 
-// ReadFile is os.ReadFile for a file that the load depends on.
+// ReadFile reads a file that the load depends on.
 func (r *Report) ReadFile(path string) ([]byte, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the files that the operator and the authors of routes name
+	text, err := ReadRegular(path)
 	r.Note(path, text, err)
 	return text, err
+}
+
+// ReadRegular is os.ReadFile for files that have an end. A pipe that nobody writes to would
+// hold up the load, and with it every later one, until the process ends; a device might
+// never be read to its end.
+func ReadRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case info.IsDir(): // os.ReadFile has the words for it
+	case !info.Mode().IsRegular():
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("it is a pipe, a socket or a device, not a file")}
+	case info.Size() > MaxFile:
+		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("it has more than %d bytes", MaxFile)}
+	}
+	return os.ReadFile(path) //nolint:gosec // the files that the operator and the authors of routes name
 }
 
 // Note tells the report what reading a file gave, where it was not read by ReadFile.

@@ -25,8 +25,9 @@ type Check struct {
 	Detail string `json:"detail,omitempty"` // for who has the token: it may name where secrets are kept
 }
 
-// readyWithin bounds the checks: a probe that hangs says as little as none.
-const readyWithin = 5 * time.Second
+// readyWithin bounds the checks: a probe that hangs says as little as none. It is less than
+// headgate health and doctor wait, so that they tell what does not answer: Redis, not this.
+const readyWithin = 2 * time.Second
 
 // livez says that the process answers. It asks nothing else: a restart does not mend
 // what is outside.

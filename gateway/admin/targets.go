@@ -152,7 +152,7 @@ func (s *Server) failed(c *call, err error) { writeProblem(c.w, s.failure(c.r.Co
 func (s *Server) failure(ctx context.Context, err error) wire.Problem {
 	s.o.Log.ErrorContext(ctx, "admin request failed", "error", err)
 	if errors.Is(err, tracking.ErrUnavailable) || ctx.Err() != nil {
-		return problem(http.StatusServiceUnavailable, "unavailable", "Temporarily unavailable", "The store does not answer. Repeating the request is safe.")
+		return problem(http.StatusServiceUnavailable, "unavailable", "Temporarily unavailable", "Redis does not answer, or not in time. Repeating the request is safe; headgate doctor says what is wrong.")
 	}
 	return problem(http.StatusInternalServerError, "internal", "Internal error", "The request could not be handled.")
 }

@@ -138,6 +138,8 @@ func TestTargetsRefuse(t *testing.T) {
 			method, path, _ := strings.Cut(call, " ")
 			if res, text := ask(t, s, method, path, "", bearer); res.status != want || strings.Contains(text, "odd") {
 				t.Errorf("%s: %d %s, want %d", call, res.status, text, want)
+			} else if want == 503 && (!strings.Contains(text, "Redis") || !strings.Contains(text, "headgate doctor")) {
+				t.Errorf("%s: it names neither what is away nor what to do: %s", call, text)
 			}
 		}
 	}

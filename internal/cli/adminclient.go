@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -68,6 +69,9 @@ func (a *adminClient) unreached(err error) error {
 	if errors.As(err, &failed) {
 		err = failed.Err // the URL is told already
 	}
+	if at, perr := url.Parse(a.base); perr != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
+		return fmt.Errorf("%q is no URL of an admin listener: write --url http://HOST:PORT", a.base)
+	}
 	return fmt.Errorf("the admin listener does not answer at %s: %w; where it listens is admin.listen of the operator's file: name it with --url", a.base, err)
 }
 
@@ -80,8 +84,13 @@ func (a *adminClient) refused(got *answer) error {
 		return fmt.Errorf("the admin listener at %s asks for its token: set %s to it, or give --token", a.base, adminTokenName)
 	case got.status == http.StatusUnauthorized:
 		return fmt.Errorf("the admin listener at %s does not accept the token of %s or --token: it is what admin.token of its file names", a.base, adminTokenName)
+	case got.status == http.StatusNotFound && strings.Contains(string(got.body), noRoute):
+		return fmt.Errorf("%s is the listener for clients, not the admin one: where that listens is admin.listen of the operator's file; name it with --url", a.base)
 	}
 	return got.problem()
 }
+
+// noRoute is by what the listener for clients gives itself away: it has no path of the admin one.
+const noRoute = "No route has this path."
 
 var jsonBody = map[string]string{"Content-Type": "application/json"}

@@ -10,7 +10,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"headgate/config/secret"
+	"headgate/config/yamlsrc"
 )
 
 // family is the kind of key that an algorithm needs.
@@ -190,7 +190,7 @@ func secretLoader(ref secret.Ref, algorithms []string) func() (*keySet, error) {
 // pemLoader reads a public key from a PEM file.
 func pemLoader(path string) func() (*keySet, error) {
 	return func() (*keySet, error) {
-		text, err := os.ReadFile(path) //nolint:gosec // the file that the route file names, checked at load
+		text, err := yamlsrc.ReadRegular(path)
 		if err != nil {
 			return nil, fmt.Errorf("read the public key: %w", err)
 		}
