@@ -22,12 +22,26 @@ const (
 )
 
 // Parse gives what the traceparent headers of a request say: nothing when there is not exactly
-// one, or it is not valid, which the standard wants ignored.
+// one, or it is not valid, which the standard wants ignored. One of a later version may go on
+// behind what is known; what is passed on is of the version that is spoken here.
 func Parse(headers []string) Context {
-	if len(headers) != 1 || !valid(headers[0]) {
+	if len(headers) != 1 {
 		return ""
 	}
-	return Context(headers[0])
+	value := headers[0]
+	later := !strings.HasPrefix(value, "00")
+	if later && len(value) > len(form) && value[len(form)] == '-' {
+		value = value[:len(form)]
+	}
+	switch {
+	case !valid(value):
+		return ""
+	case !later:
+		return Context(value)
+	case Context(value).Sampled():
+		return Context("00" + value[2:spanEnd] + "-01")
+	}
+	return Context("00" + value[2:spanEnd] + "-00")
 }
 
 func valid(value string) bool {

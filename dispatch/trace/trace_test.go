@@ -33,6 +33,23 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestLaterVersions: the standard wants what is known of one to be read, and our own version sent.
+func TestLaterVersions(t *testing.T) {
+	const ids = "-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
+	for value, want := range map[string]trace.Context{
+		"01" + ids + "01":       "00" + ids + "01",
+		"cc" + ids + "03-later": "00" + ids + "01",
+		"01" + ids + "02-":      "00" + ids + "00",
+		"01" + ids + "01later":  "",
+		"ff" + ids + "01-later": "",
+		"01":                    "",
+	} {
+		if got := trace.Parse([]string{value}); got != want {
+			t.Errorf("%q gave %q, want %q", value, got, want)
+		}
+	}
+}
+
 func TestContext(t *testing.T) {
 	c := trace.From(trace.With(t.Context(), parent))
 	if c.TraceID() != "0af7651916cd43dd8448eb211c80319c" || c.SpanID() != "b7ad6b7169203331" || !c.Sampled() {

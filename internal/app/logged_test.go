@@ -49,6 +49,7 @@ func TestLogsHoldNothingPersonal(t *testing.T) {
 		"no tenant":     {http.MethodPost, "/people/planted-id", "{}", map[string]any{"sub": "planted-subject", "org": []string{"planted-claim"}}, 403},
 		"empty tenant":  {http.MethodPost, "/people/planted-id", "{}", map[string]any{"sub": "planted-subject", "org": ""}, 403},
 		"expired":       {http.MethodPost, "/people/planted-id", "{}", map[string]any{"sub": "planted-subject", "exp": time.Now().Add(-time.Hour).Unix()}, 401},
+		"not our type":  {http.MethodPost, "/people/planted-id", "{}", nil, 415},
 		"not our token": {http.MethodPost, "/people/planted-id", "{}", nil, 401},
 	} {
 		w.token = good
@@ -58,7 +59,11 @@ func TestLogsHoldNothingPersonal(t *testing.T) {
 		if name == "not our token" {
 			w.token = "planted.token.text"
 		}
-		status, text, err := w.do(t.Context(), one.method, one.path, one.body, marks...)
+		header := marks
+		if name == "not our type" {
+			header = append([]string{"Content-Type", "planted/type"}, marks...)
+		}
+		status, text, err := w.do(t.Context(), one.method, one.path, one.body, header...)
 		if err != nil || status != one.want {
 			t.Errorf("%s: %d %s %v, want %d", name, status, text, err, one.want)
 		}

@@ -43,3 +43,13 @@ func TestFiguresAreAll(t *testing.T) {
 		t.Errorf("listed are\n%v, registered\n%v", listed, registered)
 	}
 }
+
+// TestDeliveryBuckets: what a quantile says of an outage of minutes is wrong by less than what
+// lies between two buckets.
+func TestDeliveryBuckets(t *testing.T) {
+	for i, to := range deliveryBuckets[1:] {
+		if from := deliveryBuckets[i]; from >= 10 && to <= 3600 && to > 3*from {
+			t.Errorf("nothing between %v s and %v s", from, to)
+		}
+	}
+}

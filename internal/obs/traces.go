@@ -2,10 +2,9 @@ package obs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,6 +27,7 @@ const complainEvery = time.Minute
 type Traces struct {
 	provider *sdk.TracerProvider
 	tracer   otel.Tracer
+	exporter *exporter
 	abandon  context.CancelFunc
 	log      *slog.Logger
 }
@@ -57,9 +57,11 @@ func newTraces(ctx context.Context, version string, to sdk.SpanExporter, log *sl
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
 	life, abandon := context.WithCancel(context.WithoutCancel(ctx))
-	// Spans that come while its queue is full are dropped: nobody waits for an exporter.
-	provider := sdk.NewTracerProvider(sdk.WithResource(about), sdk.WithBatcher(&exporter{SpanExporter: to, life: life, log: log}))
-	return &Traces{provider: provider, tracer: provider.Tracer("headgate", otel.WithInstrumentationVersion(version)), abandon: abandon, log: log}, nil
+	e := &exporter{SpanExporter: to, life: life, log: log}
+	size := func(o *sdk.BatchSpanProcessorOptions) { e.room = int64(o.MaxQueueSize) } // as OTEL_BSP_* have it
+	queue := sdk.NewBatchSpanProcessor(e, size)
+	provider := sdk.NewTracerProvider(sdk.WithResource(about), sdk.WithSpanProcessor(bounded{queue, e}))
+	return &Traces{provider, provider.Tracer("headgate", otel.WithInstrumentationVersion(version)), e, abandon, log}, nil
 }
 
 // Tracer makes the spans; nil when there are none to be made.
@@ -79,8 +81,29 @@ func (t *Traces) Stop(ctx context.Context) {
 	defer t.abandon()
 	ctx, cancel := context.WithTimeout(ctx, flushTime)
 	defer cancel()
-	if err := t.provider.Shutdown(ctx); err != nil {
-		t.log.WarnContext(ctx, "the last spans are not taken; they are lost", "error", err)
+	err := t.provider.Shutdown(ctx)
+	if lost := t.exporter.lost.Load() + t.exporter.queued.Load(); lost > 0 || err != nil {
+		t.log.WarnContext(ctx, "the last spans are not taken; they are lost", said(lost, err)...)
+	}
+}
+
+// bounded drops spans that come while the queue is full: nobody waits for an exporter. The
+// queue would do so by itself, and tell nobody.
+type bounded struct {
+	sdk.SpanProcessor
+	exporter *exporter
+}
+
+// OnEnd implements sdk.SpanProcessor.
+func (b bounded) OnEnd(s sdk.ReadOnlySpan) {
+	e := b.exporter
+	switch {
+	case !s.SpanContext().IsSampled():
+	case e.queued.Add(1) > e.room:
+		e.queued.Add(-1)
+		e.lost.Add(1)
+	default:
+		b.SpanProcessor.OnEnd(s)
 	}
 }
 
@@ -91,9 +114,10 @@ type exporter struct {
 	life context.Context //nolint:containedctx // Stop ends it; the library's has no end of ours
 	log  *slog.Logger
 
-	mu   sync.Mutex
-	told time.Time
-	lost int // spans, since then
+	room   int64        // how many spans the queue takes
+	queued atomic.Int64 // spans that have not been tried
+	lost   atomic.Int64 // spans that the log has not told of, those included that are being sent
+	told   time.Time    // only one export runs at a time
 }
 
 // ExportSpans implements sdk.SpanExporter. It never fails: what was to be told is told.
@@ -101,19 +125,24 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(e.life, cancel)()
-	if err := e.SpanExporter.ExportSpans(ctx, spans); err != nil && !errors.Is(e.life.Err(), context.Canceled) {
-		e.complain(ctx, len(spans), err)
+	n := int64(len(spans))
+	e.lost.Add(n)
+	e.queued.Add(-n)
+	err := e.SpanExporter.ExportSpans(ctx, spans)
+	if err == nil {
+		e.lost.Add(-n)
+	}
+	if e.life.Err() == nil && e.lost.Load() > 0 && time.Since(e.told) >= complainEvery {
+		e.log.WarnContext(ctx, "spans are not taken; they are lost", said(e.lost.Swap(0), err)...)
+		e.told = time.Now()
 	}
 	return nil
 }
 
-func (e *exporter) complain(ctx context.Context, spans int, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.lost += spans
-	if time.Since(e.told) < complainEvery {
-		return
+// said gives what a line about lost spans tells. Without an error the queue was full.
+func said(lost int64, err error) []any {
+	if err == nil {
+		return []any{"spans", lost}
 	}
-	e.log.WarnContext(ctx, "spans are not taken; they are lost", "spans", e.lost, "error", err)
-	e.told, e.lost = time.Now(), 0
+	return []any{"spans", lost, "error", err}
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -135,6 +137,8 @@ func TestTracesWanted(t *testing.T) {
 		"bad headers":        {map[string]string{endpoint: "http://c:4318", "OTEL_EXPORTER_OTLP_HEADERS": "secret"}, false, "OTEL_EXPORTER_OTLP_HEADERS: write pairs"},
 		"a sampler":          {map[string]string{endpoint: "http://c:4318", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}, true, ""},
 		"no sampler":         {map[string]string{endpoint: "http://c:4318", "OTEL_TRACES_SAMPLER": "some"}, false, `OTEL_TRACES_SAMPLER: "some" is not known`},
+		"no size":            {map[string]string{endpoint: "http://c:4318", "OTEL_BSP_MAX_QUEUE_SIZE": "-5"}, false, `OTEL_BSP_MAX_QUEUE_SIZE: "-5" is not a number above 0`},
+		"no time-out":        {map[string]string{endpoint: "http://c:4318", "OTEL_EXPORTER_OTLP_TIMEOUT": "10s"}, false, `OTEL_EXPORTER_OTLP_TIMEOUT: "10s" is not a number above 0; it is in milliseconds`},
 		"a share beyond all": {map[string]string{endpoint: "http://c:4318", "OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "5"}, false, `OTEL_TRACES_SAMPLER_ARG: "5" is not a share`},
 	} {
 		on, err := tracesWanted(func(name string) string { return tt.env[name] })
@@ -184,10 +188,51 @@ func TestExporterThatHangs(t *testing.T) {
 	if took := time.Since(began); took > flushTime+time.Second {
 		t.Errorf("stopping took %s", took)
 	}
-	if text := log.String(); !strings.Contains(text, "the last spans are not taken") {
+	if text := log.String(); !strings.Contains(text, `msg="the last spans are not taken; they are lost" spans=10000 error=`) {
 		t.Errorf("the log says %s", text)
 	}
 }
+
+// TestFullQueueIsTold: a collector that takes everything, and that too slowly, costs spans as well.
+func TestFullQueueIsTold(t *testing.T) {
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
+	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "4")
+	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2")
+	const spans = 100
+	slow := &gated{open: make(chan struct{})}
+	var log locked
+	traces, err := newTraces(t.Context(), "test", slow, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range spans {
+		_, end := traces.Tracer().Start(t.Context(), trace.Request, trace.Facts{Method: "GET"})
+		end(trace.Facts{Status: 200})
+	}
+	close(slow.open)
+	traces.Stop(t.Context())
+	told := 0
+	for _, n := range regexp.MustCompile(`they are lost" spans=(\d+)\n`).FindAllStringSubmatch(log.String(), -1) {
+		lost, _ := strconv.Atoi(n[1])
+		told += lost
+	}
+	if slow.taken < 4 || slow.taken+told != spans {
+		t.Errorf("of %d spans %d are taken and %d told to be lost: %s", spans, slow.taken, told, log.String())
+	}
+}
+
+// gated takes nothing until it is open.
+type gated struct {
+	open  chan struct{}
+	taken int
+}
+
+func (g *gated) ExportSpans(_ context.Context, spans []sdk.ReadOnlySpan) error {
+	<-g.open
+	g.taken += len(spans)
+	return nil
+}
+func (*gated) Shutdown(context.Context) error { return nil }
 
 // TestExporterThatIsAway: the log says so, once.
 func TestExporterThatIsAway(t *testing.T) {

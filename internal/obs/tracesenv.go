@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -45,9 +46,29 @@ func tracesWanted(getenv func(string) string) (bool, error) {
 			}
 		}
 	}
-	err := checkSampler(getenv)
+	err := errors.Join(checkSampler(getenv), checkNumbers(getenv))
 	return err == nil, err
 }
+
+// checkNumbers looks at sizes and times. The library panics about some that are below 0.
+func checkNumbers(getenv func(string) string) error {
+	for name, unit := range map[string]string{
+		"OTEL_BSP_MAX_QUEUE_SIZE":           "",
+		"OTEL_BSP_MAX_EXPORT_BATCH_SIZE":    "",
+		"OTEL_BSP_SCHEDULE_DELAY":           milliseconds,
+		"OTEL_BSP_EXPORT_TIMEOUT":           milliseconds,
+		"OTEL_EXPORTER_OTLP_TIMEOUT":        milliseconds,
+		"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": milliseconds,
+	} {
+		text := getenv(name)
+		if n, err := strconv.Atoi(text); text != "" && (err != nil || n < 1) {
+			return fmt.Errorf("%s: %q is not a number above 0%s", name, text, unit)
+		}
+	}
+	return nil
+}
+
+const milliseconds = "; it is in milliseconds"
 
 func checkEndpoint(text string) error {
 	if text == "" {

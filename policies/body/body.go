@@ -65,9 +65,9 @@ func (p *Policy) Check(_ context.Context, r *policies.Request) policies.Decision
 		}
 		return badJSON(&syntaxError{detail: "the body is empty"})
 	}
-	if wrong := p.contentType(r.Header["Content-Type"]); wrong != "" {
+	if detail, log := p.contentType(r.Header["Content-Type"]); log != "" {
 		return deny(http.StatusUnsupportedMediaType, "unsupported-media-type", "Unsupported media type",
-			wrong+"; send "+strings.Join(p.cfg.ContentType, " or "), wrong)
+			detail+"; send "+strings.Join(p.cfg.ContentType, " or "), log)
 	}
 	v, problem := decode(r.Body, p.cfg.Depth, p.cfg.DuplicateKeys == DuplicatesAllow)
 	if problem != nil {
@@ -91,29 +91,31 @@ func (p *Policy) Check(_ context.Context, r *policies.Request) policies.Decision
 	return policies.Pass()
 }
 
-// contentType says what is wrong with the type, empty when nothing is.
-func (p *Policy) contentType(values []string) string {
+// contentType says what is wrong with the type, to the client and to the log, which gets nothing
+// that a client wrote. Both are empty when nothing is.
+func (p *Policy) contentType(values []string) (detail, log string) {
+	same := func(text string) (detail, log string) { return text, text }
 	switch {
 	case len(values) == 0 || values[0] == "":
-		return "the body has no Content-Type"
+		return same("the body has no Content-Type")
 	case len(values) > 1:
-		return "there is more than one Content-Type"
+		return same("there is more than one Content-Type")
 	}
 	kind, params, err := values[0], map[string]string(nil), error(nil)
 	if kind != "application/json" { // what nearly every client sends needs no parsing
 		if kind, params, err = mime.ParseMediaType(values[0]); err != nil {
-			return "the Content-Type cannot be read"
+			return same("the Content-Type cannot be read")
 		}
 	}
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-		return "the charset is not utf-8"
+		return same("the charset is not utf-8")
 	}
 	for _, pattern := range p.cfg.ContentType {
 		if ok, err := path.Match(pattern, kind); ok && err == nil {
-			return ""
+			return "", ""
 		}
 	}
-	return fmt.Sprintf("the Content-Type %.80q is not accepted", kind)
+	return fmt.Sprintf("the Content-Type %.80q is not accepted", kind), "the Content-Type is not accepted"
 }
 
 func mayBeEmpty(method string) bool {
