@@ -194,3 +194,30 @@ func TestArgumentsAreKnown(t *testing.T) {
 		}
 	})
 }
+
+// TestWorkersAreUpgradedFirst: a tag or a digest of their own replaces the common one, whichever it is.
+func TestWorkersAreUpgradedFirst(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("a", 64)
+	for set, want := range map[string]string{
+		"worker.image.tag=1.3.0":                        "registry.example.com/headgate:1.3.0",
+		"worker.image.digest=" + digest:                 "registry.example.com/headgate@" + digest,
+		"worker.image.tag=1.3.0,image.digest=" + digest: "registry.example.com/headgate:1.3.0",
+	} {
+		m := render(t, "--values", sets(t)["minimal"], "--set", "image.tag=1.2.0", "--set", set)
+		for _, p := range pods(t, m) {
+			got := p.container().Image
+			if p.role == "worker" && got != want {
+				t.Errorf("%s: workers run %s, not %s", set, got, want)
+			}
+			if p.role != "worker" && (got == want || strings.Contains(got, "1.3.0")) {
+				t.Errorf("%s: %s runs %s, too", set, p.name, got)
+			}
+		}
+		for _, d := range all[*apps.Deployment](m) {
+			version := d.Spec.Template.Labels["app.kubernetes.io/version"]
+			if newer := d.Labels["app.kubernetes.io/component"] == "worker" && strings.Contains(set, "1.3.0"); newer != (version == "1.3.0") {
+				t.Errorf("%s: %s has the label of version %s", set, d.Name, version)
+			}
+		}
+	}
+}

@@ -221,13 +221,13 @@ func TestPoliciesLetTheTestIn(t *testing.T) {
 	})
 }
 
-// TestPoliciesOpenThePortsInUse: Redis's are read from its URL, the collector's from its
-// endpoint.
+// TestPoliciesOpenThePortsInUse: Redis's are read from its URL, those of the collector and of
+// Prometheus from theirs.
 func TestPoliciesOpenThePortsInUse(t *testing.T) {
 	for set, expect := range map[string][]int32{
 		"sentinel-tls": {53, 53, 6379, 26379, 443},
 		"cluster-keda": {53, 53, 6379, 6380, 443, 8443, 4318},
-		"everything":   {53, 53, 5353, 5353, 6390, 443, 443, 8200},
+		"everything":   {53, 53, 5353, 5353, 6390, 443, 443, 9091, 8200},
 	} {
 		m := render(t, "--values", sets(t)[set])
 		for _, n := range all[*networking.NetworkPolicy](m) {

@@ -45,7 +45,7 @@ root as needed. The chart's own go before the operator's, so that no selector ca
 */}}
 {{- define "headgate.labels" -}}
 {{- $own := include "headgate.selector" .root | fromYaml -}}
-{{- $_ := set $own "app.kubernetes.io/version" (.root.Values.image.tag | default .root.Chart.AppVersion | toString | trunc 63) -}}
+{{- $_ := set $own "app.kubernetes.io/version" (include "headgate.version" (dict "root" .root "role" (ternary "worker" "gateway" (eq .component "worker"))) | trunc 63) -}}
 {{- $_ := set $own "app.kubernetes.io/managed-by" .root.Release.Service -}}
 {{- $_ := set $own "app.kubernetes.io/part-of" "headgate" -}}
 {{- if not .pod -}}{{/* a new version of the chart alone starts no pod anew */}}

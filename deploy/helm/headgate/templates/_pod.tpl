@@ -28,7 +28,7 @@ spec:
     {{- toYaml $values.podSecurityContext | nindent 4 }}
   containers:
     - name: headgate
-      image: {{ include "headgate.image" $root }}
+      image: {{ include "headgate.image" (dict "root" $root "role" .role) }}
       imagePullPolicy: {{ $values.image.pullPolicy }}
       args: [serve, -c, /etc/headgate/headgate.yaml, --role, {{ .role }}]
       envFrom:
@@ -89,14 +89,21 @@ spec:
   {{- end }}
 {{- end -}}
 
+{{/* The image of a role: (dict "root" . "role" "worker"). A worker's own tag or digest goes before the common one. */}}
 {{- define "headgate.image" -}}
-{{- with .Values.image -}}
-{{- if .digest -}}
-{{- printf "%s@%s" .repository .digest | quote -}}
+{{- $image := .root.Values.image -}}
+{{- $own := dig "image" dict (get .root.Values .role) -}}
+{{- $digest := or $own.digest (ternary "" $image.digest (ne ($own.tag | default "") "")) -}}
+{{- if $digest -}}
+{{- printf "%s@%s" $image.repository $digest | quote -}}
 {{- else -}}
-{{- printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) | quote -}}
+{{- printf "%s:%s" $image.repository (include "headgate.version" .) | quote -}}
 {{- end -}}
 {{- end -}}
+
+{{- define "headgate.version" -}}
+{{- $own := dig "image" dict (get .root.Values (.role | default "gateway")) -}}
+{{- $own.tag | default .root.Values.image.tag | default .root.Chart.AppVersion -}}
 {{- end -}}
 
 {{- define "headgate.env" -}}
