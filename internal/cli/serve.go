@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -53,14 +54,10 @@ func newServe() *cobra.Command {
 }
 
 func parseRole(s string) (app.Role, error) {
-	known := make([]string, 0, len(app.Roles()))
-	for _, role := range app.Roles() {
-		if string(role) == s {
-			return role, nil
-		}
-		known = append(known, string(role))
+	if slices.Contains(app.Roles(), app.Role(s)) {
+		return app.Role(s), nil
 	}
-	return "", usagef("unknown role %q: write %s", s, strings.Join(known, ", "))
+	return "", usagef("unknown role %q: write %s", s, strings.Join(roleNames(), ", "))
 }
 
 // logger makes the logger the file asks for. Problems of the file are not told here:
