@@ -4,13 +4,11 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help build demo test chaos lint tools bench generate vuln
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the static binary into dist/headgate
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X headgate/internal/cli.version=$(VERSION)' -o dist/headgate .
+	eval "$$(scripts/source.sh)" && scripts/build.sh dist/headgate
 
 demo: ## Run the demo: a gateway, workers and simulated backends in one process
 	go run . demo
