@@ -21,11 +21,12 @@ chaos: ## Break processes, networks and Redis under load and count what is lost 
 	@scripts/redis.sh
 	go run ./chaos $(if $(SHORT),-short) $(if $(SEED),-seed $(SEED)) $(if $(RUN),-run '$(RUN)')
 
-lint: tools ## Run every static check: code, modules, chart, generated files
+lint: tools ## Run every static check: code, modules, chart, alerts, generated files
 	go vet ./...
 	.tools/bin/golangci-lint run ./...
 	go mod verify
 	scripts/helm-check.sh
+	scripts/alerts-check.sh
 	scripts/generated-check.sh
 	scripts/vuln.sh
 

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"headgate": func() {
 			go endWithParent(os.Getppid())
-			os.Exit(cli.Run(os.Args[1:]))
+			os.Exit(cli.Run(moved(os.Args[1:], os.Getenv(movedVariable))))
 		},
 	})
 }

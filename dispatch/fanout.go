@@ -122,7 +122,7 @@ type Intake struct {
 
 // Idem is an idempotency key as the store sees it.
 type Idem struct {
-	Hash        string // of tenant, route and key: see IdemHash
+	Hash        string // of tenant, route and key: see gateway.IdemHash
 	Fingerprint string // of the request
 	TTL         time.Duration
 }

@@ -38,3 +38,22 @@ func TestRenewAsksOnceADay(t *testing.T) {
 		t.Fatalf("a plan nobody knows: %v", err)
 	}
 }
+
+// A plan of a later version has a key that this one does not know. What it would mean is
+// not guessed.
+func TestPlanOfALaterVersionIsGone(t *testing.T) {
+	w := newWorld(t)
+	const hash = "5f2b6a7c0d9e4f1a"
+	for source, readable := range map[string]bool{
+		`{"url":"https://crm.example.com","post":"/"}`:                   true,
+		`{"url":"https://crm.example.com","post":"/","teleport":"fast"}`: false,
+	} {
+		if err := w.store.SavePlan(t.Context(), hash, []byte(source)); err != nil {
+			t.Fatal(err)
+		}
+		plans := dispatch.NewPlans(func() map[string]*target.Plan { return w.live }, w.store)
+		if _, err := plans.Find(t.Context(), "crm", hash); errors.Is(err, dispatch.ErrPlanGone) == readable || readable && err != nil {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+}

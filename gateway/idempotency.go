@@ -33,11 +33,24 @@ func (c *call) idem(r *routes.Route) (*dispatch.Idem, *answer) {
 			"The Idempotency-Key must be given once, with 1 to 255 characters and no control characters.")
 	}
 	return &dispatch.Idem{
-		Hash:        digest(c.note.tenant, r.Name, key),
+		Hash:        idemHash(c.note.tenant, r.Name, key),
 		Fingerprint: digest(c.req.Method, c.req.Path, c.rawQuery, string(c.req.Body)),
 		TTL:         r.IdemTTL,
 	}, nil
 }
+
+// IdemHash gives what a client's Idempotency-Key is kept under: dispatch.Idem has it, and so
+// has tracking.FindQuery. value is the header's value, quoted or bare; ok is false for one
+// that is never accepted.
+func IdemHash(tenant, route, value string) (hash string, ok bool) {
+	key, ok := parseKey([]string{value})
+	if !ok {
+		return "", false
+	}
+	return idemHash(tenant, route, key), true
+}
+
+func idemHash(tenant, route, key string) string { return digest(tenant, route, key) }
 
 // parseKey takes the key bare, as most clients send it, or as the string of a
 // structured field, as draft-ietf-httpapi-idempotency-key-header has it.

@@ -68,6 +68,9 @@ var stateOrder = []tracking.State{
 	tracking.Skipped, tracking.Superseded, tracking.Canceled,
 }
 
+// ViewOf gives what clients see of a record, for whom else it is shown to.
+func ViewOf(d *tracking.Dispatch) TrackingView { return trackingView(d) }
+
 // trackingView shows a record.
 func trackingView(d *tracking.Dispatch) TrackingView {
 	v := TrackingView{
@@ -91,20 +94,15 @@ func trackingView(d *tracking.Dispatch) TrackingView {
 
 func deliveryView(t tracking.TargetRef, d tracking.Delivery) DeliveryView {
 	v := DeliveryView{
-		State: d.State, Optional: t.Optional, Attempts: d.Attempts, Polls: d.Polls, Replays: d.Replays, Step: d.Step,
+		State: d.Shown(), Optional: t.Optional, Attempts: d.Attempts, Polls: d.Polls, Replays: d.Replays, Step: d.Step,
 		Reason: d.Reason, Message: d.Message, HTTPStatus: d.HTTPStatus, NextAt: shown(d.NextAt),
 		SupersededBy: d.SupersededBy, Batch: d.Batch, BatchPosition: d.Place, JobID: d.JobID, JobState: d.JobState, Result: d.Result, EndedAt: shown(d.EndedAt),
 	}
 	if d.JobDone != 0 || d.JobTotal != 0 {
 		v.Progress = &ProgressView{Done: d.JobDone, Total: d.JobTotal}
 	}
-	// What a batch holds shows the batch's state and times already.
+	// What a batch holds shows the batch's times already.
 	running := d.Phase == tracking.Running && !tracking.IsBatch(d.Token)
-	if running && (d.State == tracking.Pending || d.State == tracking.Retrying) {
-		// The record keeps the state that the run began with, so that a run that dies
-		// leaves it true; who looks now sees that it runs.
-		v.State = tracking.Delivering
-	}
 	if running || d.Parked() {
 		v.NextAt = time.Time{} // that time is now, or when somebody looks whether it was forgotten
 	}

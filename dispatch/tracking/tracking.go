@@ -149,6 +149,16 @@ func (d Delivery) Since(accepted time.Time) time.Time {
 	return d.ReplayedAt
 }
 
+// Shown is its state for who looks now. The record keeps the state that a run began with, so
+// that a run that dies leaves it true; who looks sees that it runs. What a batch holds has
+// the batch's state already.
+func (d Delivery) Shown() State {
+	if d.Phase == Running && !IsBatch(d.Token) && (d.State == Pending || d.State == Retrying) {
+		return Delivering
+	}
+	return d.State
+}
+
 // Rule is a route's completion rule.
 type Rule string
 

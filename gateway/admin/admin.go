@@ -1,5 +1,5 @@
 // Package admin owns the operator's listener: health, metrics, profiles, the dashboard
-// of the queues and the dead letters. It knows no routes; what it shows is handed to it
+// of the queues, the dispatches and the dead letters. It knows no routes; what it shows is handed to it
 // as handlers, functions and one small interface.
 package admin
 
@@ -35,6 +35,8 @@ type Options struct {
 	Metrics http.Handler
 	// DeadLetters is what /deadletters shows and changes.
 	DeadLetters DeadLetters
+	// Dispatches is what /dispatches finds.
+	Dispatches Dispatches
 	// Asynqmon serves everything under /asynqmon, which must be its root path.
 	Asynqmon http.Handler
 	// AsynqmonWrites lets its buttons through; otherwise it is for looking only.
@@ -47,9 +49,9 @@ type Server struct {
 	session session
 	// asynqmon is the dashboard as it is served; nil when there is none.
 	asynqmon http.Handler
-	runner  *wire.Runner
-	base    context.Context
-	abandon context.CancelFunc
+	runner   *wire.Runner
+	base     context.Context
+	abandon  context.CancelFunc
 }
 
 // New makes a server; it does nothing before Start.

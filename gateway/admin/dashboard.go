@@ -34,8 +34,12 @@ func (s *Server) queues(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// outsideStyle finds the style sheets that the page would load from outside: they hold
+// fonts, and it looks well without.
+var outsideStyle = regexp.MustCompile(`<link rel="stylesheet" href="https://[^"]*"/?>`)
+
 // dashboard serves Asynqmon with what it lacks: a policy that lets its page work and
-// nothing else (it would load fonts from outside), media types that a browser which
+// nothing else, media types that a browser which
 // may not guess accepts, and leave to keep what never changes.
 type dashboard struct{ asynqmon http.Handler }
 
@@ -63,10 +67,14 @@ func (d dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// Their names hold a digest of what is in them. Private: it takes the token to get them.
 		h.Set("Cache-Control", "private, max-age=31536000, immutable")
 	}
-	h.Set("Content-Security-Policy", dashboardPolicy(kept.body.Bytes(), strings.HasPrefix(kind, "text/html")))
+	body, html := kept.body.Bytes(), strings.HasPrefix(kind, "text/html")
+	if html {
+		body = outsideStyle.ReplaceAll(body, nil)
+	}
+	h.Set("Content-Security-Policy", dashboardPolicy(body, html))
 	maps.Copy(w.Header(), h)
 	w.WriteHeader(kept.status)
-	_, _ = w.Write(kept.body.Bytes())
+	_, _ = w.Write(body)
 }
 
 // dashboardPolicy allows the page's own inline scripts by their digests. Its styles are

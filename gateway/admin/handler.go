@@ -58,6 +58,8 @@ func (s *Server) inside(w http.ResponseWriter, r *http.Request, path string) {
 		s.index(w)
 	case path == "/metrics" && s.o.Metrics != nil:
 		s.o.Metrics.ServeHTTP(w, r)
+	case ofDispatches(path):
+		s.dispatches(w, r, path)
 	case strings.HasPrefix(path, "/debug/pprof/"):
 		profile(w, r, strings.TrimPrefix(path, "/debug/pprof/"))
 	default:

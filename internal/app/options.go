@@ -81,7 +81,7 @@ func (a *App) buildAdmin() error {
 	a.onStop("dashboard", func(context.Context) error { return closeDashboard() })
 	a.admin = admin.New(admin.Options{
 		Token: token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Asynqmon: dashboard, AsynqmonWrites: a.config.Admin.Asynqmon == config.Write,
-		DeadLetters: a.operator,
+		DeadLetters: a.operator, Dispatches: a.store,
 	})
 	a.onStop("admin listener", a.admin.Stop)
 	return nil

@@ -61,6 +61,19 @@ func openRedis(ctx context.Context, c *config.Config, pool int, log *slog.Logger
 	return conn, server, err
 }
 
+// Connect reaches Redis as a process with these files would, and starts none: an embedded one
+// is its process's own, and there is no connection then. Its caller closes it.
+func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*redisstore.Conn, error) {
+	if c.Redis.URL.Mode == config.Embedded {
+		return nil, nil
+	}
+	conn, _, err := openRedis(ctx, c, fewConns, log)
+	return conn, err
+}
+
+// fewConns is enough for who only looks.
+const fewConns = 8
+
 // ackPool is how many accepted requests can wait for replicas at a time, in a cluster for
 // each master: that many connections more.
 const ackPool = 64

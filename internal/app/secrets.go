@@ -13,38 +13,38 @@ import (
 	"headgate/policies"
 )
 
-// unreadable is a secret that targets need and that is not there.
-type unreadable struct {
-	ref     secret.Ref
-	targets []string // in alphabetical order
-	err     error    // names the place, never the secret
+// UnreadableSecret is a secret that targets need and that is not there.
+type UnreadableSecret struct {
+	Ref     secret.Ref
+	Targets []string // in alphabetical order
+	Err     error    // names the place, never the secret
 }
 
-// unreadableSecrets reads every secret of the plans, as a delivery would, and gives
+// UnreadableSecrets reads every secret of the plans, as a delivery would, and gives
 // those that cannot be read, by where they are kept.
-func unreadableSecrets(plans map[string]*target.Plan) []unreadable {
+func UnreadableSecrets(plans map[string]*target.Plan) []UnreadableSecret {
 	users := map[secret.Ref][]string{}
 	for _, name := range slices.Sorted(maps.Keys(plans)) {
 		for _, ref := range plans[name].SecretRefs() {
 			users[ref] = append(users[ref], name)
 		}
 	}
-	var out []unreadable
+	var out []UnreadableSecret
 	for ref, targets := range users {
 		if _, err := ref.Read(); err != nil {
-			out = append(out, unreadable{ref, targets, err})
+			out = append(out, UnreadableSecret{ref, targets, err})
 		}
 	}
-	slices.SortFunc(out, func(x, y unreadable) int { return strings.Compare(x.ref.String(), y.ref.String()) })
+	slices.SortFunc(out, func(x, y UnreadableSecret) int { return strings.Compare(x.Ref.String(), y.Ref.String()) })
 	return out
 }
 
-// missingSecrets is unreadableSecrets for this process: only workers send them.
-func (a *App) missingSecrets() []unreadable {
+// missingSecrets is UnreadableSecrets for this process: only workers send them.
+func (a *App) missingSecrets() []UnreadableSecret {
 	if a.worker == nil {
 		return nil
 	}
-	return unreadableSecrets(a.table.Load().Plans())
+	return UnreadableSecrets(a.table.Load().Plans())
 }
 
 // warnOfSecrets logs which secrets are missing, so that it is seen at the start or the
@@ -53,7 +53,7 @@ func (a *App) missingSecrets() []unreadable {
 func (a *App) warnOfSecrets(ctx context.Context) {
 	for _, s := range a.missingSecrets() {
 		a.log.WarnContext(ctx, "a secret cannot be read; deliveries that need it are retried",
-			"target", strings.Join(s.targets, ", "), "secret", s.ref.String(), "error", s.err)
+			"target", strings.Join(s.Targets, ", "), "secret", s.Ref.String(), "error", s.Err)
 	}
 	if a.gateway == nil {
 		return // nobody shows a worker credentials
@@ -73,12 +73,12 @@ func (a *App) secretChecks() []admin.Check {
 	var out []admin.Check
 	for _, s := range a.missingSecrets() {
 		who := "target "
-		if len(s.targets) > 1 {
+		if len(s.Targets) > 1 {
 			who = "targets "
 		}
 		out = append(out, admin.Check{
-			Name: "secret " + s.ref.String(), State: admin.Warning,
-			Detail: who + strings.Join(s.targets, ", ") + ": " + s.err.Error(),
+			Name: "secret " + s.Ref.String(), State: admin.Warning,
+			Detail: who + strings.Join(s.Targets, ", ") + ": " + s.Err.Error(),
 		})
 	}
 	return out

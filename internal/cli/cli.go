@@ -55,6 +55,16 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
+// Root gives the command line as a tree, with the commands that cobra adds, for those who
+// look at it without running it, as the tests of the documentation do. Each call gives
+// another one.
+func Root() *cobra.Command {
+	root := newRoot()
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "headgate",
@@ -69,7 +79,7 @@ func newRoot() *cobra.Command {
 		return usagef("%w; see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newServe(), newCheck(), newExplain(), newTest(), newRecipes(), newToken(), newTracking(), newCancel(), newDeadLetters(), newDemo(), newSimulate(),
+		newServe(), newCheck(), newExplain(), newTest(), newRecipes(), newToken(), newTracking(), newCancel(), newDeadLetters(), newFind(), newDoctor(), newDemo(), newSimulate(),
 		newSchema(), newReference(), newMan(), newVersion(),
 	)
 	newCompletions().attach(root)

@@ -44,7 +44,9 @@ func TestCharts(t *testing.T) {
 	}
 	status, text := page("duration=86400&endtime=1700000000&queues=crm,crm.resume")
 	var got map[string]struct {
-		Data struct{ Result []struct{ Metric map[string]string } }
+		Data struct {
+			Result []struct{ Metric map[string]string }
+		}
 	}
 	if err := json.Unmarshal([]byte(text), &got); err != nil || status != http.StatusOK || len(got) != len(chartQueries) {
 		t.Fatalf("%d %s %v", status, text, err)

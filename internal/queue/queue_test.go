@@ -36,6 +36,8 @@ var bodies = map[string]func(t *testing.T, rdb redis.UniversalClient){
 	"LotGoesBack":               testLotGoesBack,
 	"DoneIsRecognised":          testDoneIsRecognised,
 	"DoneByItself":              testDoneByItself,
+	"Look":                      testLook,
+	"Hosts":                     testHosts,
 }
 
 func TestOnOneServer(t *testing.T) {

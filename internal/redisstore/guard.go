@@ -12,9 +12,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// maxSkew is how far this host's clock may be from Redis's before it is told: asynq
+// MaxSkew is how far this host's clock may be from Redis's before it is told: asynq
 // keeps its leases by the host's clock and tolerates 30 s.
-const maxSkew = 5 * time.Second
+const MaxSkew = 5 * time.Second
 
 // oldest is the first Redis version whose commands are enough.
 const oldestMajor, oldestMinor = 6, 2
@@ -67,12 +67,7 @@ func (s *Store) judgeReplicas(info map[string]string) []string {
 	if s.acks == nil {
 		return nil
 	}
-	online := 0
-	for name, value := range info {
-		if strings.HasPrefix(name, "slave") && strings.Contains(value, "state=online") {
-			online++
-		}
-	}
+	online := replicas(info)
 	if online >= s.acks.Replicas {
 		return nil
 	}
@@ -80,7 +75,7 @@ func (s *Store) judgeReplicas(info map[string]string) []string {
 }
 
 func judgeClock(skew time.Duration) []string {
-	if skew = skew.Abs(); skew > maxSkew {
+	if skew = skew.Abs(); skew > MaxSkew {
 		return []string{fmt.Sprintf("this host's clock is %s away from that of redis; keep both in step", skew.Round(time.Second))}
 	}
 	return nil

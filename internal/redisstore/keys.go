@@ -43,6 +43,7 @@ import (
 //	                                  n:<target>:<tenant>: those of them that have not begun
 //	hg:{07}:idem:<hash>       string  the row of an idempotency key as JSON
 //	hg:{07}:ack               string  written so that a WAIT covers what was written before
+//	hg:{07}:doctor            none    never there: what headgate doctor tries to write to, and its channel
 //	hg:{07}:done:<id>         channel a delivery of the record became final
 //	hg:owners                 hash    <owner>: signs of life of a worker process so far
 //	hg:plan:<hash>            string  a plan's source
@@ -103,6 +104,7 @@ func flightKey(shard, target string) string  { return shard + "flight:" + target
 func standbyKey(shard, target string) string { return shard + "standby:" + target }
 func endsKey(shard, id string) string        { return shard + "ends:" + id }
 func markKey(shard string) string            { return shard + "ack" }
+func doctorKey(shard string) string          { return shard + "doctor" }
 func doneChannel(shard, id string) string    { return shard + "done:" + id }
 
 // These end the keys of the rows of the other lanes; count.lua has them, too. No target's

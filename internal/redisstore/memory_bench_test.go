@@ -1,6 +1,8 @@
 package redisstore
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -77,3 +79,47 @@ func sizesByKind(b *testing.B, rdb redis.UniversalClient) map[string]int64 {
 	}
 	return out
 }
+
+// BenchmarkKept measures what a dispatch takes once its three deliveries have ended: while
+// it can be looked up, with an idempotency key besides, and with three dead letters, whose
+// payloads of 250 bytes each are counted.
+func BenchmarkKept(b *testing.B) {
+	payload := []byte(`"` + strings.Repeat("x", 248) + `"`)
+	for name, c := range map[string]struct {
+		state tracking.State
+		keyed bool
+	}{
+		"succeeded":            {tracking.Succeeded, false},
+		"succeeded, with idem": {tracking.Succeeded, true},
+		"failed":               {tracking.Failed, false},
+	} {
+		b.Run(name, func(b *testing.B) {
+			server := testenv.Redis(b)
+			s, conn := open(b, Options{Network: "tcp", Addr: server.Addr(), AutoPipeline: true})
+			for b.Loop() {
+				if err := conn.Base.FlushAll(b.Context()).Err(); err != nil {
+					b.Fatal(err)
+				}
+				before := memoryUsed(b, conn.Base)
+				for i := range keptBench {
+					a := pendingRequest(b)
+					if c.keyed {
+						idem := fmt.Sprintf("%064d", i) // as long as the hash of a key
+						a.Dispatch.IdemHash, a.Dispatch.ID = idem, newID(b, idem)
+						a.Idem = &tracking.IdemRow{Fingerprint: idem, ID: a.Dispatch.ID}
+					}
+					a.Payloads = map[string]json.RawMessage{"crm": payload, "mail": payload, "analytics": payload}
+					accept(b, s, a)
+					for _, target := range a.Dispatch.Targets {
+						finish(b, s, a.Dispatch.ID, target.Name, c.state)
+					}
+				}
+				b.ReportMetric(float64(memoryUsed(b, conn.Base)-before)/keptBench, "B/dispatch")
+				b.ReportMetric(0, "ns/op")
+			}
+		})
+	}
+}
+
+// keptBench is how many dispatches BenchmarkKept keeps.
+const keptBench = 5000

@@ -10,7 +10,9 @@ import (
 	"headgate/dispatch/tracking"
 )
 
-// rest is what a value holds as JSON. Times are in ms.
+// rest is what a value holds as JSON. Times are in ms. The next field gets a name of two
+// letters: encoding/json looks past upper and lower case, so a version that does not know
+// "H" yet would take it for "h", where it passes over "ha".
 type rest struct {
 	Attempts     int                        `json:"a,omitempty"`
 	Batch        string                     `json:"b,omitempty"`

@@ -36,6 +36,24 @@ func TestRestWithAnythingIsNotEmpty(t *testing.T) {
 	}
 }
 
+// While a fleet is upgraded, workers read what later versions have written: fields that
+// they do not know are passed over.
+func TestRestOfALaterVersion(t *testing.T) {
+	d, err := decodeDelivery(`3 r - 5f2b6a7c0d9e4f1a r{"a":2,"ha":7,"s":"upload","hb":{"x":[1]}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Seq != 3 || d.State != tracking.Retrying || d.Attempts != 2 || d.Step != "upload" || d.HTTPStatus != 0 {
+		t.Errorf("read as %+v", d)
+	}
+	for i := range reflect.TypeFor[rest]().NumField() {
+		name, _, _ := strings.Cut(reflect.TypeFor[rest]().Field(i).Tag.Get("json"), ",")
+		if len(name) == 1 && !strings.Contains("abcdefghijklmnopqrstuvwxyzABCDEFG", name) {
+			t.Errorf("the new field %q: versions that do not know it take it for another one; see rest", name)
+		}
+	}
+}
+
 // What is written without encoding/json is what encoding/json reads, and the other way
 // round: for rests of all kinds, each field's value any of a few.
 func TestRestIsJSON(t *testing.T) {

@@ -41,8 +41,15 @@ func NewCA(t testing.TB) *CA {
 	return ca
 }
 
-// Issue writes a certificate for the names, which may be addresses, and its key.
+// Issue writes a certificate for the names, which may be addresses, and its key. It is good for
+// an hour.
 func (ca *CA) Issue(file string, names ...string) (certFile, keyFile string) {
+	ca.t.Helper()
+	return ca.IssueUntil(time.Now().Add(time.Hour), file, names...)
+}
+
+// IssueUntil is Issue for another time; it began an hour ago.
+func (ca *CA) IssueUntil(until time.Time, file string, names ...string) (certFile, keyFile string) {
 	ca.t.Helper()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err != nil {
@@ -50,7 +57,7 @@ func (ca *CA) Issue(file string, names ...string) (certFile, keyFile string) {
 	}
 	cert := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: file},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}

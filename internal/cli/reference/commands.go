@@ -45,7 +45,7 @@ func command(out *strings.Builder, c *cobra.Command) {
 		out.WriteString("\n" + prose(c.Long) + "\n")
 	}
 	if c.Runnable() {
-		out.WriteString("\n```\n" + c.UseLine() + "\n```\n")
+		out.WriteString("\n```text\n" + c.UseLine() + "\n```\n")
 	}
 	if c.Example != "" {
 		lines := strings.Split(c.Example, "\n")

@@ -53,16 +53,20 @@ func Pages(root *cobra.Command) (map[string][]byte, error) {
 	}, nil
 }
 
-const index = "# Reference\n\n" + made + `| page | what it lists |
-|---|---|
-| [configuration.md](configuration.md) | every key of the operator's file, ` + "`headgate.yaml`" + ` |
-| [routes.md](routes.md) | every key of route files: authentication, targets, routes |
-| [tests.md](tests.md) | every key of files of tests, for ` + "`headgate test`" + ` |
-| [recipes.md](recipes.md) | targets that are ready to use, and what each takes |
-| [problems.md](problems.md) | the types of problem that clients see |
-| [reasons.md](reasons.md) | the reasons why a delivery did not work |
-| [metrics.md](metrics.md) | the metrics |
-| [commands.md](commands.md) | the commands and their flags |
+const index = "# Reference\n\n" + made + `Everything by kind; [docs](../README.md) has what explains it.
+
+| kind | page | what it lists |
+|---|---|---|
+| files | [configuration.md](configuration.md) | every key of the operator's file, ` + "`headgate.yaml`" + ` |
+| | [routes.md](routes.md) | every key of route files: authentication, targets, routes |
+| | [tests.md](tests.md) | every key of files of tests, for ` + "`headgate test`" + ` |
+| | [recipes.md](recipes.md) | targets that are ready to use, and what each takes |
+| | [expressions](../expressions.md) | ` + "`${{ … }}`" + `: the language, and every name that it sees |
+| answers | [problems.md](problems.md) | the types of problem that clients see |
+| | [states](../states.md) | the states of a delivery and of a dispatch |
+| | [reasons.md](reasons.md) | the reasons why a delivery did not work |
+| operation | [commands.md](commands.md) | the commands and their flags |
+| | [metrics.md](metrics.md) | the metrics |
 `
 
 func configurationPage() ([]byte, error) {

@@ -69,8 +69,11 @@ func run(dir string) error {
 // from the source goes from the chart, too.
 func copyFiles(root *os.Root, pattern, into string) error {
 	sources, err := fs.Glob(root.FS(), pattern)
-	if err != nil || len(sources) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(sources) == 0 {
+		return fmt.Errorf("nothing to copy into the chart: there is no %s", pattern)
 	}
 	old, err := fs.Glob(root.FS(), path.Join(into, path.Base(pattern)))
 	if err != nil {
