@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # sbom.sh BINARY FILE: writes what is in a binary as a CycloneDX SBOM, from what the compiler noted in
-# it: modules with versions and checksums. The same binary gives the same file. The tool is pinned in
-# deploy/check/go.mod. An image gets its own from BuildKit (scripts/image.sh).
+# it: modules with versions and checksums. The tool is pinned in deploy/check/go.mod. An image gets its own from BuildKit (scripts/image.sh).
 set -euo pipefail
 
 [ $# -eq 2 ] || { echo 'usage: scripts/sbom.sh BINARY FILE' >&2; exit 2; }
@@ -10,6 +9,5 @@ mkdir -p "$(dirname "$2")"
 file=$(realpath "$(dirname "$2")")/$(basename "$2")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 eval "$(scripts/source.sh)"
-# Neither serial number nor the checksums of this tool: those would differ from one run to the next,
-# or from one machine to the next.
+# Neither serial number nor time: the same binary gives the same file.
 go -C deploy/check tool cyclonedx-gomod bin -json -std -noserial -notimestamp -version "$VERSION" -output "$file" "$binary"

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"headgate/dispatch/fault"
+	"headgate/dispatch/tracking"
 	"headgate/internal/app"
 	"headgate/recipes"
 )
@@ -39,6 +40,7 @@ func newCompletions() completions {
 			"route":   named(func(d declarations) []string { return d.routes }),
 			"auth":    named(func(d declarations) []string { return d.auths }),
 			"reason":  words(reasonNames()...),
+			"state":   words(statusNames()...),
 		},
 		args: map[string][]completion{
 			"recipes show":       {words(recipeNames()...)},
@@ -117,6 +119,15 @@ func roleNames() []string {
 	var names []string
 	for _, role := range app.Roles() {
 		names = append(names, string(role))
+	}
+	return names
+}
+
+// statusNames are the states of a dispatch, which are asked for most.
+func statusNames() []string {
+	var names []string
+	for _, status := range []tracking.Status{tracking.InProgress, tracking.DispatchSucceeded, tracking.Partial, tracking.DispatchFailed, tracking.DispatchCanceled} {
+		names = append(names, string(status))
 	}
 	return names
 }
