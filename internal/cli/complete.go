@@ -51,6 +51,7 @@ func newCompletions() completions {
 			"deadletters drop":   {nothing, targets},
 			"tracking":           {nothing},
 			"cancel":             {nothing},
+			"find":               {nothing},
 		},
 		rest: map[string]completion{"test": files},
 	}
