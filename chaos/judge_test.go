@@ -63,6 +63,10 @@ func TestJudge(t *testing.T) {
 			}
 		})
 	}
+	refused := books(func(l *ledger.Ledger) { l.Refused("1") })
+	if !judge(&scenario{}, refused, nil).OK || judge(&scenario{refusesNothing: true}, refused, nil).OK {
+		t.Error("a request that was refused once is wrong where nothing may be refused, and only there")
+	}
 	if got := judge(&scenario{}, ledger.New().Judge(), nil); got.OK {
 		t.Error("a scenario in which nothing was acknowledged shows nothing, and passed")
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,6 +15,11 @@ func rolloutScenarios() []*scenario {
 			name: "rolling-restart", shows: "gateways, workers and Redis are restarted in good order, one after the other, under load",
 			why:  "a call outlasted limits.shutdown of its worker, or its answer came while Redis was being restarted",
 			spec: world.Spec{Gateways: 2, Workers: 2}, fault: rollEverything,
+		},
+		{
+			name: "rolling-update", shows: "every gateway and worker is replaced, one after the other, behind a load balancer that hears of it late: no request is refused or cut off, and whoever waits for an end is answered",
+			why:  "a call outlasted limits.shutdown of its worker",
+			spec: world.Spec{Gateways: 3, Workers: 2, Balanced: true, Drain: "3s"}, rate: 80, refusesNothing: true, fault: replaceEverything,
 		},
 		{
 			name: "config-reload", shows: "routes and targets change again and again under load, also to a file that is wrong: every delivery goes on under the plan that it was accepted under",
@@ -43,6 +49,59 @@ func rollEverything(ctx context.Context, r *run) error {
 		}
 	}
 	return nil
+}
+
+// waiters is how many clients wait for the end of a dispatch at a time.
+const waiters = 8
+
+// replaceEverything does what Kubernetes does with each pod of a Deployment. That a pod is to
+// end is told at the same time to its process, perhaps after a preStop, and to those who send
+// requests, who hear of it world.Lag later.
+func replaceEverything(ctx context.Context, r *run) error {
+	ctx, cancel := context.WithCancel(ctx)
+	answered := r.clients.Wait(ctx, waiters, r.wrong)
+	defer func() {
+		cancel()
+		if n := answered(); n == 0 {
+			r.wrong("nobody waited for the end of a dispatch")
+		}
+	}()
+	for i := range int(r.length(2, 6)) {
+		for _, h := range r.world.Gateways {
+			if err := replaceGateway(ctx, r, h, time.Duration(i%2)*world.Lag/2); err != nil {
+				return err
+			}
+		}
+		for _, h := range r.world.Workers {
+			if err := h.Stop(); err != nil {
+				return err
+			}
+			if err := h.Start(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func replaceGateway(ctx context.Context, r *run, h *world.Host, preStop time.Duration) error {
+	told := make(chan error, 1)
+	go func() {
+		err := r.sleep(ctx, world.Lag)
+		r.world.Balancer.Leave(h)
+		told <- err
+	}()
+	if err := r.sleep(ctx, preStop); err != nil {
+		return errors.Join(err, <-told)
+	}
+	if err := errors.Join(h.Stop(), <-told); err != nil {
+		return err
+	}
+	if err := h.Start(ctx); err != nil {
+		return err
+	}
+	r.world.Balancer.Join(h)
+	return r.eventually(ctx, h.Name+" does not become ready again", func() bool { return r.world.Balancer.Ready(h) })
 }
 
 func reload(ctx context.Context, r *run) error {

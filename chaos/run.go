@@ -153,6 +153,9 @@ func (h *harness) after(ctx context.Context, r *run) {
 
 // gateways are those that clients may try: a client does not know which of them live.
 func (r *run) gateways() []string {
+	if b := r.world.Balancer; b != nil {
+		return []string{b.URL}
+	}
 	var out []string
 	for _, g := range r.world.Gateways {
 		out = append(out, g.URL)

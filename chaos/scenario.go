@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -22,8 +23,11 @@ type scenario struct {
 	// mayForget says that this Redis can lose what it acknowledged, and how; empty: it
 	// keeps its data, and nothing may be lost.
 	mayForget string
-	rate      int  // orders a second; default 25
-	longOnly  bool // no short form of it is worth its time
+	// refusesNothing: each try is answered 202, so that no client has to send anything twice.
+	refusesNothing bool
+
+	rate     int  // orders a second; default 25
+	longOnly bool // no short form of it is worth its time
 }
 
 // run is a scenario that is under way.
@@ -114,6 +118,9 @@ func judge(s *scenario, v ledger.Verdict, problems []string) result {
 		if s.why == "" {
 			out.Problems = append(out.Problems, "there are duplicates and nothing in this scenario explains them")
 		}
+	}
+	if n := v.Refused + v.Cut + v.Unknown; s.refusesNothing && n > 0 {
+		out.Problems = append(out.Problems, fmt.Sprintf("%d tries were not accepted at once: %d refused, %d without an answer, %d with an unknown outcome", n, v.Refused, v.Cut, v.Unknown))
 	}
 	if v.Requests == 0 {
 		out.Problems = append(out.Problems, "not one request was acknowledged")

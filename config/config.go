@@ -12,7 +12,8 @@ import (
 )
 
 // Config is the operator's file with defaults filled in. It holds secrets by reference
-// only, so that it can be printed.
+// only, so that it can be printed. Keys that are tagged reload:"live" take effect with a
+// reload, all others with a restart; see Changed.
 type Config struct {
 	Listen         string        `yaml:"listen" json:"listen" jsonschema:"default=:8080" jsonschema_description:"Address that clients reach: host:port."`
 	PublicURL      string        `yaml:"public_url" json:"public_url,omitempty" jsonschema_description:"URL under which clients see this gateway, such as https://api.example.com. Default: links are relative."`
@@ -20,14 +21,15 @@ type Config struct {
 	Admin          Admin         `yaml:"admin" json:"admin" jsonschema_description:"The second listener: health, metrics, dashboard, operations."`
 	Redis          Redis         `yaml:"redis" json:"redis" jsonschema_description:"Where dispatches and queues are kept."`
 	DataDir        string        `yaml:"data_dir" json:"data_dir" jsonschema:"default=data" jsonschema_description:"Folder for what this process keeps on disk; relative to this file."`
-	Routes         []string      `yaml:"routes" json:"routes" jsonschema_description:"Route files as globs, relative to this file. Files whose names end in _test, such as orders_test.yaml, are left out: they are for headgate test. Default: routes/*.yaml."`
-	RoutesMayRead  secret.Access `yaml:"routes_may_read" json:"routes_may_read" jsonschema_description:"Which of the operator's variables and files the authors of routes may name. Default: none."`
+	Routes         []string      `yaml:"routes" reload:"live" json:"routes" jsonschema_description:"Route files as globs, relative to this file. Files whose names end in _test, such as orders_test.yaml, are left out: they are for headgate test. Default: routes/*.yaml."`
+	RoutesMayRead  secret.Access `yaml:"routes_may_read" reload:"live" json:"routes_may_read" jsonschema_description:"Which of the operator's variables and files the authors of routes may name. Default: none."`
 	Tracking       Tracking      `yaml:"tracking" json:"tracking" jsonschema_description:"The tracking API and how long it remembers."`
 	Callbacks      Callbacks     `yaml:"callbacks" json:"callbacks" jsonschema_description:"How backends may call back, where a target tells them to with .callback_url: by POST to public_url and /callbacks/TOKEN."`
 	DeadLetters    DeadLetters   `yaml:"dead_letters" json:"dead_letters" jsonschema_description:"Deliveries that gave up, and how long they can be replayed."`
 	Egress         Egress        `yaml:"egress" json:"egress" jsonschema_description:"Where calls to hosts that a backend's answer names may go, besides public addresses."`
 	Limits         Limits        `yaml:"limits" json:"limits" jsonschema_description:"Bounds of the client listener."`
 	Telemetry      Telemetry     `yaml:"telemetry" json:"telemetry" jsonschema_description:"What the process tells about itself."`
+	Watch          bool          `yaml:"watch" reload:"live" json:"watch" jsonschema:"default=true" jsonschema_description:"Read the files again when one of them has changed: this one, route files and schemas, also when a ConfigMap is updated. A file that is wrong changes nothing and is told once. With false, only SIGHUP and headgate reload do."`
 	Strict         bool          `yaml:"strict" json:"strict" jsonschema_description:"Refuse to start where otherwise there would be a warning, such as Redis without persistence."`
 
 	// File and Dir are the file as it was named and its folder, made absolute.
@@ -41,7 +43,7 @@ type Config struct {
 // Admin is the second listener.
 type Admin struct {
 	Listen string     `yaml:"listen" json:"listen" jsonschema:"default=127.0.0.1:9090" jsonschema_description:"Address of the admin listener; off for none."`
-	Token  secret.Ref `yaml:"token" json:"token" jsonschema_description:"Token that the admin listener asks for."`
+	Token  secret.Ref `yaml:"token" reload:"live" json:"token" jsonschema_description:"Token that the admin listener asks for."`
 	// Asynqmon is Read or Write.
 	Asynqmon   string `yaml:"asynqmon" json:"asynqmon" jsonschema:"enum=read,enum=write,default=read" jsonschema_description:"What may be done in the dashboard of the queues: look (read), or pause queues and run, archive and delete tasks as well (write)."`
 	Prometheus string `yaml:"prometheus" json:"prometheus,omitempty" jsonschema_description:"URL of the Prometheus that scrapes the admin listeners, such as http://prometheus:9090, for the charts of the dashboard. Default: no charts."`
@@ -103,7 +105,7 @@ func (t RedisTLS) isSet() bool {
 // Tracking configures GET /tracking.
 type Tracking struct {
 	Retention  unit.Duration `yaml:"retention" json:"retention" jsonschema_description:"How long a dispatch can be looked up after its end. Default 72h."`
-	Auth       []string      `yaml:"auth" json:"auth,omitempty" jsonschema_description:"Authenticators of the route files that may ask. Default: all."`
+	Auth       []string      `yaml:"auth" reload:"live" json:"auth,omitempty" jsonschema_description:"Authenticators of the route files that may ask. Default: all."`
 	RateLimit  *yamlsrc.Node `yaml:"rate_limit" json:"rate_limit,omitempty" jsonschema_description:"Limits of the tracking API: a list of {limit, per, by}, as in a route."` // compiled by the rate_limit policy
 	MaxWaiters int           `yaml:"max_waiters" json:"max_waiters" jsonschema:"default=1000,minimum=0" jsonschema_description:"Requests that may wait for a final state at a time."`
 
@@ -135,6 +137,7 @@ type Limits struct {
 	IdleTimeout  unit.Duration `yaml:"idle_timeout" json:"idle_timeout" jsonschema_description:"How long an idle connection is kept. Default 60s."`
 	HeaderSize   unit.Size     `yaml:"header_size" json:"header_size" jsonschema_description:"Largest header of a request. Default 16KB."`
 	Shutdown     unit.Duration `yaml:"shutdown" json:"shutdown" jsonschema_description:"How long to wait for work in progress when stopping. Default 25s."`
+	Drain        unit.Duration `yaml:"drain" json:"drain" jsonschema_description:"How long requests are still taken after SIGTERM, while /readyz says 503 already and each answer ends its connection, so that load balancers send the next one elsewhere: longer than they take to notice. Before limits.shutdown, and on top of it. A second signal ends it. With 0s the process stops at once, for one that nothing balances load to. Default 0s."`
 	MaxWait      unit.Duration `yaml:"max_wait" json:"max_wait" jsonschema_description:"Longest wait that a client may ask for with Prefer: wait. Default 30s."`
 }
 
@@ -145,7 +148,7 @@ type Telemetry struct {
 
 // Log configures the log.
 type Log struct {
-	Level  string `yaml:"level" json:"level" jsonschema:"enum=debug,enum=info,enum=warn,enum=error,default=info" jsonschema_description:"Least severe level that is written."`
+	Level  string `yaml:"level" reload:"live" json:"level" jsonschema:"enum=debug,enum=info,enum=warn,enum=error,default=info" jsonschema_description:"Least severe level that is written."`
 	Format string `yaml:"format" json:"format" jsonschema:"enum=json,enum=text,default=json" jsonschema_description:"One JSON object or one line of text an entry."`
 }
 
@@ -158,6 +161,7 @@ func Default() *Config {
 		Redis:   Redis{URL: RedisURL{Mode: Single, Addrs: []string{"127.0.0.1:6379"}}, AutoPipeline: true, MaxMemory: unit.Fill{Percent: 90}, Ack: RedisAck{Timeout: unit.Duration(50 * time.Millisecond)}},
 		DataDir: "data",
 		Routes:  []string{"routes/*.yaml"},
+		Watch:   true,
 		Tracking: Tracking{
 			Retention:  unit.Duration(72 * time.Hour),
 			MaxWaiters: 1000,

@@ -38,7 +38,7 @@ listen: 127.0.0.1:8081
 public_url: https://api.example.com/
 trusted_proxies: [10.0.0.0/8, 192.0.2.1, 2001:db8::/32]
 egress: {may_reach: [10.7.0.0/16]}
-admin: {listen: 127.0.0.1:9091, token: {env: ADMIN}}
+admin: {listen: 127.0.0.1:9091, token: {env: ADMIN}, asynqmon: write, prometheus: "http://prometheus:9090"}
 redis:
   url: rediss://app@redis.example.com/3
   password: {file: /run/secrets/redis}
@@ -52,7 +52,7 @@ routes: [a/*.yaml, b/one.yaml, a/x.yaml]
 routes_may_read: {env: [CRM_*, "${EXTRA}"], files: [/run/secrets, keys]}
 tracking: {retention: 7d, auth: [mobile], rate_limit: [{limit: 5, per: 1s}], max_waiters: 5}
 dead_letters: {retention: 14d}
-limits: {max_body: 2MB, read_timeout: 1s, write_timeout: 90s, idle_timeout: 2s, header_size: 32KB, shutdown: 5s, max_wait: 80s}
+limits: {max_body: 2MB, read_timeout: 1s, write_timeout: 90s, idle_timeout: 2s, header_size: 32KB, shutdown: 5s, drain: 3s, max_wait: 80s}
 telemetry: {log: {level: debug, format: text}}
 strict: true
 `

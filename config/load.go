@@ -22,7 +22,7 @@ func Load(path string, report *yamlsrc.Report) *Config {
 // LoadWith is Load with an environment of the caller's. An error of env that has a method
 // Hint() string says what to do about it.
 func LoadWith(path string, env func(name string) (string, error), report *yamlsrc.Report) *Config {
-	text, err := os.ReadFile(path) //nolint:gosec // the file that the operator names
+	text, err := report.ReadFile(path)
 	if err != nil {
 		report.Addf(yamlsrc.Pos{File: path, Line: 1, Column: 1}, "", "name the file with --config", "read the operator's file: %s", cause(err))
 	}
@@ -101,10 +101,21 @@ func (c *Config) resolve(root *yamlsrc.Node, report *yamlsrc.Report) {
 		case len(files) == 0:
 			report.Addf(at.Pos, at.Path, "write routes: [globs], relative to the folder of this file", "no route file matches %q", glob)
 		}
-		c.RouteFiles = append(c.RouteFiles, files...)
 	}
-	slices.Sort(c.RouteFiles)
-	c.RouteFiles = slices.Compact(c.RouteFiles)
+	c.RouteFiles = c.FindRouteFiles()
+}
+
+// FindRouteFiles gives the files that Routes stands for now: sorted, each once.
+func (c *Config) FindRouteFiles() []string {
+	var out []string
+	for _, pattern := range c.Routes {
+		files, err := c.glob(pattern)
+		if err == nil { // told by Load
+			out = append(out, files...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func (c *Config) abs(path string) string {

@@ -208,3 +208,27 @@ func (c *census) alive(owner string) bool {
 
 // reset forgets what was seen: the store did not answer.
 func (c *census) reset() { c.seen = nil }
+
+// Alive counts the worker processes that show signs of life, from looks at Owners. One that is
+// new, or was not looked at before, counts.
+type Alive struct {
+	mu     sync.Mutex
+	census census
+}
+
+// Count gives how many there are, given the counts of now. Looks may be any time apart: one
+// whose count has not changed within ownerTimeout is none.
+func (a *Alive) Count(counts map[string]int64) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(counts) - len(a.census.dead(counts, time.Now(), anyGap))
+}
+
+// Stalled says that the store did not answer: nobody could show life meanwhile.
+func (a *Alive) Stalled() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.census.reset()
+}
+
+const anyGap = 1<<63 - 1

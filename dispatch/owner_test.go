@@ -117,3 +117,32 @@ func TestCensusThroughLongLooks(t *testing.T) {
 		}
 	}
 }
+
+// However seldom somebody looks, a process that died counts no longer once it has shown no life
+// between two looks that are far enough apart.
+func TestAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var a Alive
+		beats := map[string]int64{"lives": 1, "killed": 7}
+		expect := func(when string, want int) {
+			t.Helper()
+			if n := a.Count(beats); n != want {
+				t.Errorf("%s: %d, want %d", when, n, want)
+			}
+		}
+		expect("nobody was looked at before", 2)
+		time.Sleep(ownerTimeout / 2)
+		beats["lives"]++
+		expect("a moment later", 2)
+		time.Sleep(ownerTimeout)
+		beats["lives"]++
+		expect("one has died", 1)
+		beats["new"] = 1
+		expect("one is new", 2)
+		time.Sleep(time.Hour)
+		beats["lives"]++
+		expect("nobody looked for long", 1)
+		a.Stalled()
+		expect("the store was away", 3)
+	})
+}

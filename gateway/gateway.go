@@ -92,8 +92,8 @@ func (s *Server) Start(ctx context.Context, addr string) error {
 // Addr is the address that Start bound; empty before.
 func (s *Server) Addr() string { return s.runner.Addr() }
 
-// Drain refuses new dispatches from now on: 503 with Retry-After, and the connection is
-// closed so that a load balancer's next request goes elsewhere. Tracking still answers.
+// Drain lets each answer end its connection from now on, so that a client's or load balancer's
+// next request goes elsewhere. Nothing is refused: what still comes is accepted.
 func (s *Server) Drain() { s.draining.Store(true) }
 
 // Stop drains, lets the requests under way end, at most until ctx ends, and cuts those
@@ -112,8 +112,8 @@ func (s *Server) handle(fc *fiber.Ctx) error {
 	if a == nil {
 		a = s.answerCall(c)
 	}
-	if s.waiting.Err() != nil {
-		a.close = true // Stop has begun: the next request belongs to another server
+	if s.draining.Load() {
+		a.close = true // the next request belongs to another server
 	}
 	a.write(fc, c.header)
 	s.access(c, a.status, time.Since(start))

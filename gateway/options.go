@@ -57,6 +57,10 @@ type Options struct {
 	// failed. nil: nobody.
 	ObserveCallback func(outcome string)
 
+	// ObserveAccept is told how long it took until a request was recorded and handed to the queue;
+	// of replays it is not told. nil: nobody.
+	ObserveAccept func(route string, d time.Duration)
+
 	// Observe is told about each answer, for metrics; route is empty when none matched
 	// "tracking" for GET /tracking and "callback" for POST /callbacks. nil: nobody.
 	Observe func(route string, status int, d time.Duration)

@@ -47,6 +47,7 @@ var problemTypes = []ProblemType{
 	{"schema-violation", "The body does not fit the schema", []int{422}, "errors says what is wrong where."},
 	{"mapping-failed", "Mapping failed", []int{422}, "What a target needs cannot be made of the body; errors names the target. Repeating the same request does not help."},
 	{"idempotency-key-reused", "Idempotency key reused", []int{422}, "The Idempotency-Key was used with another request. Use a new key."},
+	{"reload-refused", "Reload refused", []int{422}, "Admin listener: the files are wrong, and what was in force stays; errors says what is wrong where."},
 	{"rate-limited", "Too many requests", []int{429}, "Come back after Retry-After."},
 	{"tenant-backlog-full", "Too many deliveries under way", []int{429}, "As many deliveries of the tenant to a target are under way as it may have; detail names it. Nothing was recorded. Repeat the request after Retry-After. Operators: limits.backlog_per_tenant of the target."},
 	{"head-too-large", "Request head too large", []int{431}, "The request line and headers together are too long."},
@@ -55,7 +56,6 @@ var problemTypes = []ProblemType{
 	{"backlog-full", "Backlog full", []int{503}, "As many deliveries of a target are under way as it takes; detail names it. Nothing was recorded. Repeat the request after Retry-After. Operators: limits.backlog of the target."},
 	{"storage-full", "Storage full", []int{503}, "Redis is as full as redis.max_memory lets it get. Nothing was recorded, and what was is still delivered. Repeat the request after Retry-After."},
 	{"unavailable", "Temporarily unavailable", []int{503}, "Redis is away or full, or the keys that credentials are checked with cannot be had. Nothing was recorded. Repeat the request after Retry-After."},
-	{"draining", "Shutting down", []int{503}, "This server takes no more requests. Repeat it on a new connection."},
 	{"outcome-unknown", "Outcome unknown", []int{503}, "Whether the request was recorded could not be learnt. Repeating it with the same Idempotency-Key is safe; tracking_id tells what to look for."},
 	{"not-ready", "Not ready", []int{503}, "Admin listener: something that requests need is missing; checks lists it."},
 }

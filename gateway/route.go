@@ -26,12 +26,6 @@ func (s *Server) route(ctx context.Context, c *call, table Table) *answer {
 		return problem("not-found", http.StatusNotFound, "No route has this path.")
 	}
 	c.req.Route, c.req.Params, c.note.route = r.Name, params, r.Name
-	if s.draining.Load() {
-		c.note.reason = "draining"
-		a := problem("draining", http.StatusServiceUnavailable, "This server is shutting down.").retryAfter(time.Second)
-		a.close = true
-		return a
-	}
 	st := split(r)
 	if a := c.ask(ctx, authPolicy(r.Auth)); a != nil {
 		return a
@@ -185,6 +179,9 @@ func (s *Server) accept(ctx context.Context, c *call, r *routes.Route, w *wave, 
 		return s.settle(c, s.replay(c, r, receipt))
 	}
 	c.note.trackingID = receipt.ID
+	if s.o.ObserveAccept != nil {
+		s.o.ObserveAccept(r.Name, time.Since(c.req.Now))
+	}
 	return s.settle(c, s.accepted(c, r, receipt))
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"headgate/config/yamlsrc"
@@ -17,7 +16,7 @@ import (
 func Load(files []string, o Options, report *yamlsrc.Report) *Table {
 	sources := make([]source, len(files))
 	for i, name := range files {
-		text, err := os.ReadFile(name) //nolint:gosec // the files that the operator names
+		text, err := report.ReadFile(name)
 		sources[i] = source{name, text, err}
 	}
 	return load(sources, o, report)
@@ -73,7 +72,7 @@ func load(sources []source, o Options, report *yamlsrc.Report) *Table {
 	if len(l.routes) == 0 && len(sources) > 0 && report.Len() == before {
 		report.Addf(yamlsrc.Pos{File: sources[0].name, Line: 1, Column: 1}, "", "add routes: [{name: …, match: …}]", "no file declares a route")
 	}
-	t := &Table{plans: l.plans}
+	t := &Table{plans: l.plans, sums: map[string]string{}}
 	// A failed load leaves nothing running, even when a part of it panics.
 	ok := false
 	defer func() {
@@ -82,8 +81,10 @@ func load(sources []source, o Options, report *yamlsrc.Report) *Table {
 		}
 	}()
 	for _, d := range l.auths {
+		reads := len(report.Reads())
 		if a := l.authenticator(d); a != nil {
 			t.authenticators = append(t.authenticators, *a)
+			t.sums[d.name] = sumOf(d.node, report.Reads()[reads:])
 		}
 	}
 	for _, d := range l.targets {
@@ -92,7 +93,9 @@ func load(sources []source, o Options, report *yamlsrc.Report) *Table {
 		}
 	}
 	for _, d := range l.routes {
+		reads := len(report.Reads())
 		if r := l.route(d); r != nil {
+			r.sum = sumOf(d.node, report.Reads()[reads:])
 			t.routes = append(t.routes, r)
 		}
 	}

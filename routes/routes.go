@@ -38,6 +38,8 @@ type Route struct {
 	Idempotency Idempotency
 	IdemTTL     time.Duration // default 24h
 	Position    yamlsrc.Pos
+
+	sum string // of what is written, and of the files that it names
 }
 
 // Table is every route and target of the platform team's files, compiled. Immutable.
@@ -48,6 +50,7 @@ type Table struct {
 	names          []string // methods, sorted
 	authenticators []named
 	trackingAuth   *Auth
+	sums           map[string]string // of the authenticators, by name
 	warnings       []yamlsrc.Problem
 	closing        sync.Once
 }

@@ -27,6 +27,7 @@ type Clients struct {
 
 	http    *http.Client
 	next    atomic.Int64
+	newest  atomic.Value // the tracking ID that was acknowledged last, a string
 	clients sync.WaitGroup
 	stop    chan struct{}
 	once    sync.Once
@@ -109,6 +110,7 @@ func (c *Clients) try(ctx context.Context, order string) bool {
 		c.Books.Cut(order)
 	case status == http.StatusAccepted:
 		c.Books.Acknowledged(order, r.TrackingID, keys(r.Targets)...)
+		c.newest.Store(r.TrackingID)
 		return true
 	case status == http.StatusServiceUnavailable && r.TrackingID != "":
 		c.Books.Unknown(order)

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -70,6 +71,38 @@ func (c *Clients) follow(ctx context.Context, id string) {
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// Wait has n clients wait for the end of the newest dispatch, again and again, until ctx ends. A wait that is not answered 200 is wrong, which is called by one goroutine at a
+// time and not after done has returned; done gives how many were answered.
+func (c *Clients) Wait(ctx context.Context, n int, wrong func(string)) (done func() int) {
+	var clients sync.WaitGroup
+	var mu sync.Mutex
+	answered := 0
+	for range n {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				id, _ := c.newest.Load().(string)
+				if id == "" {
+					time.Sleep(firstPause)
+					continue
+				}
+				status, text, err := c.call(ctx, http.MethodGet, "/tracking/"+id, nil, http.Header{"Prefer": {"wait=5"}})
+				mu.Lock()
+				switch {
+				case ctx.Err() != nil: // the wait was given up here
+				case err != nil:
+					wrong(fmt.Sprintf("waiting for %s: %v", id, err))
+				case status != http.StatusOK:
+					wrong(fmt.Sprintf("waiting for %s was answered %d: %s", id, status, text))
+				default:
+					answered++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	return func() int { clients.Wait(); return answered }
 }
 
 // Repeat sends again, once each, the orders of which it was not certain whether they

@@ -14,7 +14,7 @@ listen: 127.0.0.1:0
 admin: {listen: "127.0.0.1:0", token: {env: HEADGATE_ADMIN_TOKEN}}
 redis: {url: "${REDIS_URL}"%s}
 routes_may_read: {env: [BACKENDS_URL, NEWSLETTER_KEY]}
-limits: {shutdown: 8s}
+limits: {shutdown: 8s, drain: %s}
 %s`
 
 // routesFile has a target that answers at once, one that takes an upload, hands out a
@@ -122,7 +122,7 @@ func (w *World) writeFiles() error {
 	if w.spec.Ack {
 		ack = ", ack: {replicas: 1, timeout: 1s}"
 	}
-	if err := os.WriteFile(filepath.Join(w.Dir, "headgate.yaml"), fmt.Appendf(nil, operatorFile, ack, w.spec.Operator), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(w.Dir, "headgate.yaml"), fmt.Appendf(nil, operatorFile, ack, w.spec.Drain, w.spec.Operator), 0o600); err != nil {
 		return err
 	}
 	if w.spec.Routes != "" {

@@ -46,8 +46,10 @@ type Spec struct {
 	// NoWorker starts gateways only; NoRedis, with Bare, nothing at all.
 	NoWorker, NoRedis bool
 	RedisArgs         []string // further directives of a single Redis, as on its command line
-	// Operator is further lines of the operator's file.
-	Operator string
+	// Operator is further lines of the operator's file, and Drain its limits.drain.
+	Operator, Drain string
+	// Balanced puts a Balancer before the gateways.
+	Balanced bool
 }
 
 // Variant is a way in which the Headgate binary is built.
@@ -85,6 +87,8 @@ type World struct {
 	Nodes       []*Redis // with Sentinel and of a cluster: all servers
 	Gateways    []*Host
 	Workers     []*Host
+	// Balancer stands before the gateways; nil unless Spec.Balanced.
+	Balancer *Balancer
 
 	spec     Spec
 	binary   string
@@ -100,6 +104,9 @@ func New(ctx context.Context, dir string, spec Spec, binaries Binaries) (*World,
 	}
 	if spec.Timeout == "" {
 		spec.Timeout = "5s"
+	}
+	if spec.Drain == "" {
+		spec.Drain = "0s"
 	}
 	w := &World{Dir: dir, Books: ledger.New(), spec: spec}
 	if err := w.make(ctx, binaries); err != nil {
@@ -141,6 +148,11 @@ func (w *World) make(ctx context.Context, binaries Binaries) (err error) {
 	}
 	for i := range w.spec.Gateways {
 		if err := w.add(ctx, &w.Gateways, "gateway", i); err != nil {
+			return err
+		}
+	}
+	if w.spec.Balanced {
+		if w.Balancer, err = w.Balance(ctx); err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,7 @@ type Report struct {
 	problems []Problem
 	sources  map[string][]string
 	secret   map[Pos]bool // lines that must not be shown; Column is zero
+	reads    []Read
 }
 
 func (r *Report) addSource(name string, text []byte) {
@@ -102,6 +103,7 @@ func (r *Report) Merge(other *Report) {
 		}
 		r.sources[name] = lines
 	}
+	r.reads = append(r.reads, other.reads...)
 	for pos := range other.secret {
 		if r.secret == nil {
 			r.secret = map[Pos]bool{}

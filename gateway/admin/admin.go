@@ -37,6 +37,9 @@ type Options struct {
 	DeadLetters DeadLetters
 	// Dispatches is what /dispatches finds.
 	Dispatches Dispatches
+	// Reload reads the files again and tells what came of it, and Reloads how it stands.
+	Reload  func(ctx context.Context) Reload
+	Reloads func(ctx context.Context) ReloadState
 	// Asynqmon serves everything under /asynqmon, which must be its root path.
 	Asynqmon http.Handler
 	// AsynqmonWrites lets its buttons through; otherwise it is for looking only.
@@ -97,6 +100,9 @@ func (s *Server) Start(ctx context.Context, addr string) error {
 
 // Addr is the address that Start bound; empty before.
 func (s *Server) Addr() string { return s.runner.Addr() }
+
+// SetToken replaces the token; who has shown the former one must show the new one.
+func (s *Server) SetToken(token secret.Value) { s.session.set(token) }
 
 // Stop ends what takes long (a profile) and lets the requests under way answer, at most
 // until ctx ends.

@@ -48,6 +48,10 @@ func (s *Server) inside(w http.ResponseWriter, r *http.Request, path string) {
 		s.queues(w, r)
 		return
 	}
+	if path == "/reload" && s.o.Reload != nil {
+		s.reload(w, r)
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "This listener only shows."))

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"headgate/config/secret"
@@ -21,17 +22,29 @@ const (
 // time it ends and a MAC under a key derived from the token, so that it holds on every
 // replica, dies with the token, and does not give the token away.
 type session struct {
+	keys *atomic.Pointer[keys] // replaced with the token
+	now  func() time.Time
+}
+
+// keys are what a token comes to.
+type keys struct {
 	token [sha256.Size]byte // compared as digests, so that not even the length shows
-	key   []byte            // nil without a token: nothing is allowed then
-	now   func() time.Time
+	mac   []byte            // nil without a token: nothing is allowed then
 }
 
 func newSession(token secret.Value) session {
-	s := session{token: sha256.Sum256([]byte(token.Reveal())), now: time.Now}
-	if token.Reveal() != "" {
-		s.key = sign([]byte(token.Reveal()), "headgate admin session")
-	}
+	s := session{keys: new(atomic.Pointer[keys]), now: time.Now}
+	s.set(token)
 	return s
+}
+
+// set replaces the token; the sessions of another one have ended.
+func (s session) set(token secret.Value) {
+	k := &keys{token: sha256.Sum256([]byte(token.Reveal()))}
+	if token.Reveal() != "" {
+		k.mac = sign([]byte(token.Reveal()), "headgate admin session")
+	}
+	s.keys.Store(k)
 }
 
 func sign(key []byte, text string) []byte {
@@ -42,8 +55,8 @@ func sign(key []byte, text string) []byte {
 
 // knows reports whether text is the token, in constant time.
 func (s session) knows(text string) bool {
-	given := sha256.Sum256([]byte(text))
-	return hmac.Equal(given[:], s.token[:]) && s.key != nil
+	given, k := sha256.Sum256([]byte(text)), s.keys.Load()
+	return hmac.Equal(given[:], k.token[:]) && k.mac != nil
 }
 
 // allows reports whether the request carries the token or a session's cookie.
@@ -59,13 +72,14 @@ func (s session) allows(r *http.Request) bool {
 func (s session) cookie() (value string, ends time.Time) {
 	ends = s.now().Add(sessionFor)
 	text := strconv.FormatInt(ends.Unix(), 10)
-	return text + "." + hex.EncodeToString(sign(s.key, text)), ends
+	return text + "." + hex.EncodeToString(sign(s.keys.Load().mac, text)), ends
 }
 
 func (s session) valid(value string) bool {
 	text, mac, ok := strings.Cut(value, ".")
 	given, err := hex.DecodeString(mac)
-	if !ok || err != nil || s.key == nil || !hmac.Equal(given, sign(s.key, text)) {
+	key := s.keys.Load().mac
+	if !ok || err != nil || key == nil || !hmac.Equal(given, sign(key, text)) {
 		return false
 	}
 	ends, err := strconv.ParseInt(text, 10, 64)

@@ -109,10 +109,11 @@ func serveNothing(b *testing.B) (addr, token string) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	figures := obs.New()
 	s := gateway.New(gateway.Options{
 		Table:    func() gateway.Table { return table },
 		Acceptor: dispatch.NewDispatcher(nothingStore{}, nothingQueue{}).Admit(&dispatch.Admission{Log: log}),
-		Log:      log, Retention: time.Hour, Observe: obs.New().Request,
+		Log:      log, Retention: time.Hour, Observe: figures.Request, ObserveAccept: figures.Accepted,
 	})
 	if err := s.Start(b.Context(), "127.0.0.1:0"); err != nil {
 		b.Fatal(err)

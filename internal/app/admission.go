@@ -8,7 +8,6 @@ import (
 	"headgate/config/unit"
 	"headgate/dispatch"
 	"headgate/gateway/admin"
-	"headgate/internal/obs"
 )
 
 // buildAdmission makes what refuses requests when there is no room; only gateways take
@@ -18,14 +17,6 @@ func (a *App) buildAdmission() {
 		Store: a.store, Memory: a.config.Redis.MaxMemory, Log: a.log,
 		Refused: func(target string, what dispatch.Full) { a.metrics.Refused(target, string(what)) },
 	}
-	a.metrics.Backlog(func() []obs.Backlog {
-		backlogs, _, _ := a.room.State()
-		out := make([]obs.Backlog, len(backlogs))
-		for i, b := range backlogs {
-			out[i] = obs.Backlog{Target: b.Target, Open: b.Open}
-		}
-		return out
-	})
 }
 
 // roomChecks tells how full the backlogs are that have a limit, and Redis. The process

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"headgate/config"
-	"headgate/config/yamlsrc"
 	"headgate/dispatch"
 	"headgate/dispatch/target"
 	"headgate/gateway"
@@ -27,6 +26,7 @@ import (
 	"headgate/internal/obs"
 	"headgate/internal/queue"
 	"headgate/internal/redisstore"
+	"headgate/internal/watch"
 	"headgate/policies"
 	"headgate/routes"
 )
@@ -49,6 +49,9 @@ type Options struct {
 	ConfigPath string
 	Role       Role
 	Log        *slog.Logger // nil: none
+	// Level, when it is not nil, is set when a reload finds another telemetry.log.level.
+	Level   *slog.LevelVar
+	Version string // of the program, for metrics
 	// Listen and AdminListen replace the configured addresses when they are not empty.
 	Listen, AdminListen string
 	// Resolver finds the addresses of the hosts that are called; nil takes the system's.
@@ -58,7 +61,7 @@ type Options struct {
 // App is one process.
 type App struct {
 	o       Options
-	config  *config.Config
+	config  *config.Config // the start's; see Config
 	log     *slog.Logger
 	table   atomic.Pointer[routes.Table]
 	deps    policies.Deps
@@ -69,7 +72,7 @@ type App struct {
 
 	gateway *gateway.Server
 	room    *dispatch.Admission // nil in a worker
-	serving atomic.Bool         // the gateway's listener takes requests
+	serving atomic.Bool         // the gateway is to get requests
 	admin   *admin.Server
 	engine  *target.Engine
 	worker  *queue.Worker
@@ -84,6 +87,10 @@ type App struct {
 	callbacks *dispatch.Callbacks
 
 	reloading sync.Mutex
+	force     inForce
+	watcher   *watch.Watcher
+	targets   sync.Mutex    // which are served is being changed
+	kick      chan struct{} // they are to be looked at soon
 	running   sync.WaitGroup
 	cleanups  []cleanup // undone in reverse order
 }
@@ -100,7 +107,7 @@ func (a *App) onStop(name string, run func(ctx context.Context) error) {
 // New reads the files and makes every part. On an error nothing is left behind. A
 // *yamlsrc.ProblemsError tells what is wrong with the files.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{o: o, metrics: obs.New()}
+	a := &App{o: o, metrics: obs.New(), kick: make(chan struct{}, 1)}
 	if err := a.make(ctx); err != nil {
 		return nil, errors.Join(err, a.cleanUp(ctx))
 	}
@@ -115,18 +122,20 @@ func (a *App) make(ctx context.Context) (err error) {
 		a.log = o.Log
 	}
 	a.deps = policies.Deps{Limit: limiter.Limit, HTTP: &http.Client{Timeout: 10 * time.Second}, Log: a.log, Kept: &sync.Map{}}
-	var report yamlsrc.Report
-	c, table := Load(o.ConfigPath, a.deps, &report)
-	if err := report.Err(); err != nil {
+	read, err := a.read()
+	if err != nil {
 		return err
 	}
-	a.config = c
+	c, table := read.config, read.table
+	a.config, a.force.config, a.force.token, a.force.look, a.force.since = c, c, read.token, read.look, time.Now()
+	a.watcher = a.newWatcher()
+	a.metrics.Reloaded(true)
 	a.table.Store(table)
 	a.onStop("routes", func(context.Context) error { a.table.Load().Close(); return nil })
 	if c.Redis.URL.Mode == config.Embedded && o.Role != RoleAll {
 		return fmt.Errorf("redis.url: embedded serves one process only; role %s needs a Redis that all processes reach", o.Role)
 	}
-	if a.conn, a.redis, err = openRedis(ctx, c, pool(c, o.Role, table.Plans()), a.log); err != nil {
+	if a.conn, a.redis, err = openRedis(ctx, c, pool(c, o.Role, table.Plans()), a.metrics.Redis, a.log); err != nil {
 		return err
 	}
 	if a.redis != nil {
@@ -137,6 +146,8 @@ func (a *App) make(ctx context.Context) (err error) {
 		return err
 	}
 	a.store = redisstore.New(a.conn.Shared, a.conn.Base)
+	a.store.OnEnd(a.metrics.Ended)
+	a.store.OnSeal(a.metrics.Sealed)
 	if ack := c.Redis.Ack; ack.Replicas > 0 && o.Role != RoleWorker {
 		own := a.conn.Another(ackPool)
 		a.onStop("connections that wait for replicas", func(context.Context) error { return own.Close() })
@@ -152,6 +163,7 @@ func (a *App) build() error {
 	a.onStop("queueing", client.Close)
 	a.plans = dispatch.NewPlans(func() map[string]*target.Plan { return a.table.Load().Plans() }, a.store)
 	a.operator = &dispatch.Operator{Store: a.store, Queue: client, Plans: a.plans, Log: a.log}
+	a.buildFigures(client)
 	a.callbacks = &dispatch.Callbacks{Store: a.store, Queue: client, PublicURL: a.config.PublicURL, Log: a.log}
 	// First, so that it answers until everything else has stopped.
 	if a.config.Admin.Enabled() {
@@ -232,15 +244,12 @@ func (a *App) Start(ctx context.Context) error {
 			return a.gateway.Stop(ctx)
 		})
 	}
+	a.running.Go(func() { a.watcher.Run(background) })
 	a.warnOfSecrets(ctx)
 	a.log.InfoContext(ctx, "headgate is up", "role", a.o.Role, "listen", a.Addr(), "admin", a.AdminAddr(), "redis", a.Redis(),
 		"routes", len(a.table.Load().Routes()), "targets", len(a.table.Load().Plans()))
 	return nil
 }
-
-// orphanInterval is how often a worker looks for deliveries of targets and plans that
-// have left the files.
-const orphanInterval = 30 * time.Second
 
 func (a *App) startWorking(ctx context.Context) {
 	a.lifetime.Go(func() { a.owner.Run(a.living) })
@@ -252,76 +261,24 @@ func (a *App) startWorking(ctx context.Context) {
 	a.running.Go(func() { a.flow.Run(ctx) })
 	a.running.Go(func() { reconciler.Run(ctx) })
 	a.running.Go(func() { a.operator.Run(ctx) })
-	a.running.Go(func() {
-		ticker := time.NewTicker(orphanInterval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-				a.serveTargets(ctx)
-			}
-		}
-	})
+	a.running.Go(func() { a.followTargets(ctx) })
 }
 
-// serveTargets serves every target of the files, and those that have left the files but
-// still have deliveries under way.
-func (a *App) serveTargets(ctx context.Context) {
-	live := a.table.Load().Plans()
-	for name, plan := range live {
-		if err := a.serve(plan); err != nil {
-			a.log.ErrorContext(ctx, "target is not served; trying again", "target", name, "error", err)
-		}
-	}
-	open, err := a.store.OpenPlans(ctx)
-	if err != nil {
-		a.log.WarnContext(ctx, "looking for deliveries of former targets did not work; trying again", "error", err)
+// Drain says at /readyz that requests belong elsewhere, and goes on taking those that come all
+// the same for limits.drain, or until ctx ends: each answer ends its connection. Stop follows.
+func (a *App) Drain(ctx context.Context) {
+	pause := a.config.Limits.Drain.D()
+	if a.gateway == nil || pause <= 0 || !a.serving.CompareAndSwap(true, false) {
 		return
 	}
-	for ref := range open {
-		if err := a.plans.Renew(ctx, ref.Hash); err != nil {
-			a.log.WarnContext(ctx, "a plan in use is not renewed; trying again", "target", ref.Target, "error", err)
-		}
-		plan, err := a.plans.Find(ctx, ref.Target, ref.Hash)
-		if err != nil {
-			a.log.WarnContext(ctx, "deliveries without a plan", "target", ref.Target, "error", err)
-			continue
-		}
-		if live[ref.Target] == nil {
-			if err := a.serve(plan); err != nil {
-				a.log.ErrorContext(ctx, "former target is not served; trying again", "target", ref.Target, "error", err)
-			}
-		}
+	a.log.InfoContext(ctx, "draining: not ready any longer, and still taking requests", "for", pause.String())
+	a.gateway.Drain()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
-}
-
-// Reload reads all files again. Everything that can fail happens before anything is
-// changed: a bad file leaves the running configuration in place.
-func (a *App) Reload(ctx context.Context) error {
-	a.reloading.Lock()
-	defer a.reloading.Unlock()
-	var report yamlsrc.Report
-	c, table := Load(a.o.ConfigPath, a.deps, &report)
-	if err := report.Err(); err != nil {
-		return fmt.Errorf("reload refused, the running configuration stays: %w", err)
-	}
-	if err := errors.Join(a.judgeFiles(ctx, table), mayBeCalledBack(a.config, table)); err != nil {
-		table.Close()
-		return fmt.Errorf("reload refused, the running configuration stays: %w", err)
-	}
-	if changed := needRestart(a.config, c); len(changed) > 0 {
-		a.log.WarnContext(ctx, "some changes of the operator's file take effect with a restart only", "keys", changed)
-	}
-	old := a.table.Swap(table)
-	old.Close()
-	if a.worker != nil {
-		a.serveTargets(ctx)
-	}
-	a.warnOfSecrets(ctx)
-	a.log.InfoContext(ctx, "reloaded", "routes", len(table.Routes()), "targets", len(table.Plans()))
-	return nil
 }
 
 // Stop ends everything in reverse order of its start: first no new requests, then the
@@ -374,6 +331,3 @@ func (a *App) Banner() string {
 	}
 	return a.redis.Banner()
 }
-
-// Config gives the configuration in force.
-func (a *App) Config() *config.Config { return a.config }

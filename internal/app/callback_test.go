@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -111,17 +110,6 @@ func newCallbackRig(t *testing.T, o simulate.EloquaOptions, batch, operator stri
 	r.process(t, app.RoleWorker)
 	r.App = r.process(t, app.RoleGateway)
 	return r
-}
-
-func (r *callbackRig) write(t *testing.T, name, text string) {
-	t.Helper()
-	path := filepath.Join(r.dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func (r *callbackRig) process(t *testing.T, role app.Role) *app.App {

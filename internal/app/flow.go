@@ -8,7 +8,6 @@ import (
 	"headgate/dispatch/target"
 	"headgate/gateway/admin"
 	"headgate/internal/flow"
-	"headgate/internal/obs"
 	"headgate/internal/queue"
 	"headgate/internal/redisstore"
 )
@@ -16,18 +15,6 @@ import (
 // buildFlow makes what holds targets back; only workers take tasks.
 func (a *App) buildFlow() {
 	a.flow = flow.New(flow.Options{Store: redisstore.NewFlow(a.conn.Base), Worker: rand.Text()[:12], Log: a.log})
-	a.metrics.Targets(func() []obs.TargetState {
-		states := a.flow.States()
-		out := make([]obs.TargetState, len(states))
-		for i, s := range states {
-			waits := make(map[string]uint64, len(s.Waits))
-			for reason, n := range s.Waits {
-				waits[string(reason)] = n
-			}
-			out[i] = obs.TargetState{Name: s.Target, Breaker: int(s.Breaker), Paused: s.Paused, Running: s.Running, Waits: waits}
-		}
-		return out
-	})
 }
 
 func (a *App) valve(target string) queue.Valve { return a.flow.Valve(target) }

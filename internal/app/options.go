@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -41,7 +40,7 @@ func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit, callbackLimit po
 		MaxBody: int64(c.Limits.MaxBody), MaxHeader: int(c.Limits.HeaderSize),
 		ReadTimeout: c.Limits.ReadTimeout.D(), WriteTimeout: c.Limits.WriteTimeout.D(), IdleTimeout: c.Limits.IdleTimeout.D(),
 		MaxWait: orOff(c.Limits.MaxWait.D()), MaxWaiters: orOff(c.Tracking.MaxWaiters), Retention: c.Tracking.Retention.D(),
-		TrackingLimit: limit, Observe: a.metrics.Request,
+		TrackingLimit: limit, Observe: a.metrics.Request, ObserveAccept: a.metrics.Accepted,
 		Callbacks: a.callbacks, CallbackLimit: callbackLimit, ObserveCallback: a.metrics.Callback,
 	}
 }
@@ -68,10 +67,6 @@ func (a *App) limit(name string, node *yamlsrc.Node) (policies.Policy, error) {
 }
 
 func (a *App) buildAdmin() error {
-	token, err := a.config.Admin.Token.Read()
-	if err != nil {
-		return fmt.Errorf("admin.token: %w", err)
-	}
 	dashboard, closeDashboard := queue.Dashboard(queue.DashboardOptions{
 		Connect: a.conn.Another, RootPath: "/asynqmon", Write: a.config.Admin.Asynqmon == config.Write, Prometheus: a.config.Admin.Prometheus,
 	})
@@ -80,8 +75,12 @@ func (a *App) buildAdmin() error {
 	}
 	a.onStop("dashboard", func(context.Context) error { return closeDashboard() })
 	a.admin = admin.New(admin.Options{
-		Token: token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(), Asynqmon: dashboard, AsynqmonWrites: a.config.Admin.Asynqmon == config.Write,
-		DeadLetters: a.operator, Dispatches: a.store,
+		Token: a.force.token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(a.log), Asynqmon: dashboard, AsynqmonWrites: a.config.Admin.Asynqmon == config.Write,
+		DeadLetters: a.operator, Dispatches: a.store, Reloads: a.reloadState,
+		Reload: func(ctx context.Context) admin.Reload {
+			did, _ := a.ReloadBy(ctx, ByAPI) // it says why it was refused
+			return did
+		},
 	})
 	a.onStop("admin listener", a.admin.Stop)
 	return nil
@@ -108,7 +107,7 @@ func (a *App) ready(ctx context.Context) []admin.Check {
 		checks = append(checks, admin.Check{Name: "settings", State: admin.Warning, Detail: text})
 	}
 	if a.gateway != nil && !a.serving.Load() {
-		checks = append(checks, admin.Check{Name: "listener", State: admin.Failed, Detail: "clients are not answered yet, or not any longer"})
+		checks = append(checks, admin.Check{Name: "listener", State: admin.Failed, Detail: "requests belong elsewhere: the process does not answer them yet, or is about to end"})
 	}
 	if a.redis != nil && !a.redis.Durable {
 		checks = append(checks, admin.Check{Name: "persistence", State: admin.Warning, Detail: "redis is emulated in memory; nothing survives this process"})

@@ -96,13 +96,28 @@ func (r *rig) rewrite(t *testing.T, name string, edit func(string) string) {
 	}
 }
 
-func (r *rig) start(t *testing.T) {
+func (r *rig) write(t *testing.T, name, text string) {
 	t.Helper()
-	var err error
-	r.App, err = app.New(t.Context(), app.Options{
+	path := filepath.Join(r.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *rig) start(t *testing.T, change ...func(*app.Options)) {
+	t.Helper()
+	o := app.Options{
 		ConfigPath: filepath.Join(r.dir, "headgate.yaml"), Role: app.RoleAll, Log: slog.New(slog.DiscardHandler),
 		Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0",
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	var err error
+	r.App, err = app.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"headgate/config"
+	"headgate/config/secret"
 	"headgate/internal/embedded"
 	"headgate/internal/redisstore"
 )
@@ -14,20 +16,20 @@ import (
 // openRedis starts the embedded server if that is what the file asks for, and connects.
 // The connection is made on first use: Redis may come later than Headgate. pool 0 takes
 // the store's default.
-func openRedis(ctx context.Context, c *config.Config, pool int, log *slog.Logger) (conn *redisstore.Conn, server *embedded.Server, err error) {
+func openRedis(ctx context.Context, c *config.Config, pool int, observe redisstore.Observer, log *slog.Logger) (conn *redisstore.Conn, server *embedded.Server, err error) {
 	o := redisstore.Options{
 		Network: "tcp", Username: c.Redis.Username, DB: c.Redis.URL.DB,
-		PoolSize: pool, AutoPipeline: c.Redis.AutoPipeline,
+		PoolSize: pool, AutoPipeline: c.Redis.AutoPipeline, Observe: observe,
 	}
 	if o.Username == "" {
 		o.Username = c.Redis.URL.User
 	}
 	if !c.Redis.Password.IsZero() {
-		password, err := c.Redis.Password.Read()
-		if err != nil {
+		p := &password{ref: c.Redis.Password, log: log}
+		if p.last, err = p.ref.Read(); err != nil {
 			return nil, nil, fmt.Errorf("redis.password: %w", err)
 		}
-		o.Password = password.Reveal()
+		o.Password = p.now
 	}
 	switch c.Redis.URL.Mode {
 	case config.Embedded:
@@ -67,12 +69,33 @@ func Connect(ctx context.Context, c *config.Config, log *slog.Logger) (*redissto
 	if c.Redis.URL.Mode == config.Embedded {
 		return nil, nil
 	}
-	conn, _, err := openRedis(ctx, c, fewConns, log)
+	conn, _, err := openRedis(ctx, c, fewConns, nil, log)
 	return conn, err
 }
 
 // fewConns is enough for who only looks.
 const fewConns = 8
+
+// password is that of Redis. It is read for each new connection, so that another one takes
+// effect without a restart; while it cannot be read, half written perhaps, the former one holds.
+type password struct {
+	ref secret.Ref
+	log *slog.Logger
+
+	mu   sync.Mutex
+	last secret.Value
+}
+
+func (p *password) now() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if value, err := p.ref.Read(); err != nil {
+		p.log.Warn("the password of redis cannot be read; the former one holds", "error", err)
+	} else {
+		p.last = value
+	}
+	return p.last.Reveal()
+}
 
 // ackPool is how many accepted requests can wait for replicas at a time, in a cluster for
 // each master: that many connections more.

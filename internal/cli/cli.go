@@ -79,7 +79,7 @@ func newRoot() *cobra.Command {
 		return usagef("%w; see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newServe(), newCheck(), newExplain(), newTest(), newRecipes(), newToken(), newTracking(), newCancel(), newDeadLetters(), newFind(), newDoctor(), newDemo(), newSimulate(),
+		newServe(), newReload(), newCheck(), newExplain(), newTest(), newRecipes(), newToken(), newTracking(), newCancel(), newDeadLetters(), newFind(), newDoctor(), newDemo(), newSimulate(),
 		newSchema(), newReference(), newMan(), newVersion(),
 	)
 	newCompletions().attach(root)

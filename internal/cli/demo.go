@@ -101,7 +101,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	configPath := filepath.Join(dir, "headgate.yaml")
 	a, err := app.New(ctx, app.Options{
-		ConfigPath: configPath, Role: app.RoleAll, Log: d.log,
+		Version: version, ConfigPath: configPath, Role: app.RoleAll, Log: d.log,
 		Listen: free(d.listen, "127.0.0.1:8080"), AdminListen: free("", "127.0.0.1:9090"),
 	})
 	if err != nil {

@@ -28,7 +28,8 @@ func newServe() *cobra.Command {
 		Short: "Run the gateway, the workers, or both",
 		Long: "Runs until SIGTERM or Ctrl-C: then no new requests are taken, steps in flight may\n" +
 			"finish within limits.shutdown, and the rest is handed back. SIGHUP reads all files\n" +
-			"again; a bad file leaves the running configuration in place.",
+			"again, and so does a change of them (watch); a bad file leaves the running configuration in\n" +
+			"place. With limits.drain, requests are taken for that long after SIGTERM.",
 		Example: "  headgate serve -c headgate.yaml\n  headgate serve -c headgate.yaml --role worker",
 		Args:    noArgs,
 	}
@@ -43,12 +44,14 @@ func newServe() *cobra.Command {
 		}
 		lines := obs.NewLines(os.Stderr)
 		defer func() { _ = lines.Flush() }() // there is nowhere to tell that the log cannot be written
-		log, err := logger(*path, lines)
+		log, level, err := logger(*path, lines)
 		if err != nil {
 			return err
 		}
 		redisstore.LogTo(log)
-		return serve(c.Context(), app.Options{ConfigPath: *path, Role: parsed, Log: log, Listen: *listen, AdminListen: *adminListen})
+		return serve(c.Context(), app.Options{
+			Version: version, ConfigPath: *path, Role: parsed, Log: log, Level: level, Listen: *listen, AdminListen: *adminListen,
+		})
 	}
 	return c
 }
@@ -62,17 +65,17 @@ func parseRole(s string) (app.Role, error) {
 
 // logger makes the logger the file asks for. Problems of the file are not told here:
 // the start that follows tells all of them.
-func logger(path string, out io.Writer) (*slog.Logger, error) {
+func logger(path string, out io.Writer) (*slog.Logger, *slog.LevelVar, error) {
 	var report yamlsrc.Report
 	c := config.Load(path, &report)
-	log, _, err := obs.Logger(out, c.Telemetry.Log.Format, c.Telemetry.Log.Level)
+	log, level, err := obs.Logger(out, c.Telemetry.Log.Format, c.Telemetry.Log.Level)
 	if err != nil && report.Len() == 0 {
-		return nil, err
+		return nil, nil, err
 	}
 	if err != nil {
-		return slog.Default(), nil
+		return slog.Default(), nil, nil
 	}
-	return log, nil
+	return log, level, nil
 }
 
 // serve runs the process until ctx ends.
@@ -95,12 +98,14 @@ func serve(ctx context.Context, o app.Options) error {
 	for {
 		select {
 		case <-ctx.Done():
+			// A second signal means that it is urgent.
+			again, end := signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
+			a.Drain(again)
+			end()
 			o.Log.InfoContext(ctx, "stopping", "within", a.Config().Limits.Shutdown.String())
 			return stop(ctx, a)
 		case <-hup:
-			if err := a.Reload(ctx); err != nil {
-				o.Log.ErrorContext(ctx, "reload", "error", err)
-			}
+			_ = a.Reload(ctx) // it has told what came of it
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"headgate/dispatch"
 	"headgate/dispatch/target"
+	"headgate/dispatch/tracking"
 )
 
 // configure is also the last step of making a valve.
@@ -42,6 +43,13 @@ func (v *Valve) record(a dispatch.Attempt) {
 	verdict, hold := judge(a.Event)
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if d, ok := a.Event.(tracking.Deferred); ok {
+		reason := NoRoom
+		if d.HTTPStatus == 0 { // nobody was called
+			reason = MaxInFlight
+		}
+		v.waits[reason]++
+	}
 	now := time.Now()
 	if hold > 0 && now.Add(hold).After(v.held) {
 		v.held, v.news.hold = now.Add(hold), now.Add(hold)

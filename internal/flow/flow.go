@@ -84,6 +84,13 @@ func (f *Flow) Configure(p *target.Plan) {
 // Observe takes in what a run came to. It never waits for the store.
 func (f *Flow) Observe(a dispatch.Attempt) { f.Valve(a.Target).record(a) }
 
+// Forget drops a target that nothing is taken out for any longer.
+func (f *Flow) Forget(target string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.valves, target)
+}
+
 // States tells how all targets stand, sorted by name.
 func (f *Flow) States() []State {
 	all := f.all()

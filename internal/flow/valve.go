@@ -22,6 +22,10 @@ const (
 	RetryAfter Reason = "retry_after" // the backend asked for time; new deliveries wait
 	Paused     Reason = "paused"      // an operator paused it
 	Starting   Reason = "starting"    // what holds it back is not known yet
+
+	// These two are found out by a run, which then waits as a delivery.
+	NoRoom      Reason = "no_room"       // the backend has no room for a call
+	MaxInFlight Reason = "max_in_flight" // as many batches are under way as may be
 )
 
 // Valve holds one target back in this process. All servers of the target share it.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"headgate/dispatch/target"
+	"headgate/dispatch/tracking"
 )
 
 // What is taken out in one lot keeps to the same bounds as what is taken out one by one.
@@ -44,5 +45,16 @@ func TestRoomWhileRecovering(t *testing.T) {
 	agree(t, f)
 	if !lets(t, v, false) || v.Room(false, 12) != 1 {
 		t.Error("more than one at a time just after the breaker closed")
+	}
+}
+
+// What a run had to wait for is counted as well as what no run was begun for.
+func TestRunsThatFindNoRoomCount(t *testing.T) {
+	f, v := newFlow(t, &fakeStore{}, sixteen)
+	f.Observe(told(tracking.Deferred{}))
+	f.Observe(told(tracking.Deferred{Answer: tracking.Answer{HTTPStatus: 429}}))
+	f.Observe(told(tracking.Deferred{Answer: tracking.Answer{HTTPStatus: 429}}))
+	if waits := v.State().Waits; waits[MaxInFlight] != 1 || waits[NoRoom] != 2 {
+		t.Errorf("waits %v", waits)
 	}
 }

@@ -24,14 +24,7 @@ const ours = "headgate_"
 // figure with labels exists once it has been counted, so each is counted once here.
 func Figures() ([]Figure, error) {
 	m := New()
-	m.Request("", 0, 0)
-	m.Run(dispatch.Attempt{Delivery: tracking.Delivery{Phase: tracking.Ended}})
-	m.Repair("", "")
-	m.Refused("", "")
-	m.Callback("")
-	m.Backlog(func() []Backlog { return []Backlog{{}} })
-	m.Targets(func() []TargetState { return []TargetState{{Waits: map[string]uint64{"": 0}}} })
-
+	m.fill()
 	families, err := m.registry.Gather()
 	if err != nil {
 		return nil, fmt.Errorf("gather metrics: %w", err)
@@ -48,4 +41,31 @@ func Figures() ([]Figure, error) {
 		out = append(out, f)
 	}
 	return out, nil
+}
+
+// show registers what is asked on each scrape.
+func (m *Metrics) show(look func() Fleet, connections func() Pool) {
+	m.Fleet(look)
+	m.Pool(connections)
+	m.Build("")
+}
+
+// fill has every figure told once.
+func (m *Metrics) fill() {
+	m.show(
+		func() Fleet {
+			return Fleet{Memory: []tracking.NodeMemory{{}}, Targets: []TargetState{{
+				Worker: &WorkerState{Waits: map[string]uint64{"": 0}}, Held: &HeldState{}, Counts: &tracking.TargetCounts{}, Pending: &tracking.Waiters{},
+			}}}
+		},
+		func() Pool { return Pool{} })
+	m.Request("", 0, 0)
+	m.Accepted("", 0)
+	m.Run(dispatch.Attempt{Event: tracking.Advanced{}})
+	m.Run(dispatch.Attempt{Event: tracking.NotYet{}})
+	m.Ended(tracking.DeliveryEnd{})
+	m.Sealed("", 0)
+	m.Repair("", "")
+	m.Refused("", "")
+	m.Callback("")
 }

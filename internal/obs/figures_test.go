@@ -19,14 +19,13 @@ func TestFiguresAreAll(t *testing.T) {
 	var listed []string
 	for _, f := range figures {
 		listed = append(listed, f.Name)
-		if f.Help == "" || f.Type == "" || len(f.Labels) == 0 {
+		if f.Help == "" || f.Type == "" || !strings.HasSuffix(f.Help, ".") {
 			t.Errorf("%+v lacks something", f)
 		}
 	}
 
 	m := New()
-	m.Targets(func() []TargetState { return nil })
-	m.Backlog(func() []Backlog { return nil })
+	m.show(func() Fleet { return Fleet{} }, func() Pool { return Pool{} })
 	descriptions := make(chan *prometheus.Desc)
 	go func() {
 		m.registry.Describe(descriptions)

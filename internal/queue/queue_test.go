@@ -38,6 +38,7 @@ var bodies = map[string]func(t *testing.T, rdb redis.UniversalClient){
 	"DoneByItself":              testDoneByItself,
 	"Look":                      testLook,
 	"Hosts":                     testHosts,
+	"Release":                   testRelease,
 }
 
 func TestOnOneServer(t *testing.T) {

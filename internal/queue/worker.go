@@ -114,10 +114,52 @@ func (w *Worker) Serve(target string, concurrency int) error {
 		return fmt.Errorf("serve target %s: %w", target, err)
 	}
 	w.servers[target] = s
+	w.done.Go(func() { w.list(target) })
 	if old != nil {
 		w.done.Go(func() { old.stop(w.o.Redis, w.o.Log) })
 	}
 	return nil
+}
+
+// list tells asynq of a target's queues, for its dashboard: whoever queues does that once, and
+// the queues may have been given up since.
+func (w *Worker) list(target string) {
+	ctx, cancel := context.WithTimeout(w.ctx, listPatience)
+	defer cancel()
+	for lane := range lanes(target) {
+		if err := w.o.Redis.SAdd(ctx, allQueues, lane).Err(); err != nil {
+			w.o.Log.DebugContext(ctx, "a queue is not listed for the dashboard until something is queued", "queue", lane, "error", err)
+		}
+	}
+}
+
+// listPatience bounds what is done for the dashboard only.
+const listPatience = 5 * time.Second
+
+// Release stops serving a target and removes its queues; gone is false while something is in
+// them, which its server is to take out first. The caller knows that no delivery of the target
+// is under way: what is in the queues then is behind its record.
+func (w *Worker) Release(target string) (gone bool, err error) {
+	inspector := asynq.NewInspectorFromRedisClient(w.o.Redis)
+	for lane := range lanes(target) {
+		err := inspector.DeleteQueue(lane, false)
+		switch {
+		case err == nil, errors.Is(err, asynq.ErrQueueNotFound):
+		case errors.Is(err, asynq.ErrQueueNotEmpty):
+			return false, nil
+		default:
+			return false, fmt.Errorf("remove queue %s: %w", lane, err)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.servers[target]
+	if s == nil || w.stopped {
+		return false, nil
+	}
+	delete(w.servers, target)
+	w.done.Go(func() { s.stop(w.o.Redis, w.o.Log) })
+	return true, nil
 }
 
 func (w *Worker) newServer(target string, concurrency int) *server {

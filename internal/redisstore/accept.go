@@ -53,8 +53,10 @@ func (s *Store) Accept(ctx context.Context, a *tracking.Acceptance) (*tracking.I
 		return nil, fmt.Errorf("accept: %w: it comes too late", tracking.ErrUnavailable)
 	case answer[0] == "ok":
 		d.SetLanes(answer[1:])
+		s.skipped(d)
 	default:
 		d.SetLanes(nil)
+		s.skipped(d)
 	}
 	return nil, nil
 }

@@ -79,7 +79,7 @@ func (s *Store) apply(ctx context.Context, shard, target string, changes []track
 		}
 		return errs
 	}
-	keys := append(make([]string, 0, 6+2*len(changes)), rowKeys(shard, target)...)
+	keys := append(make([]string, 0, 8+2*len(changes)), rowKeys(shard, target)...)
 	args := append(make([]any, 0, 2+9*len(changes)), target, millis(s.deadFor))
 	for _, c := range changes {
 		change, err := changeArgs(target, c)
@@ -93,12 +93,14 @@ func (s *Store) apply(ctx context.Context, shard, target string, changes []track
 	if err != nil {
 		return fail(unavailable("apply event", err))
 	}
-	for i, answer := range answers {
-		switch answer {
+	for i, c := range changes {
+		switch answers[i] {
 		case "fenced":
 			errs[i] = tracking.ErrFenced
 		case "gone":
 			errs[i] = tracking.ErrNotFound
+		default:
+			s.ended(target, c.Tracking, c.Next, answers[i])
 		}
 	}
 	return errs
@@ -106,7 +108,7 @@ func (s *Store) apply(ctx context.Context, shard, target string, changes []track
 
 // rowKeys are those that change.lua needs besides a record's own.
 func rowKeys(shard, target string) []string {
-	return []string{dueKey(shard), queuedKey(shard, target), openKey(shard), deadKey(shard), tenantsKey(shard), runningKey(shard)}
+	return []string{dueKey(shard), queuedKey(shard, target), openKey(shard), deadKey(shard), tenantsKey(shard), runningKey(shard), figuresKey(shard), jobsKey(shard, target)}
 }
 
 // changeArgs gives what the script is told of one change.

@@ -32,11 +32,11 @@ type counts map[string]map[string]int
 
 // Audit compares all counts that scripts keep with a full count of the records. It reads
 // every record, and not in one step: what moves meanwhile looks like a fault, so it is for
-// a store at rest, or to be asked twice. None is the answer of a store in order.
+// a store at rest, or to be asked twice; of a cluster it sees one server. None is the answer of a store in order.
 func (s *Store) Audit(ctx context.Context) ([]CountFault, error) {
 	found := counts{}
 	for _, shard := range shardPrefix {
-		found[openKey(shard)], found[tenantsKey(shard)] = map[string]int{}, map[string]int{}
+		found[openKey(shard)], found[tenantsKey(shard)], found[figuresKey(shard)] = map[string]int{}, map[string]int{}, map[string]int{}
 	}
 	seen := map[string]bool{} // SCAN may name a key twice
 	for cursor, begun := uint64(0), false; !begun || cursor != 0; begun = true {
@@ -49,6 +49,9 @@ func (s *Store) Audit(ctx context.Context) ([]CountFault, error) {
 			return nil, err
 		}
 		cursor = next
+	}
+	if err := s.countLists(ctx, found); err != nil {
+		return nil, err
 	}
 	var faults []CountFault
 	for key, want := range found {
@@ -98,12 +101,31 @@ func (s *Store) countRecords(ctx context.Context, keys []string, found counts) e
 				continue
 			}
 			found[openKey(shard)][openField(target, d.Plan)]++
+			if d.State == tracking.Waiting {
+				found[figuresKey(shard)][waitingField+target]++
+			}
 			who := tracking.TenantRef{Target: target, Tenant: tenant}
 			if counted {
 				found[tenantsKey(shard)][openTenantField(who)]++
 			}
 			if counted && d.Lane != tracking.LaneResume {
 				found[tenantsKey(shard)][newTenantField(who)]++
+			}
+		}
+	}
+	return nil
+}
+
+// countLists adds what the lists of dead letters call for.
+func (s *Store) countLists(ctx context.Context, found counts) error {
+	for _, shard := range shardPrefix {
+		dead, err := s.base.ZRange(ctx, deadKey(shard), 0, -1).Result()
+		if err != nil {
+			return unavailable("list dead letters", err)
+		}
+		for _, row := range dead {
+			if ref, ok := splitMember(row); ok {
+				found[figuresKey(shard)][deadField+ref.Target]++
 			}
 		}
 	}

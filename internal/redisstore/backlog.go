@@ -67,25 +67,27 @@ func (s *Store) Backlog(ctx context.Context, tenants []tracking.TenantRef) (trac
 	return out, nil
 }
 
-// openShards gives the shards that have deliveries which are not final: on a system with
-// little to do hardly any has, and one command tells. In a cluster, where it would take one
-// for each, it gives all.
+// openShards gives the shards that have deliveries which are not final.
 func (s *Store) openShards(ctx context.Context) ([]string, error) {
-	if s.cluster {
-		return shardPrefix[:], nil
-	}
-	keys := make([]string, len(shardPrefix))
-	for i, shard := range shardPrefix {
-		keys[i] = openKey(shard)
-	}
-	open, err := presentScript.Run(ctx, s.base, keys).StringSlice()
-	if err != nil {
-		return nil, err
-	}
+	open, err := s.presentOf(ctx, openKey)
 	for i, key := range open {
 		open[i] = strings.TrimSuffix(key, openKey(""))
 	}
-	return open, nil
+	return open, err
+}
+
+// presentOf gives those keys of a kind, one for each shard, that exist: on a system with little
+// to do hardly any does, and one command tells. In a cluster, where it would take one for each
+// shard, it gives all.
+func (s *Store) presentOf(ctx context.Context, kind func(shard string) string) ([]string, error) {
+	keys := make([]string, len(shardPrefix))
+	for i, shard := range shardPrefix {
+		keys[i] = kind(shard)
+	}
+	if s.cluster {
+		return keys, nil
+	}
+	return presentScript.Run(ctx, s.base, keys).StringSlice()
 }
 
 func memoryOf(info *redis.StringCmd) tracking.Memory {

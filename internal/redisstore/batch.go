@@ -33,8 +33,15 @@ func (s *Store) Seal(ctx context.Context, batch tracking.Ref, last int) ([]strin
 		return nil, err
 	}
 	keys := []string{recordKey(shard, batch.Tracking), gatheringKey(shard), membersKey(shard, batch.Tracking)}
-	ids, err := s.run(ctx, sealScript, keys, batch.Tracking, last).StringSlice()
-	return ids, unavailable("seal a batch", err)
+	answer, err := s.run(ctx, sealScript, keys, batch.Tracking, last).StringSlice()
+	if err != nil {
+		return nil, unavailable("seal a batch", err)
+	}
+	ids := answer[:len(answer)-1]
+	if joined := int(atoi64(answer[len(ids)])); joined > 0 && s.onSeal != nil {
+		s.onSeal(batch.Target, joined)
+	}
+	return ids, nil
 }
 
 // boardedAtOnce bounds what one script reads, for it stops everybody else.

@@ -1,5 +1,6 @@
 -- Cancels deliveries of one record: all those that have not moved since they were read.
--- KEYS  1 rec  2 pay  3 due  4 open  5 dead  6 tenants, then for each delivery the row it has if it is queued
+-- KEYS  1 rec  2 pay  3 due  4 open  5 dead  6 tenants  7 figures, then for each delivery the row it has if it is
+--       queued, and jobs:<target>
 -- ARGV  1 id  2 how long a dead letter is kept, ms
 --       then for each delivery: target, expected seq, new value, open field, '' or in how many ms
 --       somebody else is to see to its leaving its line
@@ -24,8 +25,10 @@ for i = 3, #ARGV, 5 do
     else
       -- The first write needs no memory, as in apply.lua.
       redis.call('ZREM', KEYS[3], '')
-      if is_queued(phase) then off_row(KEYS[6 + (i + 2) / 5], ARGV[1], value, a, now) end
+      local k = 8 + (i - 3) / 5 * 2
+      if is_queued(phase) then off_row(KEYS[k], ARGV[1], value, a, now) end
       redis.call('HSET', KEYS[1], field, ARGV[i + 2])
+      waited(KEYS[k + 1], ARGV[1], KEYS[7], target, value, ARGV[i + 2], now)
       moved(KEYS[6], n, target, phase, 'f')
       add(KEYS[4], ARGV[i + 3], -1)
       local row = ARGV[1] .. ':' .. target

@@ -1,11 +1,12 @@
 -- Prepended to the scripts that replace deliveries; it runs nothing but reading the clock.
--- KEYS  1 due  2 queued:<target>  3 open  4 dead  5 tenants  6 running
+-- KEYS  1 due  2 queued:<target>  3 open  4 dead  5 tenants  6 running  7 figures  8 jobs:<target>
 -- ARGV  1 target  2 how long a dead letter is kept, ms
 -- apply replaces one delivery, provided that nobody changed it since it was read. What it is
--- given stands in apply.lua; it returns 'ok' | 'fenced' | 'gone'.
+-- given stands in apply.lua; it returns 'ok' | 'fenced' | 'gone', and of one that has ended
+-- 'ok <accepted at, ms>'.
 -- Needs count.lua and finish.lua.
 local target, kept = ARGV[1], tonumber(ARGV[2])
-local due, queued, open, dead, tenants, running = unpack(KEYS, 1, 6)
+local due, queued, open, dead, tenants, running, figures, jobs = unpack(KEYS, 1, 8)
 local field = 't:' .. target
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -13,7 +14,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function apply(rec, pay, id, expected, holder, next, is, at, counted_as, drop, dies)
   local value, n, k, o, x, a, d = unpack(redis.call('HMGET', rec, field, 'n', 'k', 'o', 'x', 'a', 'd'))
   if not value then return 'gone' end
-  if bare(value) == next then return 'ok' end
+  local done = is == 'f' and 'ok ' .. (a or '') or 'ok'
+  if bare(value) == next then return done end
   local seq, was, token = string.match(bare(value), '^(%d+) (%a) (%S+) ')
   if seq ~= expected or token ~= holder or was == 'f' then return 'fenced' end
   local member, last = id .. ':' .. target, is == 'f' and o == '1'
@@ -53,15 +55,19 @@ local function apply(rec, pay, id, expected, holder, next, is, at, counted_as, d
   elseif old_row then
     off_row(old_row, id, value, a, now)
   end
-  if is ~= 'f' then return 'ok' end
+  if is ~= 'f' then
+    waited(jobs, id, figures, target, value, next, now)
+    return done
+  end
   add(open, counted_as, -1)
   if drop == '1' then redis.call('HDEL', pay, target) end
   if dies == '1' then
-    redis.call('ZADD', dead, now, member)
+    listed(dead, member, now, figures, 'd:' .. target)
     d = '1'
   end
+  waited(jobs, id, figures, target, value, next, now)
   if last then finish(rec, pay, dead, id, now, kept, x, a, d, k) end
   redis.call('PUBLISH', string.match(rec, '^(.-)rec:') .. 'done:' .. id, target)
-  return 'ok'
+  return done
 end
 

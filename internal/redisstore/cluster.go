@@ -21,7 +21,7 @@ func clustered(o Options) *redis.ClusterClient {
 	// A node in trouble may have been replaced, which no redirection tells of.
 	d := &nodeDialer{dial: dialer(o.TLS), trouble: func() { client.ReloadState(context.Background()) }}
 	client = redis.NewClusterClient(&redis.ClusterOptions{
-		Addrs: o.Cluster, Username: o.Username, Password: o.Password,
+		Addrs: o.Cluster, CredentialsProviderContext: o.credentials(),
 		Dialer:   d.Dial,
 		PoolSize: o.PoolSize, ContextTimeoutEnabled: true,
 		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout,

@@ -23,13 +23,15 @@ type Options struct {
 	// Addr and DB are not used then.
 	Cluster  []string
 	Username string
-	Password string
+	Password func() string // asked for each connection; nil: none
 	DB       int
 	TLS      func() (*tls.Config, error) // asked for each connection; nil: none
 	PoolSize int                         // connections per process, in a cluster per node; 0 takes 64
 	// AutoPipeline gathers the commands of concurrent callers into shared pipelines. The
 	// client's feature is young, so it can be switched off.
 	AutoPipeline bool
+	// Observe, when not nil, is told of the round trips of Base and Shared.
+	Observe Observer
 }
 
 // Conn is the one way this process reaches Redis.
@@ -39,7 +41,8 @@ type Conn struct {
 	// Shared is for the hot path: an auto-pipelining face of Base, or Base itself.
 	Shared redis.UniversalClient
 
-	o Options
+	root redis.UniversalClient // has the connections of both
+	o    Options
 }
 
 // pipeliner is what every kind of client has beyond the common interface.
@@ -67,18 +70,40 @@ func Connect(o Options) (*Conn, error) {
 		o.PoolSize = defaultPool
 	}
 	out := &Conn{o: o}
-	out.Base = out.Another(o.PoolSize)
-	out.Shared = out.Base
+	out.root = out.Another(o.PoolSize)
+	out.Base = out.root
 	// Not in a cluster: while a slot moves, the client may send what shares a pipeline twice,
 	// and to two nodes at a time. Concurrent commands have connections of their own there.
 	if o.AutoPipeline && len(o.Cluster) == 0 {
-		shared, err := out.Base.(pipeliner).AutoPipelineWithOptions(sharing())
+		shared, err := out.root.(pipeliner).AutoPipelineWithOptions(sharing())
 		if err != nil {
 			return nil, fmt.Errorf("set up auto-pipelining: %w", err)
 		}
 		out.Shared = shared
 	}
+	if o.Observe != nil {
+		out.measure(o.Observe)
+	}
+	if out.Shared == nil {
+		out.Shared = out.Base
+	}
 	return out, nil
+}
+
+// measure has round trips measured.
+func (c *Conn) measure(observe Observer) {
+	client, ok := c.root.(*redis.Client)
+	switch {
+	case !ok:
+		c.root.(*redis.ClusterClient).OnNewNode(func(node *redis.Client) { node.AddHook(meter{observe}) })
+	case c.Shared == nil:
+		client.AddHook(meter{observe})
+	default: // another face on the same connections: a hook on this one would be one of the shared pipeline's, too
+		base := client.WithTimeout(ioTimeout)
+		base.AddHook(meter{observe})
+		c.Base = base
+		client.Options().Limiter = &flowMeter{observe: observe}
+	}
 }
 
 // Another makes one more client like Base, with connections of its own. It is the
@@ -109,7 +134,7 @@ const (
 
 func single(o Options) *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Network: o.Network, Addr: o.Addr, Username: o.Username, Password: o.Password, DB: o.DB,
+		Network: o.Network, Addr: o.Addr, CredentialsProviderContext: o.credentials(), DB: o.DB,
 		Dialer: dialer(o.TLS), PoolSize: o.PoolSize, ContextTimeoutEnabled: true,
 		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout,
 		MaxRetries: noRetries, DialerRetries: oneDial,
@@ -119,16 +144,33 @@ func single(o Options) *redis.Client {
 
 // failover gives a client of the server that the Sentinels name as the master.
 func failover(o Options) *redis.Client {
-	return redis.NewFailoverClient(&redis.FailoverOptions{
-		MasterName: o.Master, SentinelAddrs: o.Sentinels, Username: o.Username, Password: o.Password, DB: o.DB,
+	client := redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: o.Master, SentinelAddrs: o.Sentinels, DB: o.DB,
 		Dialer: dialer(o.TLS), PoolSize: o.PoolSize, ContextTimeoutEnabled: true,
 		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout,
 		MaxRetries: noRetries, DialerRetries: oneDial,
 	})
+	// The library's options of this client lack it, and those that they are turned into have
+	// it. No connection has been made yet.
+	client.Options().CredentialsProviderContext = o.credentials()
+	return client
+}
+
+// credentials gives what a new connection shows; nil for nothing.
+func (o Options) credentials() func(context.Context) (username, password string, err error) {
+	if o.Username == "" && o.Password == nil {
+		return nil
+	}
+	return func(context.Context) (string, string, error) {
+		if o.Password == nil {
+			return o.Username, "", nil
+		}
+		return o.Username, o.Password(), nil
+	}
 }
 
 // Close closes the clients.
-func (c *Conn) Close() error { return c.Base.Close() }
+func (c *Conn) Close() error { return c.root.Close() }
 
 // clientLog gives what the client says of its connections to slog. The library has one
 // logger for the process.

@@ -73,3 +73,22 @@ local function moved(tenants, tenant, target, was, is)
   if open_was ~= open_is then add(tenants, 'o:' .. target .. ':' .. tenant, open_is - open_was) end
   if new_was ~= new_is then add(tenants, 'n:' .. target .. ':' .. tenant, new_is - new_was) end
 end
+
+-- listed adds a member to the list of a target's dead letters or jobs, unless it stands there;
+-- unlisted takes it off. figures counts what is on such lists, by field. Who does both lists first,
+-- so that figures is not emptied in between.
+local function listed(list, member, score, figures, field)
+  if redis.call('ZADD', list, 'NX', score, member) == 1 then add(figures, field, 1) end
+end
+local function unlisted(list, member, figures, field)
+  if redis.call('ZREM', list, member) == 1 then add(figures, field, -1) end
+end
+
+-- waits tells whether a value is that of a delivery, or a batch, whose backend's job is waited for.
+local function waits(value) return string.match(value, '^%d+ %a %S+ %S+ (%a)') == 'w' end
+
+-- waited keeps the list of the jobs that are waited for when a delivery's value goes from was to is.
+local function waited(jobs, id, figures, target, was, is, now)
+  if waits(was) == waits(is) then return end
+  if waits(is) then listed(jobs, id, now, figures, 'w:' .. target) else unlisted(jobs, id, figures, 'w:' .. target) end
+end

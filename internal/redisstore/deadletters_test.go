@@ -114,7 +114,7 @@ func TestCancelKeepsDeadLetters(t *testing.T) {
 	if rec, pay, idem := clocks(t, conn, a.Dispatch.ID); !about(rec, kept) || !about(pay, kept) || !about(idem, time.Hour) {
 		t.Errorf("record %v, payload %v, key %v", rec, pay, idem)
 	}
-	if got, want := keyspace(t, conn.Base, a), []string{"dead", "idem:HASH", "pay:ID", "rec:ID"}; !slices.Equal(got, want) {
+	if got, want := keyspace(t, conn.Base, a), []string{"dead", "figures", "idem:HASH", "pay:ID", "rec:ID"}; !slices.Equal(got, want) {
 		t.Errorf("keys %v, want %v", got, want)
 	}
 }

@@ -1,11 +1,12 @@
 -- Removes a dead letter and its payload.
--- KEYS  1 rec  2 pay  3 dead
+-- KEYS  1 rec  2 pay  3 dead  4 figures
 -- ARGV  1 id  2 target  3 how long a dead letter is kept, ms
 -- Returns 1 when it was one, otherwise 0.
 -- Invariant: the record lives as long as its last dead letter, and no longer than it
 -- would have without this one.
--- Needs finish.lua.
+-- Needs count.lua and finish.lua.
 if redis.call('ZREM', KEYS[3], ARGV[1] .. ':' .. ARGV[2]) == 0 then return 0 end
+add(KEYS[4], 'd:' .. ARGV[2], -1)
 redis.call('HDEL', KEYS[2], ARGV[2])
 local fixed = redis.call('HMGET', KEYS[1], 'x', 'o')
 local left = redis.call('PTTL', KEYS[1])

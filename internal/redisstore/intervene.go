@@ -5,6 +5,7 @@ import (
 	_ "embed" // the scripts
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,8 +28,8 @@ var (
 
 	cancelScript = redis.NewScript(countSource + finishSource + cancelSource)
 	reviveScript = redis.NewScript(countSource + finishSource + reviveSource)
-	dropScript   = redis.NewScript(finishSource + dropSource)
-	expireScript = redis.NewScript(expireSource)
+	dropScript   = redis.NewScript(countSource + finishSource + dropSource)
+	expireScript = redis.NewScript(countSource + expireSource)
 )
 
 // KeepDeadLetters sets how long a dead letter is kept; without it,
@@ -68,9 +69,10 @@ func (s *Store) Cancel(ctx context.Context, id, tenant string) (*tracking.Dispat
 // cancel ends what can be ended of the record as it was read, and changes d accordingly.
 // moved reports whether some delivery was no longer as it was read.
 func (s *Store) cancel(ctx context.Context, shard string, d *tracking.Dispatch, now time.Time) (moved bool, err error) {
-	keys := []string{recordKey(shard, d.ID), payloadKey(shard, d.ID), dueKey(shard), openKey(shard), deadKey(shard), tenantsKey(shard)}
+	keys := []string{recordKey(shard, d.ID), payloadKey(shard, d.ID), dueKey(shard), openKey(shard), deadKey(shard), tenantsKey(shard), figuresKey(shard)}
 	fixed := len(keys)
 	args := []any{d.ID, millis(s.deadFor)}
+	var canceled []string
 	for _, t := range d.Targets {
 		old := d.Deliveries[t.Name]
 		next, ok := tracking.Cancel(old, now)
@@ -81,7 +83,8 @@ func (s *Store) cancel(ctx context.Context, shard string, d *tracking.Dispatch, 
 		if err != nil {
 			return false, err
 		}
-		keys = append(keys, rowKey(shard, t.Name, old.Lane))
+		keys = append(keys, rowKey(shard, t.Name, old.Lane), jobsKey(shard, t.Name))
+		canceled = append(canceled, t.Name)
 		leave := ""
 		if next.Leaves() {
 			leave = millis(tracking.LeaveGrace)
@@ -98,6 +101,11 @@ func (s *Store) cancel(ctx context.Context, shard string, d *tracking.Dispatch, 
 	}
 	if answer[0] == "gone" {
 		return false, tracking.ErrNotFound
+	}
+	for _, target := range canceled {
+		if s.onEnd != nil && !slices.Contains(answer[1:], target) {
+			s.onEnd(tracking.EndOf(target, d.Deliveries[target], d.AcceptedAt))
+		}
 	}
 	return len(answer) > 1, nil
 }
@@ -119,7 +127,7 @@ func (s *Store) Revive(ctx context.Context, ref tracking.Ref, expect tracking.Fe
 		return err
 	}
 	id := ref.Tracking
-	keys := []string{recordKey(shard, id), payloadKey(shard, id), deadKey(shard), queuedKey(shard, ref.Target), openKey(shard), tenantsKey(shard), dueKey(shard)}
+	keys := []string{recordKey(shard, id), payloadKey(shard, id), deadKey(shard), queuedKey(shard, ref.Target), openKey(shard), tenantsKey(shard), dueKey(shard), figuresKey(shard), jobsKey(shard, ref.Target)}
 	answer, err := s.run(ctx, reviveScript, keys, id, ref.Target, expect.Seq, value, openField(ref.Target, next.Plan), string(payload)).Text()
 	switch {
 	case err != nil:
@@ -140,7 +148,7 @@ func (s *Store) DropDeadLetter(ctx context.Context, ref tracking.Ref) error {
 	if err != nil {
 		return err
 	}
-	keys := []string{recordKey(shard, ref.Tracking), payloadKey(shard, ref.Tracking), deadKey(shard)}
+	keys := []string{recordKey(shard, ref.Tracking), payloadKey(shard, ref.Tracking), deadKey(shard), figuresKey(shard)}
 	n, err := s.run(ctx, dropScript, keys, ref.Tracking, ref.Target, millis(s.deadFor)).Int()
 	if err == nil && n == 0 {
 		return tracking.ErrNotFound
@@ -155,7 +163,7 @@ func (s *Store) ExpireDeadLetters(ctx context.Context, limit int) (int, error) {
 		if total >= limit {
 			break
 		}
-		n, err := expireScript.Run(ctx, s.base, []string{deadKey(shard)}, millis(s.deadFor), limit-total).Int()
+		n, err := expireScript.Run(ctx, s.base, []string{deadKey(shard), figuresKey(shard)}, millis(s.deadFor), limit-total).Int()
 		if err != nil {
 			return total, unavailable("expire dead letters", err)
 		}

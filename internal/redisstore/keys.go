@@ -22,7 +22,7 @@ import (
 //	                                  o: deliveries that are not final
 //	                                  x: "<retention ms> <idem until, ms>"; k: idem hash
 //	                                  d: there, when it has or had a dead letter
-//	                                  c: of a batch: its row in gathering; b: bytes of its records
+//	                                  c: of a batch that collects: its row in gathering; b: bytes of its records
 //	                                  e:<target>: there, when a callback came that no poll has answered to
 //	                                  t:<target>: the delivery as in codec.go; its letter is the phase, or n
 //	                                  or b for one that is queued and has not begun
@@ -39,6 +39,8 @@ import (
 //	hg:{07}:standby:<target>  zset    <id>: batches that wait until one of those has ended, by ms: begun at
 //	hg:{07}:members:<id>      zset    <id of a record> by position: on the list of the batch <id>
 //	hg:{07}:line:<line>       zset    <id of a record> by when it entered, ms: those of one key, in order
+//	hg:{07}:jobs:<target>     zset    <id>: deliveries and batches whose backend's job is waited for, by ms: since when
+//	hg:{07}:figures           hash    d:<target>: its dead letters; w:<target>: its jobs that are waited for
 //	hg:{07}:tenants           hash    o:<target>:<tenant>: its deliveries that are not final
 //	                                  n:<target>:<tenant>: those of them that have not begun
 //	hg:{07}:idem:<hash>       string  the row of an idempotency key as JSON
@@ -96,6 +98,8 @@ func openKey(shard string) string            { return shard + "open" }
 func queuedKey(shard, target string) string  { return shard + "queued:" + target }
 func tenantsKey(shard string) string         { return shard + "tenants" }
 func bulkKey(shard, target string) string    { return queuedKey(shard, target) + bulkSuffix }
+func figuresKey(shard string) string         { return shard + "figures" }
+func jobsKey(shard, target string) string    { return shard + "jobs:" + target }
 func resumeKey(shard, target string) string  { return queuedKey(shard, target) + resumeSuffix }
 func idemKey(shard, hash string) string      { return shard + "idem:" + hash }
 func gatheringKey(shard string) string       { return shard + "gathering" }

@@ -57,7 +57,7 @@ func TestKeysOfAScriptShareOneSlot(t *testing.T) {
 			want := slot(shard)
 			slots[want] = true
 			for _, key := range []string{
-				recordKey(shard, id), payloadKey(shard, id), dueKey(shard), openKey(shard), deadKey(shard), tenantsKey(shard), bulkKey(shard, target), resumeKey(shard, target),
+				recordKey(shard, id), payloadKey(shard, id), dueKey(shard), openKey(shard), deadKey(shard), tenantsKey(shard), figuresKey(shard), jobsKey(shard, target), bulkKey(shard, target), resumeKey(shard, target),
 				queuedKey(shard, target), idemKey(shard, target), doneChannel(shard, id),
 			} {
 				if got := slot(key); got != want {
@@ -86,6 +86,11 @@ func TestKeysOfAScriptShareOneSlot(t *testing.T) {
 	for _, suffix := range []string{bulkSuffix, resumeSuffix} {
 		if !strings.Contains(countSource, "queued .. '"+suffix+"'") {
 			t.Errorf("count.lua has another name for the rows of the lane %s", suffix)
+		}
+	}
+	for key, name := range map[string]string{figuresKey("{07}:"): "':figures'", jobsKey("{07}:", "x"): "':jobs:", recordKey("{07}:", ""): "':rec:'"} {
+		if !strings.Contains(jobsSource, name) || !strings.HasPrefix(key, "{07}"+strings.Trim(name, "'")) {
+			t.Errorf("jobs.lua has another name than %s for %s", name, key)
 		}
 	}
 	if dueKey(shardPrefix[7])[:8] != shardPrefix[7] {

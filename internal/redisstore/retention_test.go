@@ -121,7 +121,7 @@ func TestNothingLeaks(t *testing.T) {
 	}{
 		"succeeded":       {tracking.Succeeded, "hash", []string{"idem:HASH", "rec:ID"}},
 		"warned, no key":  {tracking.Warned, "", []string{"rec:ID"}},
-		"failed":          {tracking.Failed, "hash", []string{"dead", "idem:HASH", "pay:ID", "rec:ID"}},
+		"failed":          {tracking.Failed, "hash", []string{"dead", "figures", "idem:HASH", "pay:ID", "rec:ID"}},
 		"canceled":        {tracking.Canceled, "", []string{"pay:ID", "rec:ID"}},
 		"unknown":         {tracking.Unknown, "", []string{"pay:ID", "rec:ID"}},
 		"rejected, twice": {tracking.Rejected, "hash", []string{"idem:HASH", "pay:ID", "rec:ID"}},

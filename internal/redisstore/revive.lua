@@ -1,5 +1,5 @@
 -- Takes a final delivery up again, provided that nobody changed it since it was read.
--- KEYS  1 rec  2 pay  3 dead  4 queued:<target>  5 open  6 tenants  7 due
+-- KEYS  1 rec  2 pay  3 dead  4 queued:<target>  5 open  6 tenants  7 due  8 figures  9 jobs:<target>
 -- ARGV  1 id  2 target  3 expected seq  4 new value  5 open field  6 new payload or ''
 -- Returns 'ok' | 'fenced' | 'gone' | 'no payload'. Repeated with the same value it is
 -- 'ok' again.
@@ -28,7 +28,8 @@ redis.call('HINCRBY', KEYS[5], ARGV[5], 1)
 redis.call('HINCRBY', KEYS[1], 'o', 1)
 redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[2])
-redis.call('ZREM', KEYS[3], ARGV[1] .. ':' .. ARGV[2])
+unlisted(KEYS[3], ARGV[1] .. ':' .. ARGV[2], KEYS[8], 'd:' .. ARGV[2])
+waited(KEYS[9], ARGV[1], KEYS[8], ARGV[2], value, ARGV[4], now)
 redis.call('ZREM', KEYS[7], ARGV[1] .. ':' .. ARGV[2]) -- it has not yet left its line
 if idem then
   if row and string.find(row, '"id":"' .. ARGV[1] .. '"', 1, true) then

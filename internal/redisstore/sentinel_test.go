@@ -23,7 +23,8 @@ func TestSentinelFailOver(t *testing.T) {
 		found, err := watch.Replicas(t.Context(), "main").Result()
 		return err == nil && len(found) == 1 && found[0]["master-link-status"] == "ok"
 	}, "the sentinel does not see the replica")
-	conn, err := Connect(Options{Master: "main", Sentinels: []string{addr}, AutoPipeline: true})
+	var told trips
+	conn, err := Connect(Options{Master: "main", Sentinels: []string{addr}, AutoPipeline: true, Observe: told.observe})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +45,15 @@ func TestSentinelFailOver(t *testing.T) {
 	}, "nothing was accepted after the fail-over")
 	if d, err := store.Load(t.Context(), before.Dispatch.ID); err != nil || d.Status() != tracking.InProgress {
 		t.Fatalf("the record from before: %+v, %v", d, err)
+	}
+	if got, _ := told.since(); got[goodPipeline] == 0 || got[badPipeline]+got[badCommand] == 0 {
+		t.Errorf("told of %v", got)
+	}
+	if nodes, err := store.Memory(t.Context(), "main"); err != nil || len(nodes) != 1 || nodes[0].Node != "main" {
+		t.Errorf("memory %+v, %v", nodes, err)
+	}
+	if counts, err := store.Counts(t.Context()); err != nil || counts["crm"].Open < 2 {
+		t.Errorf("counts %+v, %v", counts, err)
 	}
 	if role := replica.Client(t).Info(t.Context(), "replication").Val(); parseInfo(role)["role"] != "master" {
 		t.Fatalf("the replica was not promoted:\n%s", role)

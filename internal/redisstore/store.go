@@ -59,6 +59,8 @@ type Store struct {
 	joins   joins
 	acks    *acks         // nil: the master alone is enough
 	deadFor time.Duration // how long a dead letter is kept
+	onEnd   func(tracking.DeliveryEnd)
+	onSeal  func(target string, records int)
 }
 
 // New makes a store. rdb may be an auto-pipelining client over base, or base itself.
@@ -192,7 +194,7 @@ func (s *Store) Prepare(ctx context.Context) error {
 	return unavailable("load scripts", eachMaster(ctx, s.base, func(ctx context.Context, _ string, rdb redis.UniversalClient) error {
 		for _, script := range []*redis.Script{
 			acceptScript, claimScript, applyScript, overdueScript, abandonedScript, waitingScript, touchScript, cancelScript, reviveScript, dropScript, expireScript,
-			beatScript, joinScript, sealScript, boardScript, judgeScript, noteScript, waitScript, launchScript, landScript, lineScript, leftScript,
+			beatScript, joinScript, sealScript, boardScript, judgeScript, jobsScript, pendingScript, noteScript, waitScript, launchScript, landScript, lineScript, leftScript,
 		} {
 			if err := script.Load(ctx, rdb).Err(); err != nil {
 				return err

@@ -69,7 +69,8 @@ func (f *folder) Load(address string) (any, error) {
 }
 
 // read opens a file below the folder. Links that lead out of it are not followed.
-func (f *folder) read(name string) ([]byte, error) {
+func (f *folder) read(name string) (text []byte, err error) {
+	defer func() { f.report.Note(filepath.Join(f.dir, filepath.FromSlash(name)), text, err) }()
 	dir, err := os.OpenRoot(f.dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the folder: %w", err)

@@ -1,0 +1,148 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"headgate/gateway/admin"
+)
+
+// How often a worker looks for deliveries of targets and plans that have left the files: soon
+// after a start or a reload, then less and less often, and more often while there are any.
+const (
+	firstLook     = time.Second
+	drainInterval = 5 * time.Second
+	formerLook    = 30 * time.Second
+)
+
+// lookSoon makes the looks for former targets begin anew.
+func (a *App) lookSoon() {
+	select {
+	case a.kick <- struct{}{}:
+	default:
+	}
+}
+
+// followTargets serves targets as long as they have deliveries under way, until ctx ends.
+func (a *App) followTargets(ctx context.Context) {
+	pause := firstLook
+	for {
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-a.kick:
+			timer.Stop()
+			pause = firstLook
+			continue
+		case <-timer.C:
+		}
+		longest := formerLook
+		if a.serveTargets(ctx) > 0 {
+			longest = drainInterval
+		}
+		pause = min(2*pause, longest)
+	}
+}
+
+// serveTargets serves every target of the files, and those that have left the files but
+// still have deliveries under way; of the latter it gives the number. The others are given up.
+func (a *App) serveTargets(ctx context.Context) (former int) {
+	a.targets.Lock()
+	defer a.targets.Unlock()
+	live := a.table.Load().Plans()
+	for name, plan := range live {
+		if err := a.serve(plan); err != nil {
+			a.log.ErrorContext(ctx, "target is not served; trying again", "target", name, "error", err)
+		}
+	}
+	open, err := a.store.OpenPlans(ctx)
+	if err != nil {
+		a.log.WarnContext(ctx, "looking for deliveries of former targets did not work; trying again", "error", err)
+		return 0
+	}
+	busy := map[string]bool{}
+	for ref := range open {
+		busy[ref.Target] = true
+		if err := a.plans.Renew(ctx, ref.Hash); err != nil {
+			a.log.WarnContext(ctx, "a plan in use is not renewed; trying again", "target", ref.Target, "error", err)
+		}
+		plan, err := a.plans.Find(ctx, ref.Target, ref.Hash)
+		if err != nil {
+			a.log.WarnContext(ctx, "deliveries without a plan", "target", ref.Target, "error", err)
+			continue
+		}
+		if live[ref.Target] == nil {
+			if err := a.serve(plan); err != nil {
+				a.log.ErrorContext(ctx, "former target is not served; trying again", "target", ref.Target, "error", err)
+			}
+		}
+	}
+	for _, name := range a.worker.Targets() {
+		switch {
+		case live[name] != nil:
+		case busy[name]:
+			former++
+		default:
+			a.giveUp(ctx, name)
+		}
+	}
+	return former
+}
+
+// giveUp stops serving a target that has left the files and whose deliveries have all ended.
+// Should another process that has older files still accept one, it is found and served again.
+func (a *App) giveUp(ctx context.Context, name string) {
+	gone, err := a.worker.Release(name)
+	switch {
+	case err != nil:
+		a.log.WarnContext(ctx, "the queues of a former target are not given up; trying again", "target", name, "error", err)
+	case gone:
+		a.flow.Forget(name)
+		a.log.InfoContext(ctx, "former target is drained: its deliveries have ended and its queues are given up", "target", name)
+	}
+}
+
+// formerWithin bounds the look at what is under way when somebody asks for it.
+const formerWithin = 3 * time.Second
+
+// former tells which deliveries are under way that the files say something else about.
+func (a *App) former(ctx context.Context) (draining []admin.Draining, flows []admin.FormerFlow, err error) {
+	ctx, cancel := context.WithTimeout(ctx, formerWithin)
+	defer cancel()
+	open, err := a.store.OpenPlans(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("look for deliveries under former plans: %w", err)
+	}
+	live := a.table.Load().Plans()
+	gone := map[string]int{}
+	for ref, n := range open {
+		now := live[ref.Target]
+		if now == nil {
+			gone[ref.Target] += n
+		}
+		if now == nil || now.Hash == ref.Hash {
+			continue
+		}
+		flow := admin.FormerFlow{Target: ref.Target, Plan: ref.Hash, Deliveries: n, StepsNow: now.StepNames()}
+		if was, err := a.plans.Find(ctx, ref.Target, ref.Hash); err == nil {
+			if was.SameFlow(now) {
+				continue
+			}
+			flow.Steps = was.StepNames()
+		}
+		flows = append(flows, flow)
+	}
+	for _, name := range slices.Sorted(maps.Keys(gone)) {
+		draining = append(draining, admin.Draining{Target: name, Deliveries: gone[name]})
+	}
+	slices.SortFunc(flows, func(x, y admin.FormerFlow) int {
+		return cmp.Or(cmp.Compare(x.Target, y.Target), cmp.Compare(x.Plan, y.Plan))
+	})
+	return draining, flows, nil
+}
