@@ -50,7 +50,7 @@ func newServe() *cobra.Command {
 		}
 		redisstore.LogTo(log)
 		return serve(c.Context(), app.Options{
-			Version: version, ConfigPath: *path, Role: parsed, Log: log, Level: level, Listen: *listen, AdminListen: *adminListen,
+			Version: thisBuild().Version, ConfigPath: *path, Role: parsed, Log: log, Level: level, Listen: *listen, AdminListen: *adminListen,
 		})
 	}
 	return c
