@@ -115,14 +115,14 @@ func copyFile(t *testing.T, from, to string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // other users read it
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(from) //nolint:gosec // a file of the repository
+	text, err := os.ReadFile(from)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(to, text, info.Mode().Perm()); err != nil { //nolint:gosec // other users read it
+	if err := os.WriteFile(to, text, info.Mode().Perm()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -147,7 +147,7 @@ func copyTree(t *testing.T, from, to string) {
 		if err != nil {
 			return err
 		}
-		if err := os.MkdirAll(target, 0o755); err != nil { //nolint:gosec // other users read it
+		if err := os.MkdirAll(target, 0o755); err != nil {
 			return err
 		}
 		return os.Chmod(target, info.Mode())
@@ -164,7 +164,7 @@ func (b *builder) build(t *testing.T, stages []instructions.Stage) *image {
 	for _, from := range stages {
 		s := &stage{scratch: from.BaseName == "scratch", shell: shell.NewLex('\\'), known: map[string]string{}}
 		s.Root, s.Dir, s.Labels = t.TempDir(), "/", map[string]string{}
-		if err := os.Chmod(s.Root, 0o755); err != nil { //nolint:gosec // other users run in it
+		if err := os.Chmod(s.Root, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if !s.scratch {
@@ -217,7 +217,7 @@ func (b *builder) carryOut(t *testing.T, s *stage, c instructions.Command) {
 	switch c := c.(type) {
 	case *instructions.WorkdirCommand:
 		s.Dir = c.Path
-		if err := os.MkdirAll(filepath.Join(s.files(), c.Path), 0o755); err != nil { //nolint:gosec // other users run in it
+		if err := os.MkdirAll(filepath.Join(s.files(), c.Path), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	case *instructions.ArgCommand:

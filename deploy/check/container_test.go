@@ -129,7 +129,7 @@ func (c container) network() error {
 	for _, args := range [][]string{
 		{"link", "set", "lo", "up"}, {"address", "add", c.Address, "dev", "eth0"}, {"link", "set", "eth0", "up"},
 	} {
-		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil { //nolint:gosec,noctx // our own words; it asks the kernel only
+		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, out)
 		}
 	}
@@ -146,7 +146,7 @@ func (c container) files() (string, error) {
 		place = filepath.Join(c.Root, "merged")
 		upper, work := filepath.Join(c.Root, "upper"), filepath.Join(c.Root, "work")
 		for _, dir := range []string{place, upper, work} {
-			if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // other users run in it
+			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return "", err
 			}
 		}
@@ -174,13 +174,13 @@ func (c container) files() (string, error) {
 func (m mount) at(place string) error {
 	target := filepath.Join(place, m.Target)
 	if m.Target == "/proc" {
-		if err := os.MkdirAll(target, 0o755); err != nil { //nolint:gosec // other users run in it
+		if err := os.MkdirAll(target, 0o755); err != nil {
 			return err
 		}
 		return unix.Mount("proc", target, "proc", 0, "")
 	}
 	if m.Source == "" {
-		if err := os.MkdirAll(target, 0o755); err != nil { //nolint:gosec // other users run in it
+		if err := os.MkdirAll(target, 0o755); err != nil {
 			return err
 		}
 		return unix.Mount("tmpfs", target, "tmpfs", 0, "mode=1777")
@@ -201,12 +201,12 @@ func (m mount) at(place string) error {
 // makeFor makes what something is mounted on, as engines do.
 func makeFor(target string, dir bool) error {
 	if dir {
-		return os.MkdirAll(target, 0o755) //nolint:gosec // other users run in it
+		return os.MkdirAll(target, 0o755)
 	}
-	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil { //nolint:gosec // other users run in it
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(target, os.O_CREATE, 0o644) //nolint:gosec // a test's folder
+	f, err := os.OpenFile(target, os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}

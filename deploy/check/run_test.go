@@ -20,15 +20,18 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// imageVariable holds the image that TestContainers is to run, as JSON.
-const imageVariable = "HEADGATE_CHECK_IMAGE"
+// What TestContainers is told: the image that it is to run, as JSON, and where prometheus is.
+const (
+	imageVariable      = "HEADGATE_CHECK_IMAGE"
+	prometheusVariable = "HEADGATE_CHECK_PROMETHEUS"
+)
 
 // runCompose runs TestContainers in a process with a network of its own.
 func runCompose(t *testing.T, img *image) {
 	t.Helper()
 	for _, program := range []string{"ip", "nsenter", "redis-server"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%s is not on the PATH; scripts/ship-check.sh installs it", program)
+			t.Fatalf("%s is not on the PATH; scripts/image-check.sh installs it", program)
 		}
 	}
 	text, err := json.Marshal(img)
@@ -40,7 +43,7 @@ func runCompose(t *testing.T, img *image) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestContainers$", "-test.v")
-	cmd.Env = append(os.Environ(), imageVariable+"="+string(text))
+	cmd.Env = append(os.Environ(), imageVariable+"="+string(text), prometheusVariable+"="+output(t, nil, "scripts/prometheus.sh", "prometheus"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
@@ -84,21 +87,26 @@ func TestContainers(t *testing.T) {
 	for _, name := range []string{"gateway", "worker", "simulators"} {
 		p.checkRights(t, name)
 	}
+	if out, err := p.running["gateway"].exec(t, "/headgate", "check", "-c", "/etc/headgate/headgate.yaml"); err != nil || strings.Contains(out, "warning") {
+		t.Errorf("headgate check: %v\n%s", err, out)
+	}
 	trace := p.sendRequest(t)
 	spans.expect(t, trace)
 	p.checkPrometheus(t)
+	p.stop(t, "worker")
 	p.checkHealth(t)
-	p.down(t)
+	for _, name := range []string{"gateway", "simulators"} {
+		p.stop(t, name)
+	}
 }
 
 // standIn gives what an image of others would run: a program of this machine, and its user.
-func (p *project) standIn(t *testing.T, name string) (argv []string, user string, ok bool) {
-	t.Helper()
+func (p *project) standIn(name string) (argv []string, user string, ok bool) {
 	switch name {
 	case "redis":
 		return nil, "", true
 	case "prom/prometheus":
-		return []string{output(t, nil, "scripts/prometheus.sh", "prometheus")}, "nobody", true
+		return []string{os.Getenv(prometheusVariable)}, "nobody", true
 	}
 	return nil, "", false
 }
@@ -135,7 +143,7 @@ func (p *project) start(t *testing.T, name string, s *types.ServiceConfig) {
 		}
 	} else {
 		image, _, _ := strings.Cut(s.Image, ":")
-		argv, runsAs, ok := p.standIn(t, image)
+		argv, runsAs, ok := p.standIn(image)
 		if !ok {
 			t.Logf("%s: not started, there is no %s here", name, s.Image)
 			return
@@ -186,7 +194,7 @@ func (p *project) start(t *testing.T, name string, s *types.ServiceConfig) {
 func folder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // other users run in it
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -217,7 +225,7 @@ func (p *project) mounts(t *testing.T, s *types.ServiceConfig, uid, gid int) []m
 	names := filepath.Join(dir, "resolv.conf")
 	hosts := filepath.Join(dir, "hosts")
 	for file, text := range map[string]string{names: "nameserver " + p.network.gateway().String() + "\n", hosts: "127.0.0.1 localhost\n"} {
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil { //nolint:gosec // every user reads it
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -304,7 +312,14 @@ func (p *project) waitHealthy(t *testing.T, name string) {
 	})
 }
 
-func (p *project) do(t *testing.T, method, url, body string, headers map[string]string) (*http.Response, string) {
+// answer is what of an HTTP answer is looked at.
+type answer struct {
+	status   int
+	location string
+	body     string
+}
+
+func (p *project) do(t *testing.T, method, url, body string, headers map[string]string) answer {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DialContext: p.network.dial, DisableKeepAlives: true}}
 	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -323,5 +338,5 @@ func (p *project) do(t *testing.T, method, url, body string, headers map[string]
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response, string(text)
+	return answer{response.StatusCode, response.Header.Get("Location"), string(text)}
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -77,25 +78,26 @@ func (p *project) sendRequest(t *testing.T) (trace string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepted, body := p.do(t, http.MethodPost, "http://gateway:8080/profiles/42", string(profile), map[string]string{
+	accepted := p.do(t, http.MethodPost, "http://gateway:8080/profiles/42", string(profile), map[string]string{
 		"Authorization": "Bearer " + token, "Content-Type": "application/json", "traceparent": "00-" + trace + "-00f067aa0ba902b7-01",
 	})
-	if accepted.StatusCode != http.StatusAccepted {
-		t.Fatalf("POST: %s\n%s", accepted.Status, body)
+	if accepted.status != http.StatusAccepted {
+		t.Fatalf("POST: %+v", accepted)
 	}
+	var seen answer
 	var dispatch struct{ Status string }
 	eventually(t, "the dispatch is final", func() error {
-		_, body = p.do(t, http.MethodGet, "http://gateway:8080"+accepted.Header.Get("Location"), "", map[string]string{"Authorization": "Bearer " + token, "Prefer": "wait=20"})
-		if err := json.Unmarshal([]byte(body), &dispatch); err != nil {
+		seen = p.do(t, http.MethodGet, "http://gateway:8080"+accepted.location, "", map[string]string{"Authorization": "Bearer " + token, "Prefer": "wait=20"})
+		if err := json.Unmarshal([]byte(seen.body), &dispatch); err != nil {
 			return err
 		}
 		if dispatch.Status == "in_progress" {
-			return fmt.Errorf("%s", body)
+			return errors.New(seen.body)
 		}
 		return nil
 	})
 	if dispatch.Status != "succeeded" {
-		t.Errorf("the dispatch ended otherwise than in the demo: %s", body)
+		t.Errorf("the dispatch ended otherwise than in the demo: %s", seen.body)
 	}
 	return trace
 }
@@ -124,9 +126,9 @@ func (p *project) checkPrometheus(t *testing.T) {
 		return
 	}
 	eventually(t, "prometheus reads gateway and worker", func() error {
-		response, body := p.do(t, http.MethodGet, "http://prometheus:9090/api/v1/query?query="+url.QueryEscape(`count(up{job="headgate"} == 1)`), "", nil)
-		if response.StatusCode != http.StatusOK || !strings.Contains(body, `,"2"]`) {
-			return fmt.Errorf("%s %s", response.Status, body)
+		got := p.do(t, http.MethodGet, "http://prometheus:9090/api/v1/query?query="+url.QueryEscape(`count(up{job="headgate"} == 1)`), "", nil)
+		if got.status != http.StatusOK || !strings.Contains(got.body, `,"2"]`) {
+			return fmt.Errorf("%+v", got)
 		}
 		return nil
 	})
@@ -138,7 +140,7 @@ func (p *project) checkHealth(t *testing.T) {
 	p.stop(t, "redis")
 	eventually(t, "the gateway is not ready without Redis", func() error {
 		if err := p.health(t, "gateway"); err == nil {
-			return fmt.Errorf("its healthcheck succeeds")
+			return errors.New("its healthcheck succeeds")
 		}
 		return nil
 	})
@@ -167,13 +169,4 @@ func (p *project) stop(t *testing.T, name string) {
 		t.Errorf("%s had not ended after %s", name, grace)
 	}
 	delete(p.running, name)
-}
-
-func (p *project) down(t *testing.T) {
-	t.Helper()
-	for _, name := range []string{"gateway", "worker", "prometheus", "simulators"} {
-		if p.running[name] != nil {
-			p.stop(t, name)
-		}
-	}
 }
