@@ -42,6 +42,7 @@ func newWorld(t testing.TB, dir string) *world {
 	w.vars["HEADGATE"], w.vars["REDIS_URL"] = binary, w.redis.URL()
 	// By default the race detector holds up the end of a process for a second.
 	w.vars["GORACE"] = "atexit_sleep_ms=20"
+	w.vars["OTEL_EXPORTER_OTLP_ENDPOINT"] = "" // no traces, unless a story wants them
 	for _, name := range []string{"LISTEN", "ADMIN", "BACKENDS", "SPARE"} {
 		addr := freeAddr(t)
 		w.vars[name], w.vars[name+"_URL"] = addr, "http://"+addr

@@ -91,6 +91,8 @@ var ownerTable = []owner{
 	{"github.com/Shopify/toxiproxy", []string{"chaos/world"}, false, "it is no part of the product"},
 	{"github.com/rs/zerolog", []string{"chaos/world"}, false, "it comes with toxiproxy; the product logs with log/slog"},
 	{"github.com/getkin/kin-openapi", nil, true, "it is for tests"},
+	{"go.opentelemetry.io/otel", []string{"internal/obs"}, false, "what a span may say stands in dispatch/trace; who it is told to is known in one place"},
+	{"go.opentelemetry.io/proto/otlp", nil, true, "it is for tests: what was exported is read there"},
 	{"go.uber.org/goleak", nil, true, "it is for tests"},
 	{"pgregory.net/rapid", nil, true, "it is for tests"},
 	{"testing", nil, true, "it is for tests"},
@@ -298,6 +300,10 @@ func TestImportTableForbids(t *testing.T) {
 		{"internal/app/x.go", "github.com/Shopify/toxiproxy/v2"},
 		{"internal/app/x.go", "headgate/chaos/world"},
 		{"chaos/x.go", "headgate/internal/app"},
+		{"dispatch/runner.go", "go.opentelemetry.io/otel/trace"},
+		{"gateway/x.go", "go.opentelemetry.io/otel/attribute"},
+		{"internal/app/x_test.go", "go.opentelemetry.io/otel/sdk/trace"},
+		{"internal/obs/x.go", "go.opentelemetry.io/proto/otlp/trace/v1"},
 		{"chaos/load/x.go", "headgate/gateway"},
 	}
 	for _, c := range cases {
@@ -314,6 +320,8 @@ func TestImportTableAllows(t *testing.T) {
 		{"policies/body/x.go", "headgate/policies/schema"},
 		{"policies/ratelimit/x_test.go", "headgate/internal/testenv"},
 		{"internal/queue/x.go", "github.com/hibiken/asynq"},
+		{"internal/obs/x.go", "go.opentelemetry.io/otel/sdk/trace"},
+		{"internal/app/x_test.go", "go.opentelemetry.io/proto/otlp/trace/v1"},
 		{"gateway/admin/x.go", "github.com/hibiken/asynqmon"},
 		{"gateway/x.go", "github.com/gofiber/fiber/v2/middleware/adaptor"},
 		{"dispatch/x_test.go", "testing"},

@@ -82,6 +82,9 @@ func (k checker) check(c *Config) {
 	k.limits(c)
 	k.oneOf("telemetry.log.level", c.Telemetry.Log.Level, "debug", "info", "warn", "error")
 	k.oneOf("telemetry.log.format", c.Telemetry.Log.Format, "json", "text")
+	if share := c.Telemetry.Log.AccessSample; !(share >= 0 && share <= 1) {
+		k.fail("telemetry.log.access_sample", "write a share from 0 to 1, such as 0.01", "telemetry.log.access_sample cannot be %v", share)
+	}
 }
 
 func (k checker) item(at string, i int, hint, format string, args ...any) {

@@ -65,7 +65,7 @@ func (a Admin) Enabled() bool { return a.Listen != "" && a.Listen != Off }
 type Redis struct {
 	URL          RedisURL   `yaml:"url" json:"url" jsonschema_description:"redis://host:port/db, rediss://…, unix:///path, redis+sentinel://host:port,host:port/master, redis+cluster://host:port,host:port, or embedded. No password."`
 	Username     string     `yaml:"username" json:"username,omitempty" jsonschema_description:"User of Redis's access control list."`
-	Password     secret.Ref `yaml:"password" json:"password" jsonschema_description:"Password of Redis."`
+	Password     secret.Ref `yaml:"password" json:"password,omitzero" jsonschema_description:"Password of Redis."`
 	DataDir      string     `yaml:"data_dir" json:"data_dir" jsonschema_description:"Folder of the embedded Redis; relative to this file. Default: redis below data_dir."`
 	PoolSize     int        `yaml:"pool_size" json:"pool_size,omitempty" jsonschema:"minimum=0" jsonschema_description:"Connections at most. Default: what the concurrency of the targets needs, at least 64 and at most 1000; 64 in a gateway."`
 	AutoPipeline bool       `yaml:"autopipeline" json:"autopipeline" jsonschema:"default=true" jsonschema_description:"Let concurrent requests share round trips. Has no effect on a cluster."`
@@ -150,6 +150,8 @@ type Telemetry struct {
 type Log struct {
 	Level  string `yaml:"level" reload:"live" json:"level" jsonschema:"enum=debug,enum=info,enum=warn,enum=error,default=info" jsonschema_description:"Least severe level that is written."`
 	Format string `yaml:"format" json:"format" jsonschema:"enum=json,enum=text,default=json" jsonschema_description:"One JSON object or one line of text an entry."`
+	// AccessSample is a share from 0 to 1.
+	AccessSample float64 `yaml:"access_sample" json:"access_sample" jsonschema:"default=1,minimum=0,maximum=1" jsonschema_description:"Share of requests that get a line, of those that are answered below 400; 0.01 writes about one of a hundred. Those answered 400 and above always do. Metrics count all."`
 }
 
 // Default gives the configuration of an empty file: everything but the admin token,
@@ -176,7 +178,7 @@ func Default() *Config {
 			Shutdown:     unit.Duration(25 * time.Second),
 			MaxWait:      unit.Duration(30 * time.Second),
 		},
-		Telemetry: Telemetry{Log: Log{Level: "info", Format: "json"}},
+		Telemetry: Telemetry{Log: Log{Level: "info", Format: "json", AccessSample: 1}},
 	}
 }
 

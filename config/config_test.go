@@ -53,7 +53,7 @@ routes_may_read: {env: [CRM_*, "${EXTRA}"], files: [/run/secrets, keys]}
 tracking: {retention: 7d, auth: [mobile], rate_limit: [{limit: 5, per: 1s}], max_waiters: 5}
 dead_letters: {retention: 14d}
 limits: {max_body: 2MB, read_timeout: 1s, write_timeout: 90s, idle_timeout: 2s, header_size: 32KB, shutdown: 5s, drain: 3s, max_wait: 80s}
-telemetry: {log: {level: debug, format: text}}
+telemetry: {log: {level: debug, format: text, access_sample: 0.25}}
 strict: true
 `
 
@@ -88,7 +88,7 @@ func TestLoad(t *testing.T) {
 		"rate limit": {len(c.Tracking.RateLimit.Items), 1},
 		"proxies":    {c.Proxies()[1].String(), "192.0.2.1/32"},
 		"egress":     {c.Egress.Networks()[0].String(), "10.7.0.0/16"},
-		"log":        {c.Telemetry.Log, Log{"debug", "text"}},
+		"log":        {c.Telemetry.Log, Log{"debug", "text", 0.25}},
 		"strict":     {c.Strict, true},
 		"dir":        {c.Dir, dir},
 	} {
@@ -148,6 +148,8 @@ func TestProblems(t *testing.T) {
 		"max body":         {"limits: {max_body: 0}", "1:20: limits.max_body should lie between", ""},
 		"memory":           {"redis: {max_memory: 120%}", "1:21: max_memory should be a part such as 90% or a size such as 6GB", ""},
 		"header size":      {"limits: {header_size: 10}", "1:23: limits.header_size should lie between", ""},
+		"share":            {"telemetry: {log: {access_sample: 2}}", "1:34: telemetry.log.access_sample cannot be 2", "write a share from 0 to 1"},
+		"share, negative":  {"telemetry: {log: {access_sample: -0.1}}", "1:34: telemetry.log.access_sample cannot be -0.1", "write a share from 0 to 1"},
 		"level":            {"telemetry: {log: {level: inof}}", "1:26: telemetry.log.level cannot be \"inof\"", `did you mean "info"?`},
 		"unset variable":   {"listen: '${NOT_SET_ANYWHERE}'", "1:9: ${NOT_SET_ANYWHERE}: the environment variable is not set", "set NOT_SET_ANYWHERE"},
 		"empty":            {"listen:", "1:1: listen is empty", ""},

@@ -15,36 +15,6 @@ type metric struct {
 	labels []string
 }
 
-// toCome are metrics that are agreed and not yet in the page. TO DELETE, with its use below, when the page has
-// them: what it then lacks is an error of whoever uses the name.
-var toCome = map[string]metric{
-	"headgate_accept_duration_seconds":                      {"histogram", []string{"route"}},
-	"headgate_attempts_total":                               {"counter", []string{"outcome", "reason", "target"}},
-	"headgate_polls_total":                                  {"counter", []string{"outcome", "target"}},
-	"headgate_attempt_duration_seconds":                     {"histogram", []string{"target"}},
-	"headgate_deliveries_total":                             {"counter", []string{"reason", "state", "target"}},
-	"headgate_attempts_in_flight":                           {"gauge", []string{"target"}},
-	"headgate_batch_records":                                {"histogram", []string{"target"}},
-	"headgate_target_draining":                              {"gauge", []string{"target"}},
-	"headgate_pending_deliveries":                           {"gauge", []string{"target"}},
-	"headgate_oldest_pending_age_seconds":                   {"gauge", []string{"target"}},
-	"headgate_waiting_jobs":                                 {"gauge", []string{"target"}},
-	"headgate_oldest_waiting_age_seconds":                   {"gauge", []string{"target"}},
-	"headgate_dead_letters":                                 {"gauge", []string{"target"}},
-	"headgate_workers":                                      {"gauge", nil},
-	"headgate_redis_up":                                     {"gauge", nil},
-	"headgate_redis_duration_seconds":                       {"histogram", []string{"kind"}},
-	"headgate_redis_errors_total":                           {"counter", []string{"kind"}},
-	"headgate_redis_pool_connections":                       {"gauge", []string{"state"}},
-	"headgate_redis_pool_timeouts_total":                    {"counter", nil},
-	"headgate_redis_pool_waits_total":                       {"counter", nil},
-	"headgate_redis_memory_used_bytes":                      {"gauge", []string{"node"}},
-	"headgate_redis_memory_max_bytes":                       {"gauge", []string{"node"}},
-	"headgate_config_last_reload_successful":                {"gauge", nil},
-	"headgate_config_last_reload_success_timestamp_seconds": {"gauge", nil},
-	"headgate_build_info":                                   {"gauge", []string{"go_version", "version"}},
-}
-
 // foreign are series that are used and made by others: the Go runtime and the process, and Prometheus.
 var foreign = map[string]metric{
 	"go_gc_duration_seconds":        {"summary", []string{"quantile"}},
@@ -79,9 +49,6 @@ func vocabulary(t *testing.T) map[string]metric {
 		}
 		bucket := metric{m.kind, append([]string{"le"}, m.labels...)}
 		known[name+"_bucket"], known[name+"_sum"], known[name+"_count"] = bucket, m, m
-	}
-	for name, m := range toCome {
-		add(name, m)
 	}
 	for name, m := range foreign {
 		add(name, m)

@@ -20,13 +20,15 @@ const (
 	BacklogFull Full = "backlog" // of a target: of all tenants together
 	TenantFull  Full = "tenant"  // of a target: the tenant's own
 	MemoryFull  Full = "memory"  // the store
+	// Draining is not full: an operator lets the target take no more.
+	Draining Full = "draining"
 )
 
 // FullError refuses a request for want of room. Nothing was written.
 type FullError struct {
 	What   Full
 	Target string // empty for MemoryFull
-	Limit  int    // deliveries that have not ended; 0 for MemoryFull
+	Limit  int    // deliveries that have not ended; 0 for MemoryFull and Draining
 	After  time.Duration
 }
 
@@ -37,14 +39,17 @@ func (e *FullError) Error() string {
 		return "the store's memory is used up to its limit"
 	case TenantFull:
 		return fmt.Sprintf("the tenant has %d deliveries for target %s under way, its limit", e.Limit, e.Target)
+	case Draining:
+		return fmt.Sprintf("target %s is being drained", e.Target)
 	case BacklogFull:
 	}
 	return fmt.Sprintf("the backlog of target %s is at its limit of %d", e.Target, e.Limit)
 }
 
 // Admission refuses requests for which there is no room: in a target's backlog, in that
-// of a tenant, in the store's memory. It decides by counts that it reads about once a
-// second, together with what this process accepted since, so that asking costs nothing.
+// of a tenant, in the store's memory; and those that feed a target which an operator drains.
+// It decides by counts that it reads about once a second, together with what this process
+// accepted since, so that asking costs nothing.
 // What a request takes up of the memory is estimated until it is read.
 //
 // With more than one process a limit may so be exceeded by what the others accept
@@ -54,6 +59,8 @@ type Admission struct {
 	Store  tracking.Backlogs
 	Memory unit.Fill // how full the store may be; zero: as full as it gets
 	Log    *slog.Logger
+	// Drained lists the targets that take no requests; nil: there are none.
+	Drained func(ctx context.Context) ([]string, error)
 	// Interval between two readings; default 1 s.
 	Interval time.Duration
 	// Refused is told of every refusal; may be nil.
@@ -62,6 +69,7 @@ type Admission struct {
 	mu      sync.Mutex
 	targets map[string]*gauge
 	tenants *tenantGauges
+	drained map[string]bool
 	used    gauge // bytes of the store's memory
 	memory  int64 // how many it has; 0: not known
 }
@@ -69,6 +77,9 @@ type Admission struct {
 // memoryRetry is Retry-After while the store is full: what frees memory is the end of
 // deliveries and of their retention, which nobody can foretell.
 const memoryRetry = 15 * time.Second
+
+// drainRetry is Retry-After while a target is drained: how long that takes is up to people.
+const drainRetry = 30 * time.Second
 
 // room is what one request takes up until its outcome is known.
 type room struct {
@@ -125,6 +136,9 @@ func (a *Admission) enter(tenant string, f *Fanout, m Mapped) (room, error) {
 
 // ask gives the gauges of a target's limits, or says which of them is reached. mu is held.
 func (a *Admission) ask(tenant string, p *target.Plan) (out []*gauge, full *FullError) {
+	if a.drained[p.Name] {
+		return nil, &FullError{What: Draining, Target: p.Name, After: drainRetry}
+	}
 	if limit := p.Limits.Backlog; limit > 0 {
 		g := a.target(p.Name)
 		if g.estimate() >= limit {

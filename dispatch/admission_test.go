@@ -257,3 +257,37 @@ func TestRetryAfterFromTheDrain(t *testing.T) {
 		}
 	})
 }
+
+// Requests that feed a target which is drained are refused, and no other; known keys are
+// answered; what was known last holds while the store does not answer.
+func TestDrainedTargetsAreRefused(t *testing.T) {
+	w, c, a := admitting(t)
+	c.set(0, 0)
+	var drained []string
+	var away error
+	a.Drained = func(context.Context) ([]string, error) { return drained, away }
+	read(t, a)
+	key := &dispatch.Idem{Hash: "key", TTL: time.Hour}
+	w.accept(t, dispatch.Intake{Tenant: "t", Idem: key})
+	drained = []string{"crm", "billing"}
+	w.taken(t, "t", 1) // until it is read
+	read(t, a)
+	if full := w.refusedFor(t, "t", dispatch.Draining); full.Target != "crm" {
+		t.Errorf("%+v", full)
+	}
+	if receipt, ok, err := w.dispatcher.Lookup(t.Context(), *key); err != nil || !ok || !receipt.Replayed {
+		t.Errorf("a known key: %+v, %v, %v", receipt, ok, err)
+	}
+	m := dispatch.Mapped{Skipped: map[string]bool{"crm": true}}
+	if _, err := w.dispatcher.Accept(t.Context(), w.fanout, m, dispatch.Intake{Tenant: "t", Retention: time.Hour}); err != nil {
+		t.Errorf("it is skipped: %v", err)
+	}
+	drained, away = nil, tracking.ErrUnavailable
+	if err := a.Read(t.Context()); !errors.Is(err, tracking.ErrUnavailable) || c.reads != 3 {
+		t.Errorf("%v, %d readings", err, c.reads)
+	}
+	w.refusedFor(t, "t", dispatch.Draining)
+	away = nil
+	read(t, a)
+	w.taken(t, "t", 1)
+}

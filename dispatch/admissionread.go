@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"headgate/dispatch/tracking"
@@ -14,10 +15,33 @@ const (
 	idleTenant = time.Minute
 )
 
-// Read reads the counts once. On an error what is known stays.
+// Read reads the counts once, and what is drained. Where there is an error, what is known
+// stays.
 func (a *Admission) Read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
+	return errors.Join(a.readDrained(ctx), a.readCounts(ctx))
+}
+
+func (a *Admission) readDrained(ctx context.Context) error {
+	if a.Drained == nil {
+		return nil
+	}
+	names, err := a.Drained(ctx)
+	if err != nil {
+		return err
+	}
+	drained := make(map[string]bool, len(names))
+	for _, name := range names {
+		drained[name] = true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.drained = drained
+	return nil
+}
+
+func (a *Admission) readCounts(ctx context.Context) error {
 	now, tenants := time.Now(), a.begin()
 	names := make([]tracking.TenantRef, len(tenants))
 	for i, g := range tenants {

@@ -8,6 +8,7 @@ import (
 
 	"headgate/dispatch/fault"
 	"headgate/dispatch/target"
+	"headgate/dispatch/trace"
 	"headgate/dispatch/tracking"
 )
 
@@ -17,25 +18,30 @@ const batchRetention = 24 * time.Hour
 
 // gather ends a member's run by putting it into the batch that is collecting. An error
 // means that it is in none.
-func (r *Runner) gather(ctx context.Context, t Task, claimed *tracking.Claimed, plan *target.Plan) error {
+func (r *Runner) gather(ctx context.Context, t Task, claimed *tracking.Claimed, plan *target.Plan, end trace.End) error {
 	candidate, err := tracking.NewBatchID(t.Target)
 	if err != nil {
 		return err
 	}
 	linger := plan.Batch.Linger.D()
+	own, begun := r.traceOfBatch(ctx, t.Target, candidate)
 	joined, err := r.Store.Join(ctx, t.Ref, tracking.Gathering{
 		Candidate: candidate, Plan: plan.Hash, MaxRecords: plan.Batch.MaxRecords,
 		Size: len(claimed.Payload) + len(","), MaxBytes: int(plan.Batch.MaxBytes),
-		Until: claimed.Now.Add(linger), Retention: batchRetention,
+		Until: claimed.Now.Add(linger), Retention: batchRetention, TraceParent: string(own),
 	})
 	if err != nil {
 		return err
+	}
+	if joined.Began {
+		begun(trace.Facts{}, trace.From(ctx))
 	}
 	// From here on the member is on the list, and counts once it says so itself.
 	next := tracking.Gather(claimed.Delivery, joined)
 	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
 		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
 	}
+	end(trace.Facts{State: string(next.State), Batch: joined.Batch.Tracking})
 	if joined.Began {
 		r.enqueue(ctx, Task{Ref: joined.Batch, Seq: joined.Seq, After: linger})
 		if r.Ripening != nil && !joined.Full {

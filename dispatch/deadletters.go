@@ -75,7 +75,7 @@ func (o *Operator) Drop(ctx context.Context, ref tracking.Ref) error {
 	} else if err != nil && !released {
 		return err
 	}
-	o.Log.InfoContext(ctx, "dead letter dropped", "tracking_id", ref.Tracking, "target", ref.Target)
+	o.Log.InfoContext(ofTrace(ctx, o.Store, ref.Tracking), "dead letter dropped", "tracking_id", ref.Tracking, "target", ref.Target)
 	return nil
 }
 
@@ -123,6 +123,7 @@ func (o *Operator) replay(ctx context.Context, l *tracking.Letter, order ReplayO
 	if err := o.mayEnter(ctx, l, plan); err != nil {
 		return old, err
 	}
+	ctx = ofTrace(ctx, o.Store, l.Tracking)
 	next := tracking.Revive(old, how, l.Now)
 	if err := o.Store.Revive(ctx, l.Ref, old.Fence, next, order.Payload); err != nil {
 		return old, err

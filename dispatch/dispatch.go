@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"headgate/dispatch/trace"
 	"headgate/dispatch/tracking"
 	"headgate/internal/failpoint"
 )
@@ -20,6 +21,7 @@ type Dispatcher struct {
 	queue Queue
 	saved sync.Map // plan hash -> time.Time when it was last saved
 	room  *Admission
+	trace trace.Tracer
 }
 
 // NewDispatcher makes a dispatcher.
@@ -31,6 +33,12 @@ func NewDispatcher(store tracking.Store, queue Queue) *Dispatcher {
 // always is. It is to be called before the dispatcher is used.
 func (d *Dispatcher) Admit(a *Admission) *Dispatcher {
 	d.room = a
+	return d
+}
+
+// Trace has spans made of what is accepted. It is to be called before the dispatcher is used.
+func (d *Dispatcher) Trace(t trace.Tracer) *Dispatcher {
+	d.trace = t
 	return d
 }
 
@@ -66,6 +74,13 @@ func replay(row *tracking.IdemRow, idem Idem) Receipt {
 // When queueing fails the dispatch is accepted all the same: its due rows bring it to
 // the reconciler.
 func (d *Dispatcher) Accept(ctx context.Context, f *Fanout, m Mapped, in Intake) (Receipt, error) {
+	ctx, end := d.trace.Start(ctx, trace.Accept, trace.Facts{Route: f.Route, Records: len(f.Bindings)})
+	receipt, err := d.accept(ctx, f, m, in)
+	end(trace.Facts{Tracking: receipt.ID, Failed: err != nil})
+	return receipt, err
+}
+
+func (d *Dispatcher) accept(ctx context.Context, f *Fanout, m Mapped, in Intake) (Receipt, error) {
 	room, err := d.room.enter(in.Tenant, f, m)
 	if err != nil {
 		return Receipt{}, err
@@ -75,7 +90,7 @@ func (d *Dispatcher) Accept(ctx context.Context, f *Fanout, m Mapped, in Intake)
 	if err := d.savePlans(ctx, f); err != nil {
 		return Receipt{}, err
 	}
-	acceptance, first, tasks, err := record(f, m, in)
+	acceptance, first, tasks, err := record(f, m, in, trace.From(ctx))
 	if err != nil {
 		return Receipt{}, fmt.Errorf("make a tracking id: %w", err)
 	}
@@ -116,7 +131,7 @@ func (d *Dispatcher) write(ctx context.Context, a *tracking.Acceptance, ordered 
 
 // record builds everything that accepting writes. first is in what state each target is
 // then, for the answer and for the row of the idempotency key.
-func record(f *Fanout, m Mapped, in Intake) (_ *tracking.Acceptance, first map[string]tracking.State, tasks []Task, err error) {
+func record(f *Fanout, m Mapped, in Intake, from trace.Context) (_ *tracking.Acceptance, first map[string]tracking.State, tasks []Task, err error) {
 	idemHash := ""
 	if in.Idem != nil {
 		idemHash = in.Idem.Hash
@@ -127,7 +142,7 @@ func record(f *Fanout, m Mapped, in Intake) (_ *tracking.Acceptance, first map[s
 	}
 	dispatch := &tracking.Dispatch{
 		ID: id, Route: f.Route, Tenant: in.Tenant, Rule: f.Rule, Params: in.Params,
-		TraceParent: in.TraceParent, IdemHash: idemHash,
+		TraceParent: string(from), IdemHash: idemHash,
 		Targets:    make([]tracking.TargetRef, 0, len(f.Bindings)),
 		Deliveries: make(map[string]tracking.Delivery, len(f.Bindings)),
 	}

@@ -113,11 +113,10 @@ func (f *Fanout) Reads(root string) bool {
 
 // Intake is what is recorded about a request besides its payloads.
 type Intake struct {
-	Tenant      string // policies.Principal.TenantKey
-	Params      map[string]string
-	TraceParent string
-	Idem        *Idem // nil without an Idempotency-Key
-	Retention   time.Duration
+	Tenant    string // policies.Principal.TenantKey
+	Params    map[string]string
+	Idem      *Idem // nil without an Idempotency-Key
+	Retention time.Duration
 }
 
 // Idem is an idempotency key as the store sees it.
@@ -140,7 +139,7 @@ type Receipt struct {
 type Acceptor interface {
 	// Lookup finds what an idempotency key already stands for; ok is false when it is new.
 	Lookup(ctx context.Context, idem Idem) (r Receipt, ok bool, err error)
-	// Accept records the request and queues its tasks. Errors: *FullError,
+	// Accept records the request, with the trace that ctx belongs to, and queues its tasks. Errors: *FullError,
 	// tracking.ErrUnavailable, tracking.ErrTooLarge, or *OutcomeUnknownError. When it returns nil, the dispatch
 	// is recorded and every target of it will be called.
 	Accept(ctx context.Context, f *Fanout, m Mapped, in Intake) (Receipt, error)

@@ -256,7 +256,7 @@ func (r *Reconciler) requeue(ctx context.Context, row tracking.Row, kind string)
 }
 
 func (r *Reconciler) repaired(ctx context.Context, row tracking.Row, kind string) {
-	r.Log.InfoContext(ctx, "delivery repaired", "tracking_id", row.Tracking, "target", row.Target,
+	r.Log.InfoContext(ofTrace(ctx, r.Store, row.Tracking), "delivery repaired", "tracking_id", row.Tracking, "target", row.Target,
 		"kind", kind, "overdue_ms", row.Since.Milliseconds())
 	if r.Repaired != nil {
 		r.Repaired(row.Target, kind)

@@ -8,6 +8,7 @@ import (
 
 	"headgate/dispatch/fault"
 	"headgate/dispatch/target"
+	"headgate/dispatch/trace"
 	"headgate/dispatch/tracking"
 	"headgate/internal/failpoint"
 )
@@ -43,6 +44,7 @@ type Runner struct {
 	Callbacks *Callbacks
 	// Observe is told of every run; may be nil.
 	Observe func(Attempt)
+	Trace   trace.Tracer // nil: no spans
 
 	seats seats
 }
@@ -74,8 +76,8 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	if err := r.Owner.await(ctx); err != nil {
 		return err
 	}
-	run, end := r.Owner.run()
-	defer end()
+	run, done := r.Owner.run()
+	defer done()
 	claimed, err := r.claim(ctx, t, run, hold)
 	switch {
 	case errors.Is(err, tracking.ErrNotFound), errors.Is(err, tracking.ErrHeld):
@@ -85,6 +87,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	case err != nil:
 		return err
 	}
+	ctx = trace.With(ctx, trace.Context(claimed.Dispatch.TraceParent))
 	if early := claimed.Delivery.NextAt.Sub(claimed.Now); early > earliness {
 		return r.putBack(ctx, t.Ref, claimed.Delivery, early)
 	}
@@ -105,17 +108,19 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 			return nil
 		}
 	}
+	ctx, end := r.begin(ctx, t, plan, claimed.Delivery)
+	defer end(trace.Facts{State: handedBack}) // unless it comes to something
 	var sent *manifest
 	switch {
 	case claimed.Delivery.Verdict != "":
-		return r.settle(ctx, t, plan, claimed, clock)
+		return r.settle(ctx, t, plan, claimed, end, clock)
 	case plan == nil:
 	case plan.Batch != nil && !batch:
-		if end, over := plan.Oversized(claimed.Payload); over {
-			event = end
+		if over, is := plan.Oversized(claimed.Payload); is {
+			event = over
 			break
 		}
-		if err := r.gather(ctx, t, claimed, plan); err != nil {
+		if err := r.gather(ctx, t, claimed, plan, end); err != nil {
 			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 		}
 		return nil
@@ -130,6 +135,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 		return r.giveBack(ctx, t.Ref, claimed.Delivery, ctx.Err())
 	}
 	r.conclude(ctx, t, plan, claimed, event, sent, clock)
+	end(outcomeOf(event, tracking.Apply(claimed.Delivery, event, clock()), sent), r.links(ctx, sent)...)
 	return nil
 }
 
@@ -249,11 +255,13 @@ func (r *Runner) step(ctx context.Context, plan *target.Plan, claimed *tracking.
 func input(c *tracking.Claimed, now time.Time) target.Input {
 	d := c.Dispatch
 	return target.Input{
-		Tracking: d.ID, Tenant: d.Tenant, Params: d.Params, TraceParent: d.TraceParent,
+		Tracking: d.ID, Tenant: d.Tenant, Params: d.Params,
 		Payload: c.Payload, Delivery: c.Delivery, AcceptedAt: d.AcceptedAt, Now: now,
 	}
 }
 
+// report tells what a run came to. Messages, the job's ID and what else a backend said are in the
+// record and not in the log: there they would be beyond the reach of its retention.
 func (r *Runner) report(ctx context.Context, t Task, claimed *tracking.Claimed, event tracking.Event, next tracking.Delivery, now time.Time) {
 	a := Attempt{
 		Ref: t.Ref, Step: claimed.Delivery.Step, Event: event, Delivery: next,
@@ -276,10 +284,15 @@ func (r *Runner) report(ctx context.Context, t Task, claimed *tracking.Claimed, 
 	if !r.Log.Enabled(ctx, level) {
 		return
 	}
-	r.Log.LogAttrs(ctx, level, "delivery", slog.String("tracking_id", t.Tracking), slog.String("target", t.Target),
+	attrs := []slog.Attr{
+		slog.String("tracking_id", t.Tracking), slog.String("target", t.Target),
 		slog.String("route", claimed.Dispatch.Route), slog.String("step", a.Step), slog.Int("seq", t.Seq),
 		slog.Int("attempt", next.Attempts), slog.Int("polls", next.Polls), slog.String("state", string(next.State)),
-		slog.String("reason", string(next.Reason)), slog.String("message", next.Message), slog.Int("status", next.HTTPStatus),
-		slog.String("job_id", next.JobID), slog.Int64("duration_ms", a.Duration.Milliseconds()),
-		slog.Int64("waited_ms", a.Waited.Milliseconds()), slog.Any("cause", cause))
+		slog.String("reason", string(next.Reason)), slog.Int("status", next.HTTPStatus),
+		slog.Int64("duration_ms", a.Duration.Milliseconds()), slog.Int64("waited_ms", a.Waited.Milliseconds()),
+	}
+	if text := fault.Cause(cause); text != "" {
+		attrs = append(attrs, slog.String("cause", text))
+	}
+	r.Log.LogAttrs(ctx, level, "delivery", attrs...)
 }

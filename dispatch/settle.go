@@ -5,12 +5,13 @@ import (
 	"time"
 
 	"headgate/dispatch/target"
+	"headgate/dispatch/trace"
 	"headgate/dispatch/tracking"
 )
 
 // settle does what is left once the end of a delivery is known, and ends it. The end is in
 // the record, so that whatever is cut short here is done again and changes nothing of it.
-func (r *Runner) settle(ctx context.Context, t Task, plan *target.Plan, claimed *tracking.Claimed, now func() time.Time) error {
+func (r *Runner) settle(ctx context.Context, t Task, plan *target.Plan, claimed *tracking.Claimed, end trace.End, now func() time.Time) error {
 	var err error
 	if tracking.IsBatch(t.Tracking) {
 		err = r.settleMembers(ctx, t, plan, claimed, now)
@@ -31,6 +32,7 @@ func (r *Runner) settle(ctx context.Context, t Task, plan *target.Plan, claimed 
 	if r.apply(ctx, t.Ref, claimed, next) != nil {
 		return nil // told in apply; the due row brings the delivery back
 	}
+	end(trace.Facts{State: string(next.State)})
 	r.leave(ctx, t.Ref, next)
 	switch {
 	case !next.State.Final():

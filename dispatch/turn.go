@@ -88,7 +88,7 @@ func (r *Runner) endInLine(ctx context.Context, t Task, claimed *tracking.Claime
 		level = slog.LevelWarn
 	}
 	r.Log.Log(ctx, level, "delivery not sent", "tracking_id", t.Tracking, "target", t.Target, "state", next.State,
-		"reason", next.Reason, "message", next.Message, "superseded_by", next.SupersededBy)
+		"reason", next.Reason, "superseded_by", next.SupersededBy)
 	r.leave(ctx, t.Ref, next)
 }
 

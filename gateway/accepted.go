@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -26,13 +27,13 @@ type AcceptedView struct {
 }
 
 // accepted is the 202. A replay gives the same bytes as the first answer.
-func (s *Server) accepted(c *call, r *routes.Route, receipt dispatch.Receipt) *answer {
+func (s *Server) accepted(ctx context.Context, c *call, r *routes.Route, receipt dispatch.Receipt) *answer {
 	url := s.statusURL(receipt.ID)
 	body, err := AcceptedView{
 		TrackingID: receipt.ID, Status: tracking.InProgress, StatusURL: url, Targets: targetStates(r, receipt),
 	}.appendJSON(make([]byte, 0, 512))
 	if err != nil {
-		return s.failed(c, err, "internal")
+		return s.failed(ctx, c, err, "internal")
 	}
 	a := &answer{status: http.StatusAccepted, kind: fiber.MIMEApplicationJSON, body: body}
 	return a.set("Location", url).retryAfter(pollAfter)
@@ -104,8 +105,8 @@ func (a *answer) applied(preferences string) *answer {
 }
 
 // outcomeUnknown is honest about an accept whose answer was lost.
-func (s *Server) outcomeUnknown(c *call, err error, id string, keyed bool) *answer {
-	s.o.Log.Error("outcome unknown", "route", c.note.route, "tracking_id", id, "error", err)
+func (s *Server) outcomeUnknown(ctx context.Context, c *call, err error, id string, keyed bool) *answer {
+	s.o.Log.ErrorContext(ctx, "outcome unknown", "route", c.note.route, "tracking_id", id, "error", err)
 	c.note.reason = "outcome unknown"
 	detail := "Whether the request was recorded could not be learnt. Repeat it with the same Idempotency-Key: it is then done once."
 	if !keyed {

@@ -43,7 +43,7 @@ func callbackPath(path string) (token string, ok bool) {
 // callback answers POST /callbacks/<token>, also while draining: not every backend calls twice.
 // The answer tells nothing of the delivery.
 func (s *Server) callback(ctx context.Context, c *call, token string) *answer {
-	c.req.Route, c.note.route = callbackRoute, callbackRoute
+	c.req.Route, c.note.route, c.note.pattern = callbackRoute, callbackRoute, dispatch.CallbackPrefix+":token"
 	if c.req.Method != http.MethodPost {
 		return methodNotAllowed(http.MethodPost)
 	}

@@ -21,8 +21,8 @@ const body = `{"email":"ada@example.com","n":12345678901234567890}`
 
 func TestAccepted(t *testing.T) {
 	r := start(t, func(_ *rig, o *Options) { o.Retention = 72 * time.Hour })
-	trace := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	res := r.do("POST", "/profiles/42?source=app", body, "traceparent", trace)
+	const from = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	res := r.do("POST", "/profiles/42?source=app", body, "traceparent", from)
 	want := `{"tracking_id":"trk_1","status":"in_progress","status_url":"/tracking/trk_1","targets":{"crm":"pending","analytics":"pending"}}`
 	if res.status != 202 || res.body != want {
 		t.Fatalf("got %d %s", res.status, res.body)
@@ -35,7 +35,7 @@ func TestAccepted(t *testing.T) {
 		}
 	}
 	in := r.acceptor.intakes[0]
-	if in.Tenant != "keys/acme" || in.TraceParent != trace || in.Params["id"] != "42" || in.Idem != nil || in.Retention != 72*time.Hour {
+	if in.Tenant != "keys/acme" || r.acceptor.traces[0] != from || in.Params["id"] != "42" || in.Idem != nil || in.Retention != 72*time.Hour {
 		t.Errorf("the intake is wrong: %+v", in)
 	}
 	if got := string(r.acceptor.payloads[0]["crm"]); got != body {

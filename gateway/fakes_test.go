@@ -20,6 +20,7 @@ import (
 
 	"headgate/dispatch"
 	"headgate/dispatch/target"
+	"headgate/dispatch/trace"
 	"headgate/dispatch/tracking"
 	"headgate/policies"
 	"headgate/routes"
@@ -120,6 +121,7 @@ type fakeAcceptor struct {
 	idem     map[string]dispatch.Receipt
 	prints   map[string]string
 	intakes  []dispatch.Intake
+	traces   []trace.Context
 	payloads []map[string]json.RawMessage
 
 	onLookup func(context.Context, dispatch.Idem) (dispatch.Receipt, bool, error)
@@ -160,7 +162,7 @@ func (f *fakeAcceptor) Accept(ctx context.Context, fan *dispatch.Fanout, m dispa
 			return r, err
 		}
 	}
-	f.intakes = append(f.intakes, in)
+	f.intakes, f.traces = append(f.intakes, in), append(f.traces, trace.From(ctx))
 	f.payloads = append(f.payloads, maps.Clone(m.Payloads))
 	id := fmt.Sprintf("trk_%d", len(f.intakes))
 	d := &tracking.Dispatch{ID: id, Route: fan.Route, Tenant: in.Tenant, Rule: fan.Rule, AcceptedAt: time.Now(), Deliveries: map[string]tracking.Delivery{}}

@@ -6,8 +6,8 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
 	"sync/atomic"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"headgate/dispatch/trace"
 	"headgate/gateway/wire"
 	"headgate/policies"
 	"headgate/routes"
@@ -66,7 +67,7 @@ func New(o Options) *Server {
 		MaxHead:      o.MaxHeader,
 		Refused:      s.refused,
 		Panicked: func(value any, stack []byte) {
-			o.Log.Error("panic", "panic", fmt.Sprint(value), "stack", string(stack))
+			o.Log.Error("panic", "panic", wire.PanicText(value), "stack", string(stack))
 		},
 		Abandon: s.abandon,
 	})
@@ -109,25 +110,27 @@ func (s *Server) Stop(ctx context.Context) error {
 func (s *Server) handle(fc *fiber.Ctx) error {
 	start := time.Now()
 	c, a := readCall(fc, s.o.TrustedProxies, start)
+	ctx, end := s.o.Trace.Start(trace.With(s.base, trace.Parse(c.req.Header["Traceparent"])), trace.Request, trace.Facts{Method: c.req.Method})
 	if a == nil {
-		a = s.answerCall(c)
+		a = s.answerCall(ctx, c)
 	}
 	if s.draining.Load() {
 		a.close = true // the next request belongs to another server
 	}
 	a.write(fc, c.header)
-	s.access(c, a.status, time.Since(start))
+	s.access(ctx, c, a.status, time.Since(start))
+	end(trace.Facts{Route: c.note.route, Pattern: c.note.pattern, Tracking: c.note.trackingID, Status: a.status})
 	return nil
 }
 
 // answerCall turns a panic into a 500: nothing of it reaches the client.
-func (s *Server) answerCall(c *call) (a *answer) {
+func (s *Server) answerCall(ctx context.Context, c *call) (a *answer) {
 	defer func() {
 		if value := recover(); value != nil {
-			a = s.panicked(c, value, debug.Stack())
+			a = s.panicked(ctx, c, value, debug.Stack())
 		}
 	}()
-	ctx, cancel := context.WithTimeout(s.base, s.o.RequestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.o.RequestTimeout)
 	defer cancel()
 	table := s.o.Table()
 	if id, ok := trackingPath(c.req.Path); ok {
@@ -139,30 +142,40 @@ func (s *Server) answerCall(c *call) (a *answer) {
 	return s.route(ctx, c, table)
 }
 
-func (s *Server) panicked(c *call, value any, stack []byte) *answer {
-	s.o.Log.Error("panic", "method", c.req.Method, "route", c.note.route, "panic", fmt.Sprint(value), "stack", string(stack))
+func (s *Server) panicked(ctx context.Context, c *call, value any, stack []byte) *answer {
+	s.o.Log.ErrorContext(ctx, "panic", "method", c.req.Method, "route", c.note.route, "panic", wire.PanicText(value), "stack", string(stack))
 	c.note.reason = "panic"
 	return problem("internal", http.StatusInternalServerError, "The request could not be handled.")
 }
 
-// access writes the one line that each request gets. The path, the query, the body and
-// the headers are not in it: they may hold personal data or credentials.
-func (s *Server) access(c *call, status int, took time.Duration) {
+// access writes the line that a request gets. The path, the query, the body, the headers, who
+// asks and from where are not in it: they may be personal data or credentials.
+func (s *Server) access(ctx context.Context, c *call, status int, took time.Duration) {
+	if s.o.Observe != nil {
+		s.o.Observe(c.note.route, status, took)
+	}
+	if !s.written(status) {
+		return
+	}
 	attrs := make([]slog.Attr, 0, 8)
 	attrs = append(attrs,
 		slog.String("method", c.req.Method), slog.String("route", c.note.route),
 		slog.Int("status", status), slog.Float64("duration_ms", float64(took.Microseconds())/1000))
 	for _, a := range []struct{ key, value string }{
-		{"tracking_id", c.note.trackingID}, {"tenant", c.note.tenant}, {"reason", c.note.reason}, {"trace_id", c.traceID()},
+		{"tracking_id", c.note.trackingID}, {"tenant", c.note.tenant}, {"reason", c.note.reason},
 	} {
 		if a.value != "" {
 			attrs = append(attrs, slog.String(a.key, a.value))
 		}
 	}
-	s.o.Log.LogAttrs(s.base, slog.LevelInfo, "request", attrs...)
-	if s.o.Observe != nil {
-		s.o.Observe(c.note.route, status, took)
-	}
+	s.o.Log.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
+}
+
+// written reports whether a request gets its line: each one that was not answered well, and of
+// the others the share that was asked for.
+func (s *Server) written(status int) bool {
+	return status >= http.StatusBadRequest || s.o.AccessSample >= 1 ||
+		rand.Float64() < s.o.AccessSample //nolint:gosec // nothing hangs on who can foretell it
 }
 
 // refused logs what was answered before it was a request.

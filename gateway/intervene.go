@@ -84,7 +84,7 @@ func (s *Server) cancel(ctx context.Context, c *call, id, tenant string) *answer
 	}
 	a, err := jsonAnswer(http.StatusOK, v)
 	if err != nil {
-		return s.failed(c, fmt.Errorf("write %s: %w", id, err), "internal")
+		return s.failed(ctx, c, fmt.Errorf("write %s: %w", id, err), "internal")
 	}
 	if v.Status == tracking.InProgress {
 		a.retryAfter(pollAfter)
@@ -141,7 +141,7 @@ func (s *Server) replayFailed(ctx context.Context, c *call, id, tenant string) *
 		return fieldProblem("nothing-to-replay", http.StatusConflict, "No delivery of this dispatch can be tried again.", list)
 	}
 	if a, err = jsonAnswer(http.StatusAccepted, v); err != nil {
-		return s.failed(c, fmt.Errorf("write %s: %w", id, err), "internal")
+		return s.failed(ctx, c, fmt.Errorf("write %s: %w", id, err), "internal")
 	}
 	return a.set("Location", v.StatusURL).retryAfter(pollAfter)
 }
@@ -172,7 +172,7 @@ func (c *call) replayTargets() ([]string, *answer) {
 // be asked for again.
 func (s *Server) intervened(ctx context.Context, c *call, err error) *answer {
 	if ctx.Err() != nil || errors.Is(err, tracking.ErrUnavailable) || errors.Is(err, tracking.ErrFenced) {
-		return s.failed(c, err, "unavailable")
+		return s.failed(ctx, c, err, "unavailable")
 	}
-	return s.failed(c, err, "internal")
+	return s.failed(ctx, c, err, "internal")
 }

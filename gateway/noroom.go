@@ -17,6 +17,8 @@ func (c *call) noRoom(full *dispatch.FullError) *answer {
 	case dispatch.BacklogFull:
 		slug = "backlog-full"
 		detail = fmt.Sprintf("The backlog of target %s is full: %d deliveries have not ended.", full.Target, full.Limit)
+	case dispatch.Draining:
+		slug, detail = "target-draining", fmt.Sprintf("Target %s takes no more requests for now: an operator drains it.", full.Target)
 	case dispatch.TenantFull:
 		slug, status = "tenant-backlog-full", http.StatusTooManyRequests
 		detail = fmt.Sprintf("%d of your deliveries to target %s have not ended, which is as many as you may have.", full.Limit, full.Target)

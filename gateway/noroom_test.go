@@ -21,6 +21,7 @@ func TestNoRoom(t *testing.T) {
 	}{
 		"backlog": {dispatch.FullError{What: dispatch.BacklogFull, Target: "crm", Limit: 100000, After: 1500 * time.Millisecond}, 503, "backlog-full", "2", "100000"},
 		"tenant":  {dispatch.FullError{What: dispatch.TenantFull, Target: "crm", Limit: 10, After: 5 * time.Second}, 429, "tenant-backlog-full", "5", "crm"},
+		"drained": {dispatch.FullError{What: dispatch.Draining, Target: "crm", After: 30 * time.Second}, 503, "target-draining", "30", "Target crm"},
 		"memory":  {dispatch.FullError{What: dispatch.MemoryFull, After: 15 * time.Second}, 503, "storage-full", "15", "store"},
 		"soon":    {dispatch.FullError{What: dispatch.MemoryFull}, 503, "storage-full", "1", "store"},
 	} {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"headgate/dispatch"
+	"headgate/dispatch/trace"
 	"headgate/policies"
 )
 
@@ -20,6 +21,10 @@ type Options struct {
 	// Operator cancels and replays for owners; nil: they can only look.
 	Operator Operator
 	Log      *slog.Logger // default: none
+	// AccessSample is the share of requests that get a line in the log, of those that are
+	// answered below 400; the others all do. Default 1; negative: none.
+	AccessSample float64
+	Trace        trace.Tracer // nil: no spans
 	// PublicURL is what clients reach this server under, such as https://api.example.com.
 	// Empty: status URLs are paths.
 	PublicURL string
@@ -71,6 +76,7 @@ func (o Options) withDefaults() Options {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.PublicURL = strings.TrimRight(o.PublicURL, "/")
+	o.AccessSample = cmp.Or(o.AccessSample, 1)
 	o.MaxBody = cmp.Or(o.MaxBody, 1<<20)
 	o.MaxHeader = cmp.Or(o.MaxHeader, 16<<10)
 	o.ReadTimeout = cmp.Or(o.ReadTimeout, 30*time.Second)

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
@@ -75,25 +74,6 @@ func TestClientAddr(t *testing.T) {
 				t.Errorf("got %v, want %s", got, tt.want)
 			}
 		})
-	}
-}
-
-func TestTraceParent(t *testing.T) {
-	const good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	for value, want := range map[string]bool{
-		good:                  true,
-		"ff" + good[2:]:       false,
-		strings.ToUpper(good): false,
-		good + "-x":           false,
-		good + "\n":           false,
-		good[:len(good)-1]:    false,
-		"00-" + strings.Repeat("0", 32) + "-b7ad6b7169203331-01":                 false,
-		"00-0af7651916cd43dd8448eb211c80319c-" + strings.Repeat("0", 16) + "-01": false,
-	} {
-		c := call{req: &policies.Request{Header: policies.Header{"Traceparent": {value}}}}
-		if got := c.trace() != ""; got != want {
-			t.Errorf("%q: got %v", value, got)
-		}
 	}
 }
 

@@ -55,6 +55,7 @@ var problemTypes = []ProblemType{
 	{"method-unknown", "Method unknown", []int{501}, "The server does not know the method."},
 	{"backlog-full", "Backlog full", []int{503}, "As many deliveries of a target are under way as it takes; detail names it. Nothing was recorded. Repeat the request after Retry-After. Operators: limits.backlog of the target."},
 	{"storage-full", "Storage full", []int{503}, "Redis is as full as redis.max_memory lets it get. Nothing was recorded, and what was is still delivered. Repeat the request after Retry-After."},
+	{"target-draining", "Target draining", []int{503}, "An operator drains a target that the request feeds; detail names it. Nothing was recorded, and what was is still delivered. Repeat the request after Retry-After. Operators: headgate resume."},
 	{"unavailable", "Temporarily unavailable", []int{503}, "Redis is away or full, or the keys that credentials are checked with cannot be had. Nothing was recorded. Repeat the request after Retry-After."},
 	{"outcome-unknown", "Outcome unknown", []int{503}, "Whether the request was recorded could not be learnt. Repeating it with the same Idempotency-Key is safe; tracking_id tells what to look for."},
 	{"not-ready", "Not ready", []int{503}, "Admin listener: something that requests need is missing; checks lists it."},

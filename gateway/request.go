@@ -26,7 +26,10 @@ type call struct {
 }
 
 // note is what the access log says besides method, status and duration.
-type note struct{ route, tenant, trackingID, reason string }
+type note struct {
+	route, tenant, trackingID, reason string
+	pattern                           string // the path as the file has it, for the trace
+}
 
 // readCall copies a request out of Fiber, and is the only function that reads one
 // there. Its answer is nil unless the request is refused; the call is never nil.

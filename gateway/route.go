@@ -25,7 +25,7 @@ func (s *Server) route(ctx context.Context, c *call, table Table) *answer {
 		}
 		return problem("not-found", http.StatusNotFound, "No route has this path.")
 	}
-	c.req.Route, c.req.Params, c.note.route = r.Name, params, r.Name
+	c.req.Route, c.req.Params, c.note.route, c.note.pattern = r.Name, params, r.Name, r.Pattern
 	st := split(r)
 	if a := c.ask(ctx, authPolicy(r.Auth)); a != nil {
 		return a
@@ -111,14 +111,14 @@ func (s *Server) unlessKnown(ctx context.Context, c *call, r *routes.Route, idem
 	receipt, known, err := s.o.Acceptor.Lookup(ctx, *idem)
 	switch {
 	case errors.Is(err, tracking.ErrOutcomeUnknown): // the key is known, but it is not certain that what it stands for stays
-		return s.acceptFailed(c, err, true)
+		return s.acceptFailed(ctx, c, err, true)
 	case err != nil:
-		return s.failed(c, fmt.Errorf("look up the idempotency key: %w", err), "unavailable")
+		return s.failed(ctx, c, fmt.Errorf("look up the idempotency key: %w", err), "unavailable")
 	case !known:
 		return a
 	}
 	c.note.reason = ""
-	return s.replay(c, r, receipt)
+	return s.replay(ctx, c, r, receipt)
 }
 
 func (c *call) mappingFailed(faults []*dispatch.MappingError) *answer {
@@ -147,7 +147,7 @@ func mappingDetail(f *dispatch.MappingError) string {
 }
 
 // replay answers a request whose idempotency key is known.
-func (s *Server) replay(c *call, r *routes.Route, receipt dispatch.Receipt) *answer {
+func (s *Server) replay(ctx context.Context, c *call, r *routes.Route, receipt dispatch.Receipt) *answer {
 	c.note.trackingID = receipt.ID
 	if receipt.Conflict {
 		c.note.reason = "idempotency key reused"
@@ -155,14 +155,12 @@ func (s *Server) replay(c *call, r *routes.Route, receipt dispatch.Receipt) *ans
 		return problem("idempotency-key-reused", http.StatusUnprocessableEntity,
 			"The Idempotency-Key was already used with another request.")
 	}
-	return s.accepted(c, r, receipt).set("Idempotent-Replayed", "true")
+	return s.accepted(ctx, c, r, receipt).set("Idempotent-Replayed", "true")
 }
 
 // accept records the request. From here on the client's going away changes nothing.
 func (s *Server) accept(ctx context.Context, c *call, r *routes.Route, w *wave, idem *dispatch.Idem) *answer {
-	in := dispatch.Intake{
-		Tenant: c.note.tenant, TraceParent: c.trace(), Idem: idem, Retention: s.o.Retention,
-	}
+	in := dispatch.Intake{Tenant: c.note.tenant, Idem: idem, Retention: s.o.Retention}
 	for _, b := range r.Fanout.Bindings {
 		if b.Plan.NeedsParams {
 			in.Params = c.req.Params
@@ -172,17 +170,17 @@ func (s *Server) accept(ctx context.Context, c *call, r *routes.Route, w *wave, 
 	receipt, err := s.o.Acceptor.Accept(ctx, r.Fanout, w.mapped, in)
 	switch {
 	case refused(err):
-		return s.settle(c, s.unlessKnown(ctx, c, r, idem, s.acceptFailed(c, err, idem != nil)))
+		return s.settle(c, s.unlessKnown(ctx, c, r, idem, s.acceptFailed(ctx, c, err, idem != nil)))
 	case err != nil:
-		return s.acceptFailed(c, err, idem != nil)
+		return s.acceptFailed(ctx, c, err, idem != nil)
 	case receipt.Replayed, receipt.Conflict:
-		return s.settle(c, s.replay(c, r, receipt))
+		return s.settle(c, s.replay(ctx, c, r, receipt))
 	}
 	c.note.trackingID = receipt.ID
 	if s.o.ObserveAccept != nil {
 		s.o.ObserveAccept(r.Name, time.Since(c.req.Now))
 	}
-	return s.settle(c, s.accepted(c, r, receipt))
+	return s.settle(c, s.accepted(ctx, c, r, receipt))
 }
 
 // refused reports whether err says that the request was looked at and nothing was tried.
@@ -191,7 +189,7 @@ func refused(err error) bool {
 	return errors.As(err, &full) || errors.Is(err, tracking.ErrTooLarge)
 }
 
-func (s *Server) acceptFailed(c *call, err error, keyed bool) *answer {
+func (s *Server) acceptFailed(ctx context.Context, c *call, err error, keyed bool) *answer {
 	var unknown *dispatch.OutcomeUnknownError
 	var full *dispatch.FullError
 	switch {
@@ -199,22 +197,22 @@ func (s *Server) acceptFailed(c *call, err error, keyed bool) *answer {
 		return c.noRoom(full)
 	case errors.As(err, &unknown):
 		c.note.trackingID = unknown.ID
-		return s.outcomeUnknown(c, err, unknown.ID, keyed)
+		return s.outcomeUnknown(ctx, c, err, unknown.ID, keyed)
 	case errors.Is(err, tracking.ErrOutcomeUnknown),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return s.outcomeUnknown(c, err, "", keyed)
+		return s.outcomeUnknown(ctx, c, err, "", keyed)
 	case errors.Is(err, tracking.ErrTooLarge):
 		c.note.reason = "record too large"
 		return problem("body-too-large", http.StatusRequestEntityTooLarge, "What is to be sent to the targets is too large to be recorded.")
 	case errors.Is(err, tracking.ErrUnavailable):
-		return s.failed(c, err, "unavailable")
+		return s.failed(ctx, c, err, "unavailable")
 	}
-	return s.failed(c, err, "internal")
+	return s.failed(ctx, c, err, "internal")
 }
 
 // failed answers a fault that is not the client's; the log says which.
-func (s *Server) failed(c *call, err error, slug string) *answer {
-	s.o.Log.Error("request failed", "route", c.note.route, "trace_id", c.traceID(), "error", err)
+func (s *Server) failed(ctx context.Context, c *call, err error, slug string) *answer {
+	s.o.Log.ErrorContext(ctx, "request failed", "route", c.note.route, "error", err)
 	c.note.reason = slug
 	if slug == "unavailable" {
 		return unavailable()

@@ -29,8 +29,11 @@ func trackingPath(path string) (id string, ok bool) {
 // tracking answers GET and DELETE /tracking/<id>, and POST /tracking/<id>/replay. It also
 // does while draining: clients that were told to come back must find something.
 func (s *Server) tracking(ctx context.Context, c *call, table Table, id string) *answer {
-	c.req.Route, c.note.route = trackingRoute, trackingRoute
+	c.req.Route, c.note.route, c.note.pattern = trackingRoute, trackingRoute, trackingPrefix+":id"
 	id, replay, allow := s.trackingAllow(id)
+	if replay {
+		c.note.pattern += replaySuffix
+	}
 	if !slices.Contains(allow, c.req.Method) {
 		return methodNotAllowed(allow...)
 	}
@@ -66,14 +69,14 @@ func (s *Server) show(ctx context.Context, c *call, id, tenant string) *answer {
 	case errors.Is(err, tracking.ErrNotFound):
 		return unknownID()
 	case err != nil && ctx.Err() == nil && !errors.Is(err, tracking.ErrUnavailable):
-		return s.failed(c, fmt.Errorf("read %s: %w", id, err), "internal")
+		return s.failed(ctx, c, fmt.Errorf("read %s: %w", id, err), "internal")
 	case err != nil:
-		return s.failed(c, fmt.Errorf("read %s: %w", id, err), "unavailable")
+		return s.failed(ctx, c, fmt.Errorf("read %s: %w", id, err), "unavailable")
 	}
 	c.note.trackingID = id
 	a, err := trackingAnswer(d)
 	if err != nil {
-		return s.failed(c, fmt.Errorf("write %s: %w", id, err), "internal")
+		return s.failed(ctx, c, fmt.Errorf("write %s: %w", id, err), "internal")
 	}
 	if d.Status() == tracking.InProgress {
 		a.retryAfter(pollAfter)

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"headgate/dispatch"
+	"headgate/gateway/wire"
 	"headgate/policies"
 	"headgate/routes"
 )
@@ -67,7 +68,7 @@ func (s *Server) wave(ctx context.Context, c *call, r *routes.Route, st stages) 
 	before := *c.req
 	for i, p := range st.admit {
 		group.Go(func() {
-			defer s.recovered(func() { w.admitted[i] = policies.Deny(internalError, "panic") })
+			defer s.recovered(ctx, func() { w.admitted[i] = policies.Deny(internalError, "panic") })
 			w.admitted[i] = p.Check(ctx, &before)
 		})
 	}
@@ -81,9 +82,9 @@ func (s *Server) wave(ctx context.Context, c *call, r *routes.Route, st stages) 
 var internalError = policies.Problem{Status: 500, Type: "internal", Detail: "The request could not be handled."}
 
 // recovered keeps a panic in a goroutine from ending the process.
-func (s *Server) recovered(then func()) {
+func (s *Server) recovered(ctx context.Context, then func()) {
 	if value := recover(); value != nil {
-		s.o.Log.Error("panic", "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
+		s.o.Log.ErrorContext(ctx, "panic", "panic", wire.PanicText(value), "stack", string(debug.Stack()))
 		then()
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"headgate/config/secret"
 	"headgate/dispatch/fault"
+	"headgate/dispatch/trace"
 	"headgate/dispatch/tracking"
 	"headgate/dispatch/transform"
 )
@@ -24,6 +25,7 @@ type Engine struct {
 	transport http.RoundTripper // to the targets' own hosts
 	guarded   http.RoundTripper // to hosts that an answer named
 	log       *slog.Logger
+	trace     trace.Tracer
 	random    func() float64 // in [0,1), for jitter
 	secrets   secretReader
 	clock     func() time.Time // tells how long a run has taken
@@ -44,9 +46,9 @@ func NewEngine(o Outgoing, log *slog.Logger) *Engine {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	shared := &tokenCache{shared: o.Tokens, transport: o.Transport, log: log, sources: map[string]*source{}}
+	shared := &tokenCache{shared: o.Tokens, transport: o.Transport, log: log, trace: o.Trace, sources: map[string]*source{}}
 	return &Engine{
-		transport: o.Transport, guarded: o.Guarded, log: log, random: rand.Float64, secrets: secret.Ref.Read, clock: time.Now,
+		transport: o.Transport, guarded: o.Guarded, log: log, trace: o.Trace, random: rand.Float64, secrets: secret.Ref.Read, clock: time.Now,
 		tokens: shared, setups: shared, tls: pool,
 	}
 }
@@ -208,11 +210,37 @@ func (r *run) send(ctx context.Context, s *step, req *request) (*response, *faul
 	began := time.Now()
 	call, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	transport, f := r.carrier(req.to)
-	if f != nil {
+	if f := r.engine.tokens.authorize(r.outer, call, req); f != nil {
 		return nil, f
 	}
-	if f := r.engine.tokens.authorize(r.outer, call, req); f != nil {
+	call, end := r.engine.trace.Start(call, trace.Call, trace.Facts{
+		Tracking: r.in.Tracking, Target: r.plan.Name, Step: s.name, Method: req.method, Host: req.to.host,
+	})
+	resp, f := r.exchange(call, s, req)
+	end(outcomeOf(resp, f))
+	r.tell(call, s, req, resp, f, began)
+	return resp, f
+}
+
+// outcomeOf says for the trace what a call came to.
+func outcomeOf(resp *response, f *fault.Fault) (out trace.Facts) {
+	if resp != nil {
+		out.Status = resp.status
+	}
+	if f != nil {
+		out.Failed, out.Reason, out.Status = true, string(f.Reason), cmp.Or(out.Status, f.Status)
+	}
+	return out
+}
+
+// exchange sends a request that has its credentials, and reads the answer.
+func (r *run) exchange(call context.Context, s *step, req *request) (*response, *fault.Fault) {
+	// Set last, and covered by no signature: whoever is on the way may change it.
+	if parent := trace.From(call); parent != "" && !req.to.other {
+		req.set("Traceparent", string(parent))
+	}
+	transport, f := r.carrier(req.to)
+	if f != nil {
 		return nil, f
 	}
 	hr, f := req.http(call)
@@ -229,7 +257,6 @@ func (r *run) send(ctx context.Context, s *step, req *request) (*response, *faul
 		resp, err = read(got, cmp.Or(req.limit, r.plan.maxResponse))
 	}
 	if f := sent.failure(call); f != nil { // whatever the backend made of a body that was cut off
-		r.trace(s, req, f.Status, began)
 		return nil, f
 	}
 	if guarded(err) {
@@ -245,11 +272,9 @@ func (r *run) send(ctx context.Context, s *step, req *request) (*response, *faul
 			f.Status = resp.status
 			f.Message += " (while its answer was read)"
 		}
-		r.trace(s, req, f.Status, began)
 		return nil, f
 	}
 	resp.conceal(req.secrets)
-	r.trace(s, req, resp.status, began)
 	f = r.plan.classify(s, resp)
 	if f != nil && f.Status == http.StatusUnauthorized && req.oauth != nil {
 		// The next attempt has another token. This one does not try again by itself: each
@@ -264,10 +289,12 @@ func (r *run) send(ctx context.Context, s *step, req *request) (*response, *faul
 	return resp, f
 }
 
-func (r *run) trace(s *step, req *request, status int, began time.Time) {
-	if !r.engine.log.Enabled(r.outer, slog.LevelDebug) {
+// tell writes a line about a call; its URL is not in it.
+func (r *run) tell(ctx context.Context, s *step, req *request, resp *response, f *fault.Fault, began time.Time) {
+	if !r.engine.log.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
-	r.engine.log.DebugContext(r.outer, "call", "tracking_id", r.in.Tracking, "target", r.plan.Name, "step", s.name,
-		"method", req.method, "status", status, "duration_ms", time.Since(began).Milliseconds())
+	out := outcomeOf(resp, f)
+	r.engine.log.DebugContext(ctx, "call", "tracking_id", r.in.Tracking, "target", r.plan.Name, "step", s.name,
+		"method", req.method, "status", out.Status, "reason", out.Reason, "duration_ms", time.Since(began).Milliseconds())
 }

@@ -51,7 +51,9 @@ func (e *Engine) CleanUp(ctx context.Context, p *Plan, in Input) {
 		}
 		r := &run{engine: e, plan: p, step: s, in: &in, outer: ctx, began: e.clock()}
 		if err := r.cleanUp(ctx); err != nil {
-			e.log.WarnContext(ctx, "a clean-up call did not work", "tracking_id", in.Tracking, "target", p.Name, "step", s.name, "error", err)
+			f := fault.From(err) // its message may quote the backend
+			e.log.WarnContext(ctx, "a clean-up call did not work", "tracking_id", in.Tracking, "target", p.Name, "step", s.name,
+				"reason", f.Reason, "status", f.Status)
 		}
 	}
 }

@@ -151,7 +151,6 @@ steps:
 			e := NewEngine(Outgoing{MayReach: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}, nil)
 			t.Cleanup(e.Close)
 			in := input()
-			in.TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 			before := len(other.seen())
 			if d, _ := drive(t, e, p, in); d.State != tracking.Succeeded {
 				t.Fatalf("%+v", d)

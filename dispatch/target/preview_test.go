@@ -45,7 +45,6 @@ func TestPreviewIsWhatIsSent(t *testing.T) {
 			b := newBackend(t, says(200, `{"id":1}`))
 			p := mustCompile(t, b.URL, yaml)
 			in := input()
-			in.TraceParent = "00-abc-def-01"
 			previews, err := p.Preview(in)
 			if err != nil {
 				t.Fatal(err)

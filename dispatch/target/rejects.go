@@ -128,7 +128,7 @@ func (r *run) readList(ctx context.Context, list *rejects, last *response, found
 func (r *run) listPage(ctx context.Context, list *rejects, last *response, at *pages) (*response, *fault.Fault) {
 	resp := &response{status: last.status, header: last.header, body: last.body, secrets: last.secrets}
 	if list.path != nil {
-		req, f := r.plan.envelope(r.step, at.to, r.in, r.scope)
+		req, f := r.plan.envelope(r.step, at.to, r.scope)
 		if f != nil {
 			return nil, f
 		}

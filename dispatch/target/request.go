@@ -26,7 +26,6 @@ type Input struct {
 	Upload           *Upload // of a batch, in place of the payload; nil for a run that sends none
 	// Members reads the records of a batch, as Records gives them, for a step that sends none.
 	Members     func(context.Context) (*Upload, error)
-	TraceParent string
 	CallbackURL string // where the backend may call back, for a plan that asks for it
 	Delivery    tracking.Delivery
 	AcceptedAt  time.Time // retry.within counts from it; zero: it is not looked at
@@ -157,7 +156,7 @@ func (p *Plan) request(ctx context.Context, at home, s *step, in *Input, scope t
 }
 
 func (p *Plan) requestTo(ctx context.Context, to place, s *step, in *Input, scope transform.Scope, read secretReader) (*request, *fault.Fault) {
-	r, f := p.envelope(s, to, in, scope)
+	r, f := p.envelope(s, to, scope)
 	if f != nil {
 		return nil, f
 	}
@@ -191,13 +190,10 @@ func (p *Plan) authorize(s *step, in *Input, r *request, read secretReader) *fau
 }
 
 // envelope makes a GET with the headers of a step, without credentials.
-func (p *Plan) envelope(s *step, to place, in *Input, scope transform.Scope) (*request, *fault.Fault) {
+func (p *Plan) envelope(s *step, to place, scope transform.Scope) (*request, *fault.Fault) {
 	r := &request{method: http.MethodGet, to: to, header: make(http.Header, 8)}
 	r.set("User-Agent", "headgate")
 	r.set("Accept", "application/json")
-	if in.TraceParent != "" && !to.other {
-		r.set("Traceparent", in.TraceParent)
-	}
 	for _, h := range s.headers {
 		if to.other && h.inherited {
 			continue

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"headgate/dispatch/fault"
+	"headgate/dispatch/trace"
 	"headgate/dispatch/tracking"
 )
 
@@ -72,8 +73,8 @@ func TestRunSendsWhatIsDeclared(t *testing.T) {
 			b := newBackend(t, says(200, `{}`))
 			p := mustCompile(t, b.URL, "url: ${URL}\n"+tt.yaml)
 			in := input()
-			in.TraceParent = "00-abc-def-01"
-			end := eventOf[tracking.Concluded](t, newEngine(t).Run(t.Context(), p, in))
+			ctx := trace.With(t.Context(), "00-abc-def-01")
+			end := eventOf[tracking.Concluded](t, newEngine(t).Run(ctx, p, in))
 			if end.State != tracking.Succeeded || end.HTTPStatus != 200 || end.Poll {
 				t.Errorf("%+v", end)
 			}

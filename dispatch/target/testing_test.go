@@ -12,6 +12,7 @@ import (
 
 	"headgate/config/secret"
 	"headgate/config/yamlsrc"
+	"headgate/dispatch/trace"
 	"headgate/dispatch/tracking"
 )
 
@@ -103,10 +104,11 @@ func newEngine(t testing.TB) *Engine {
 // drive runs a delivery to its end, with a clock that jumps to the next run.
 func drive(t *testing.T, e *Engine, p *Plan, in Input) (end tracking.Delivery, states []tracking.State) {
 	t.Helper()
+	ctx := trace.With(t.Context(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	d := in.Delivery
 	for range 1000 {
 		in.Delivery = d
-		d = tracking.Apply(d, e.Run(t.Context(), p, in), in.Now)
+		d = tracking.Apply(d, e.Run(ctx, p, in), in.Now)
 		states = append(states, d.State)
 		if d.State.Final() {
 			return d, states

@@ -17,6 +17,7 @@ import (
 
 	"headgate/dispatch/encode"
 	"headgate/dispatch/fault"
+	"headgate/dispatch/trace"
 )
 
 const (
@@ -71,11 +72,13 @@ func (c *tokenCache) ask(outer, ctx context.Context, cl *client, refresh string)
 	if f != nil {
 		return tokenAnswer{}, f
 	}
+	_, end := c.trace.Start(ctx, trace.Call, trace.Facts{Step: "token", Method: hr.Method, Host: hr.URL.Host})
 	got, err := c.transport.RoundTrip(hr) //nolint:bodyclose // read closes it
 	var resp *response
 	if err == nil {
 		resp, err = read(got, maxTokenAnswer)
 	}
+	end(tokenOutcome(resp, err))
 	if err != nil {
 		f := networkFault(outer, ctx, "the token server", err)
 		f.Message = "no access token: " + f.Message
@@ -94,6 +97,17 @@ func (c *tokenCache) ask(outer, ctx context.Context, cl *client, refresh string)
 		refusal(f, resp) // some servers refuse with 200
 	}
 	return tokenAnswer{}, f
+}
+
+// tokenOutcome says for the trace what a request for a token came to.
+func tokenOutcome(resp *response, err error) (out trace.Facts) {
+	if resp != nil {
+		out.Status = resp.status
+	}
+	if out.Failed = err != nil; out.Failed {
+		out.Reason = string(fault.Unreachable)
+	}
+	return out
 }
 
 // request makes the request for a token, and lists what an answer must not repeat.

@@ -9,6 +9,7 @@ import (
 
 	"headgate/config/secret"
 	"headgate/dispatch/fault"
+	"headgate/dispatch/trace"
 )
 
 // Tokens keeps access and refresh tokens, and what setups found, where all workers find them. A
@@ -45,6 +46,7 @@ type tokenCache struct {
 	shared    Tokens // nil: nobody else has them
 	transport http.RoundTripper
 	log       *slog.Logger
+	trace     trace.Tracer
 	mu        sync.Mutex
 	sources   map[string]*source // by grant
 	detach    sync.WaitGroup     // searches that outlive their runs

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"code.dny.dev/ssrf"
+
+	"headgate/dispatch/trace"
 )
 
 // Outgoing says how an Engine reaches hosts. The zero value is what production takes.
@@ -25,6 +27,8 @@ type Outgoing struct {
 	MayReach []netip.Prefix
 	// Tokens shares access tokens with other workers; nil keeps them in this engine.
 	Tokens Tokens
+	// Trace makes a span of each call; nil makes none.
+	Trace trace.Tracer
 }
 
 // Bounds of the transports. Calls to a host are bounded by the slots of the targets that

@@ -39,6 +39,8 @@ type Gathering struct {
 	MaxBytes   int       // a batch whose records have so many is full; 0: no bound
 	Until      time.Time // when a batch that begins now is sent although it is not full
 	Retention  time.Duration
+	// TraceParent is kept with the batch if it begins now: its runs belong to that trace.
+	TraceParent string
 }
 
 // Batch gives the delivery with which a batch begins: it is sent when its time has come.
@@ -125,6 +127,9 @@ type Batches interface {
 	// Land tells that a batch is not under way any more, and gives the one that has waited
 	// longest, now out of the line; empty when none waits.
 	Land(ctx context.Context, batch Ref) (next string, err error)
+	// TraceParents reads Dispatch.TraceParent of records, in the order of ids; empty for one that
+	// has none or is gone.
+	TraceParents(ctx context.Context, ids []string) ([]string, error)
 	// Settled takes members off the list.
 	Settled(ctx context.Context, batch Ref, ids []string) error
 }

@@ -1,6 +1,6 @@
 // Package admin owns the operator's listener: health, metrics, profiles, the dashboard
-// of the queues, the dispatches and the dead letters. It knows no routes; what it shows is handed to it
-// as handlers, functions and one small interface.
+// of the queues and the admin API, which openapi.yaml describes. It knows no routes; what it
+// shows and changes is handed to it as handlers, functions and small interfaces.
 package admin
 
 import (
@@ -40,6 +40,12 @@ type Options struct {
 	// Reload reads the files again and tells what came of it, and Reloads how it stands.
 	Reload  func(ctx context.Context) Reload
 	Reloads func(ctx context.Context) ReloadState
+	// Targets is what /targets shows and changes.
+	Targets Targets
+	// Config gives what /config shows: anything that JSON takes, without secrets.
+	Config func() any
+	// Level is the least severe level of the process's log, for /loglevel.
+	Level *slog.LevelVar
 	// Asynqmon serves everything under /asynqmon, which must be its root path.
 	Asynqmon http.Handler
 	// AsynqmonWrites lets its buttons through; otherwise it is for looking only.
@@ -52,6 +58,9 @@ type Server struct {
 	session session
 	// asynqmon is the dashboard as it is served; nil when there is none.
 	asynqmon http.Handler
+	origins  *http.CrossOriginProtection
+	api      []endpoint
+	level    level
 	runner   *wire.Runner
 	base     context.Context
 	abandon  context.CancelFunc
@@ -62,11 +71,13 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, session: newSession(o.Token)}
+	s := &Server{o: o, session: newSession(o.Token), origins: http.NewCrossOriginProtection()}
 	if o.Asynqmon != nil {
 		s.asynqmon = gzhttp.GzipHandler(dashboard{o.Asynqmon})
 	}
 	s.base, s.abandon = context.WithCancel(context.Background())
+	s.level = level{v: o.Level, log: o.Log}
+	s.api = s.endpoints()
 	serve := adaptor.HTTPHandler(s.handler())
 	s.runner = wire.New(wire.Config{
 		Handler: func(c *fiber.Ctx) error {
@@ -108,5 +119,6 @@ func (s *Server) SetToken(token secret.Value) { s.session.set(token) }
 // until ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
 	s.abandon()
+	s.level.stop()
 	return s.runner.Stop(ctx)
 }

@@ -83,6 +83,7 @@ func ask(t *testing.T, s *Server, method, target, body string, header ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
+	described(t, method, target, res, text)
 	return reply{res.StatusCode, res.Header, res.Cookies()}, string(text)
 }
 

@@ -26,10 +26,9 @@ func (s *Server) queues(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD")
 		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed",
 			"The dashboard is for looking only; admin.asynqmon: write in the operator's file lets it change queues and tasks."))
+	case !look:
+		s.audited(&call{w: w, r: r}, r.URL.Path, func(c *call) { s.asynqmon.ServeHTTP(c.w, c.r) })
 	default:
-		if !look {
-			s.o.Log.Info("dashboard", "method", r.Method, "path", strings.Clone(r.URL.Path))
-		}
 		s.asynqmon.ServeHTTP(w, r)
 	}
 }

@@ -27,51 +27,20 @@ type DeadLetters interface {
 
 var _ DeadLetters = (*dispatch.Operator)(nil)
 
-const deadLettersPath = "/deadletters"
-
-// ofDeadLetters reports whether a path is one of the dead letters'.
-func ofDeadLetters(path string) bool {
-	return path == deadLettersPath || strings.HasPrefix(path, deadLettersPath+"/")
+func (s *Server) letterEndpoints() []endpoint {
+	bulk := func(verb dispatch.Verb) func(c *call) {
+		return takesJSON(func(c *call) { s.bulk(c.w, c.r, verb) })
+	}
+	return []endpoint{
+		{http.MethodGet, "/deadletters", func(c *call) { s.listLetters(c.w, c.r) }},
+		{http.MethodPost, "/deadletters/replay", bulk(dispatch.VerbReplay)},
+		{http.MethodPost, "/deadletters/drop", bulk(dispatch.VerbDrop)},
+		{http.MethodGet, "/deadletters/{tracking_id}/{target}", func(c *call) { s.showLetter(c.w, c.r, refOf(c)) }},
+		{http.MethodPost, "/deadletters/{tracking_id}/{target}/replay", takesJSON(func(c *call) { s.replayLetter(c.w, c.r, refOf(c)) })},
+	}
 }
 
-// deadLetters serves everything below its path.
-func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request, path string) {
-	if s.o.DeadLetters == nil {
-		notFound(w)
-		return
-	}
-	parts := strings.Split(strings.Trim(strings.TrimPrefix(path, deadLettersPath), "/"), "/")
-	method, serve := http.MethodGet, func() { notFound(w) }
-	switch {
-	case len(parts) == 1 && parts[0] == "":
-		serve = func() { s.listLetters(w, r) }
-	case len(parts) == 1 && (parts[0] == "replay" || parts[0] == "drop"):
-		method, serve = http.MethodPost, func() { s.bulk(w, r, dispatch.Verb(parts[0])) }
-	case len(parts) == 2:
-		serve = func() { s.showLetter(w, r, refOf(parts)) }
-	case len(parts) == 3 && parts[2] == "replay":
-		method, serve = http.MethodPost, func() { s.replayLetter(w, r, refOf(parts)) }
-	}
-	if r.Method != method && (method != http.MethodGet || r.Method != http.MethodHead) {
-		w.Header().Set("Allow", method)
-		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "This takes "+method+"."))
-		return
-	}
-	if method == http.MethodPost && !isJSON(r) {
-		// Also what keeps another site's form from doing it with an operator's cookie.
-		writeProblem(w, problem(http.StatusUnsupportedMediaType, "unsupported-media-type", "Unsupported media type", "Send Content-Type: application/json."))
-		return
-	}
-	serve()
-}
-
-func refOf(parts []string) tracking.Ref {
-	target, err := url.PathUnescape(parts[1])
-	if err != nil {
-		target = parts[1]
-	}
-	return tracking.Ref{Tracking: strings.Clone(parts[0]), Target: strings.Clone(target)}
-}
+func refOf(c *call) tracking.Ref { return tracking.Ref{Tracking: c.args[0], Target: c.args[1]} }
 
 // listLetters answers GET /deadletters.
 func (s *Server) listLetters(w http.ResponseWriter, r *http.Request) {
@@ -223,9 +192,5 @@ func (s *Server) letterProblem(ctx context.Context, err error) wire.Problem {
 	case errors.Is(err, tracking.ErrInvalid):
 		return problem(http.StatusBadRequest, "bad-request", "Bad request", err.Error())
 	}
-	s.o.Log.ErrorContext(ctx, "admin request failed", "error", err)
-	if errors.Is(err, tracking.ErrUnavailable) || ctx.Err() != nil {
-		return problem(http.StatusServiceUnavailable, "unavailable", "Temporarily unavailable", "The store does not answer. Repeating the request is safe.")
-	}
-	return problem(http.StatusInternalServerError, "internal", "Internal error", "The request could not be handled.")
+	return s.failure(ctx, err)
 }

@@ -138,6 +138,18 @@ type ProblemLetter struct {
 	Why string `json:"why"`
 }
 
+// takesJSON refuses what is not JSON: also what keeps another site's form from doing it with
+// an operator's cookie.
+func takesJSON(serve func(c *call)) func(c *call) {
+	return func(c *call) {
+		if !isJSON(c.r) {
+			writeProblem(c.w, problem(http.StatusUnsupportedMediaType, "unsupported-media-type", "Unsupported media type", "Send Content-Type: application/json."))
+			return
+		}
+		serve(c)
+	}
+}
+
 func isJSON(r *http.Request) bool {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return kind == "application/json"

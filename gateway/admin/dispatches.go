@@ -22,8 +22,6 @@ type Dispatches interface {
 	Load(ctx context.Context, id string) (*tracking.Dispatch, error)
 }
 
-const dispatchesPath = "/dispatches"
-
 // DispatchPageView is the body of GET /dispatches: newest first within a page, but the pages
 // are in no order.
 type DispatchPageView struct {
@@ -47,21 +45,10 @@ func dispatchView(d *tracking.Dispatch) DispatchView {
 	return DispatchView{TrackingView: gateway.ViewOf(d), Tenant: d.Tenant}
 }
 
-// ofDispatches reports whether a path is one of the dispatches'.
-func ofDispatches(path string) bool {
-	return path == dispatchesPath || strings.HasPrefix(path, dispatchesPath+"/")
-}
-
-// dispatches serves everything below its path; it is GET or HEAD.
-func (s *Server) dispatches(w http.ResponseWriter, r *http.Request, path string) {
-	id, one := strings.CutPrefix(path, dispatchesPath+"/")
-	switch {
-	case s.o.Dispatches == nil, one && (id == "" || strings.Contains(id, "/")):
-		notFound(w)
-	case one:
-		s.showDispatch(w, r, id)
-	default:
-		s.findDispatches(w, r)
+func (s *Server) dispatchEndpoints() []endpoint {
+	return []endpoint{
+		{http.MethodGet, "/dispatches", func(c *call) { s.findDispatches(c.w, c.r) }},
+		{http.MethodGet, "/dispatches/{tracking_id}", func(c *call) { s.showDispatch(c.w, c.r, c.args[0]) }},
 	}
 }
 

@@ -8,9 +8,10 @@ import (
 	"headgate/gateway/wire"
 )
 
-// handler decides in two steps: what is open, by the exact bytes of the path; then, for
-// everything else and before anything is looked up, the token. A path written in
-// another way (//metrics, /%6detrics) is therefore never open.
+// handler decides in three steps: what is open, by the exact bytes of the path; then, for
+// everything else and before anything is looked up, the token; then, where a browser's
+// cookie stands for it, that the request does not come from another site. A path written
+// in another way (//metrics, /%6detrics) is therefore never open.
 func (s *Server) handler() http.Handler {
 	open := map[string]http.HandlerFunc{
 		"/livez":  s.livez,
@@ -23,12 +24,23 @@ func (s *Server) handler() http.Handler {
 		path, _, _ := strings.Cut(r.RequestURI, "?")
 		secure(w.Header())
 		if h, ok := open[path]; ok {
+			if path != "/login" && r.Method != http.MethodGet && r.Method != http.MethodHead {
+				notAllowed(w, []string{http.MethodGet, http.MethodHead})
+				return
+			}
 			h(w, r)
 			return
 		}
-		if !s.session.allows(r) {
+		switch s.session.shown(r) {
+		case byNothing:
 			s.challenge(w, r)
 			return
+		case byCookie:
+			if err := s.origins.Check(r); err != nil {
+				writeProblem(w, problem(http.StatusForbidden, "cross-origin", "Cross-origin request", "A browser sent this from another site. Changes with a login's cookie come from this listener's own pages only; programs send the token as Authorization: Bearer."))
+				return
+			}
+		case byToken:
 		}
 		s.inside(w, r, path)
 	})
@@ -40,30 +52,20 @@ func (s *Server) inside(w http.ResponseWriter, r *http.Request, path string) {
 		s.logout(w, r)
 		return
 	}
-	if ofDeadLetters(path) {
-		s.deadLetters(w, r, path)
+	if s.serveAPI(w, r, path) {
 		return
 	}
 	if path == "/asynqmon" || strings.HasPrefix(path, "/asynqmon/") {
 		s.queues(w, r)
 		return
 	}
-	if path == "/reload" && s.o.Reload != nil {
-		s.reload(w, r)
-		return
-	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "This listener only shows."))
+		notAllowed(w, []string{http.MethodGet, http.MethodHead})
 		return
 	}
 	switch {
 	case path == "/":
 		s.index(w)
-	case path == "/metrics" && s.o.Metrics != nil:
-		s.o.Metrics.ServeHTTP(w, r)
-	case ofDispatches(path):
-		s.dispatches(w, r, path)
 	case strings.HasPrefix(path, "/debug/pprof/"):
 		profile(w, r, strings.TrimPrefix(path, "/debug/pprof/"))
 	default:

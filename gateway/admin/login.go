@@ -34,7 +34,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		page(w, http.StatusOK, "login", false)
 	case http.MethodPost:
 		if err := r.ParseForm(); err != nil || !s.session.knows(r.PostForm.Get("token")) {
-			s.o.Log.Warn("admin login refused", "peer", strings.Clone(r.RemoteAddr))
+			s.o.Log.WarnContext(r.Context(), "admin login refused", "peer", strings.Clone(r.RemoteAddr))
 			page(w, http.StatusUnauthorized, "login", true)
 			return
 		}
@@ -42,16 +42,14 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		setCookie(w, r, value, ends)
 		redirect(w, "/")
 	default:
-		w.Header().Set("Allow", "GET, HEAD, POST")
-		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "The form takes POST."))
+		notAllowed(w, []string{http.MethodGet, http.MethodHead, http.MethodPost})
 	}
 }
 
 // logout forgets the cookie. It takes POST only: no image tag may log one out.
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", "POST")
-		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "Logging out takes POST."))
+		notAllowed(w, []string{http.MethodPost})
 		return
 	}
 	setCookie(w, r, "", time.Time{})
@@ -80,7 +78,10 @@ func redirect(w http.ResponseWriter, to string) {
 
 // index shows what there is.
 func (s *Server) index(w http.ResponseWriter) {
-	page(w, http.StatusOK, "index", map[string]bool{"metrics": s.o.Metrics != nil, "asynqmon": s.o.Asynqmon != nil})
+	page(w, http.StatusOK, "index", map[string]bool{
+		"metrics": s.o.Metrics != nil, "asynqmon": s.o.Asynqmon != nil, "targets": s.o.Targets != nil,
+		"deadletters": s.o.DeadLetters != nil, "config": s.o.Config != nil, "loglevel": s.o.Level != nil,
+	})
 }
 
 func page(w http.ResponseWriter, status int, name string, data any) {

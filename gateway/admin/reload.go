@@ -61,7 +61,7 @@ type ReloadState struct {
 	Routes       int      `json:"routes"`
 	Targets      int      `json:"targets"`
 	// Draining are targets that have left the files and still have deliveries under way.
-	Draining []Draining `json:"draining,omitempty"`
+	Draining []Drained `json:"draining,omitempty"`
 	// Flows are targets whose steps have changed while deliveries are under way that go on by
 	// the former ones.
 	Flows []FormerFlow `json:"flows,omitempty"`
@@ -71,8 +71,8 @@ type ReloadState struct {
 	Watch string `json:"watch"`
 }
 
-// Draining is a target that has left the files.
-type Draining struct {
+// Drained is a target that has left the files.
+type Drained struct {
 	Target     string `json:"target"`
 	Deliveries int    `json:"deliveries"`
 }
@@ -86,20 +86,16 @@ type FormerFlow struct {
 	StepsNow   []string `json:"steps_now"` // by which new ones go
 }
 
-// reload answers GET and POST /reload.
-func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		writeJSON(w, http.StatusOK, s.o.Reloads(r.Context()))
-		return
-	case http.MethodPost:
-	default:
-		w.Header().Set("Allow", "GET, HEAD, POST")
-		writeProblem(w, problem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "This takes GET and POST."))
-		return
+func (s *Server) reloadEndpoints() []endpoint {
+	return []endpoint{
+		{http.MethodGet, "/reload", func(c *call) { writeJSON(c.w, http.StatusOK, s.o.Reloads(c.r.Context())) }},
+		{http.MethodPost, "/reload", func(c *call) { s.reload(c.w, c.r) }},
 	}
+}
+
+// reload answers POST /reload.
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	if !isJSON(r) {
-		// Also what keeps another site's form from doing it with an operator's cookie.
 		writeProblem(w, problem(http.StatusUnsupportedMediaType, "unsupported-media-type", "Unsupported media type", "Send Content-Type: application/json."))
 		return
 	}

@@ -14,13 +14,13 @@ func TestReload(t *testing.T) {
 	reloads := 0
 	s := start(t, func(o *Options) {
 		o.Reload = func(context.Context) Reload { reloads++; return did }
-		o.Reloads = func(context.Context) ReloadState { return ReloadState{Hash: "h", Watch: "off"} }
+		o.Reloads = func(context.Context) ReloadState { return ReloadState{Hash: "0123456789abcdef", Watch: "off"} }
 	})
 	const asJSON = "Content-Type: application/json"
 	did = Reload{OK: true, By: "api", Changed: &Changed{Keys: []string{"watch"}}}
 	var state ReloadState
 	res, text := ask(t, s, "POST", "/reload", "{}", bearer, asJSON)
-	if err := json.Unmarshal([]byte(text), &state); err != nil || res.status != 200 || state.Hash != "h" || state.Last == nil || !state.Last.Changed.Any() {
+	if err := json.Unmarshal([]byte(text), &state); err != nil || res.status != 200 || state.Hash != "0123456789abcdef" || state.Last == nil || !state.Last.Changed.Any() {
 		t.Errorf("%d %s %v", res.status, text, err)
 	}
 	did = Reload{Detail: "1 problem", Problems: []FileProblem{{Detail: "d", File: "f", Line: 3, Column: 4}}}

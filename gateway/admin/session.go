@@ -59,13 +59,28 @@ func (s session) knows(text string) bool {
 	return hmac.Equal(given[:], k.token[:]) && k.mac != nil
 }
 
-// allows reports whether the request carries the token or a session's cookie.
-func (s session) allows(r *http.Request) bool {
-	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		return s.knows(strings.TrimSpace(token))
+// credential is what a request has shown. A browser sends a cookie by itself, whatever page
+// makes it ask; nobody else's page can make it send the token.
+type credential int
+
+const (
+	byNothing credential = iota
+	byToken
+	byCookie
+)
+
+// shown tells what the request carries: the token, or a session's cookie.
+func (s session) shown(r *http.Request) credential {
+	if scheme, text, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		if s.knows(strings.TrimSpace(text)) {
+			return byToken
+		}
+		return byNothing
 	}
-	cookie, err := r.Cookie(cookieName)
-	return err == nil && s.valid(cookie.Value)
+	if c, err := r.Cookie(cookieName); err == nil && s.valid(c.Value) {
+		return byCookie
+	}
+	return byNothing
 }
 
 // cookie makes the value that valid accepts until the session ends.

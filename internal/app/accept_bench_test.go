@@ -63,6 +63,7 @@ func (nothingStore) SavePlan(context.Context, string, []byte) error          { r
 type nothingQueue struct{ dispatch.Queue }
 
 func (nothingQueue) Enqueue(context.Context, ...dispatch.Task) error { return nil }
+func (nothingQueue) Submit(...dispatch.Task)                         {}
 
 // BenchmarkAccept is one accepted request with all that a route usually has, over a kept
 // connection, without Redis: a token, a limit, a key, three mappings, the access log and the

@@ -8,6 +8,7 @@ import (
 	"headgate/config/unit"
 	"headgate/dispatch"
 	"headgate/gateway/admin"
+	"headgate/internal/redisstore"
 )
 
 // buildAdmission makes what refuses requests when there is no room; only gateways take
@@ -15,6 +16,7 @@ import (
 func (a *App) buildAdmission() {
 	a.room = &dispatch.Admission{
 		Store: a.store, Memory: a.config.Redis.MaxMemory, Log: a.log,
+		Drained: redisstore.NewFlow(a.conn.Base).Draining,
 		Refused: func(target string, what dispatch.Full) { a.metrics.Refused(target, string(what)) },
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"headgate/dispatch/tracking"
+	"headgate/internal/flow"
 	"headgate/internal/redisstore"
 	"headgate/internal/testenv"
 )
@@ -28,12 +29,12 @@ func crmOnly(limits string) func(string) string {
 // pauseCRM holds the deliveries back until resume is called.
 func (r *rig) pauseCRM(t *testing.T) (resume func()) {
 	t.Helper()
-	flow := redisstore.NewFlow(r.rdb(t))
-	if err := flow.Pause(t.Context(), "crm", "test"); err != nil {
+	orders := redisstore.NewFlow(r.rdb(t))
+	if err := orders.Order(t.Context(), "crm", flow.Order{Mode: flow.Halted}); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
-		if err := flow.Resume(t.Context(), "crm"); err != nil {
+		if err := orders.Order(t.Context(), "crm", flow.Order{}); err != nil {
 			t.Error(err)
 		}
 	}

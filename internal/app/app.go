@@ -49,9 +49,12 @@ type Options struct {
 	ConfigPath string
 	Role       Role
 	Log        *slog.Logger // nil: none
-	// Level, when it is not nil, is set when a reload finds another telemetry.log.level.
+	// Level changes what Log writes at run time, by an operator or by a reload that finds
+	// another telemetry.log.level; nil: it cannot be changed.
 	Level   *slog.LevelVar
 	Version string // of the program, for metrics
+	// Traces takes the spans, and is stopped with the process; nil: none are made.
+	Traces *obs.Traces
 	// Listen and AdminListen replace the configured addresses when they are not empty.
 	Listen, AdminListen string
 	// Resolver finds the addresses of the hosts that are called; nil takes the system's.
@@ -116,6 +119,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 
 func (a *App) make(ctx context.Context) (err error) {
 	o := a.o
+	a.onStop("traces", func(ctx context.Context) error { o.Traces.Stop(ctx); return nil })
 	limiter := &lateLimiter{}
 	a.log = slog.New(slog.DiscardHandler)
 	if o.Log != nil {
@@ -167,7 +171,7 @@ func (a *App) build() error {
 	a.callbacks = &dispatch.Callbacks{Store: a.store, Queue: client, PublicURL: a.config.PublicURL, Log: a.log}
 	// First, so that it answers until everything else has stopped.
 	if a.config.Admin.Enabled() {
-		if err := a.buildAdmin(); err != nil {
+		if err := a.buildAdmin(client); err != nil {
 			return err
 		}
 	}
@@ -181,12 +185,13 @@ func (a *App) build() error {
 			return err
 		}
 		a.buildAdmission()
-		a.gateway = gateway.New(a.gatewayOptions(dispatch.NewDispatcher(a.store, client).Admit(a.room), limit, callbackLimit))
+		a.gateway = gateway.New(a.gatewayOptions(dispatch.NewDispatcher(a.store, client).Admit(a.room).Trace(a.o.Traces.Tracer()), limit, callbackLimit))
 	}
 	if a.o.Role != RoleGateway {
 		a.buildFlow()
 		a.engine = target.NewEngine(target.Outgoing{
 			Resolver: a.o.Resolver, MayReach: a.config.Egress.Networks(), Tokens: redisstore.NewTokens(a.conn.Shared),
+			Trace: a.o.Traces.Tracer(),
 		}, a.log)
 		a.onStop("outgoing connections", func(context.Context) error { a.engine.Close(); return nil })
 		a.owner = dispatch.NewOwner(a.store, a.log)
@@ -194,7 +199,7 @@ func (a *App) build() error {
 		a.onStop("batches", func(context.Context) error { ripening.Stop(); return nil })
 		runner := &dispatch.Runner{
 			Store: a.store, Queue: client, Plans: a.plans, Engine: a.engine, Owner: a.owner, Log: a.log, Observe: a.observe,
-			Ripening: ripening, Callbacks: a.callbacks,
+			Ripening: ripening, Callbacks: a.callbacks, Trace: a.o.Traces.Tracer(),
 		}
 		// Signs of life go on until the worker has stopped: nobody may take over what it
 		// is still finishing.

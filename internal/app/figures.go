@@ -9,6 +9,7 @@ import (
 	"headgate/config"
 	"headgate/dispatch"
 	"headgate/dispatch/tracking"
+	"headgate/internal/flow"
 	"headgate/internal/obs"
 	"headgate/internal/queue"
 	"headgate/internal/redisstore"
@@ -26,10 +27,10 @@ func (a *App) buildFigures(tasks *queue.Client) {
 			return dispatch.PendingOf(ctx, tasks, a.store, targets)
 		},
 		Held: func(ctx context.Context) (map[string]obs.HeldState, error) {
-			all, err := held.Look(ctx, "", nil, 0)
+			all, err := held.Fleet(ctx)
 			out := make(map[string]obs.HeldState, len(all))
 			for name, f := range all {
-				out[name] = obs.HeldState{Paused: f.Paused}
+				out[name] = obs.HeldState{Paused: f.Order.Mode == flow.Halted, Draining: f.Order.Mode == flow.Draining}
 			}
 			return out, err
 		},

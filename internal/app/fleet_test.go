@@ -226,8 +226,8 @@ func TestRateOfAllWorkers(t *testing.T) {
 // not wait for either.
 func TestPauseAndResume(t *testing.T) {
 	f := newFleet(t, 2, plan("crm", 8, noRate, time.Minute), plan("neighbour", 8, noRate, time.Minute))
-	paused := func(s flow.State) bool { return s.Paused }
-	if err := f.store.Pause(t.Context(), "crm", "test"); err != nil {
+	paused := func(s flow.State) bool { return s.Order.Mode == flow.Halted }
+	if err := f.store.Order(t.Context(), "crm", flow.Order{Mode: flow.Halted}); err != nil {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, 3*time.Second, func() bool { return f.all("crm", paused) }, "not all workers see the pause")
@@ -245,7 +245,7 @@ func TestPauseAndResume(t *testing.T) {
 	if n := f.pending("crm"); n != 50 {
 		t.Fatalf("%d pending after stopping a worker", n)
 	}
-	if err := f.store.Resume(t.Context(), "crm"); err != nil {
+	if err := f.store.Order(t.Context(), "crm", flow.Order{}); err != nil {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, 3*time.Second, func() bool { return f.calls.Load() == 50 }, "it does not go on")

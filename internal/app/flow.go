@@ -40,8 +40,10 @@ func (a *App) targetChecks() []admin.Check {
 	for _, s := range a.flow.States() {
 		check := admin.Check{Name: "target " + s.Target, State: admin.Warning}
 		switch {
-		case s.Paused:
+		case s.Order.Mode == flow.Halted:
 			check.Detail = "paused"
+		case s.Order.Mode == flow.Draining:
+			check.Detail = "draining: requests that feed it are refused"
 		case s.Breaker == flow.Open && s.OpenFor > 0:
 			check.Detail = "breaker open; a probe in " + s.OpenFor.Round(time.Second).String()
 		case s.Breaker != flow.Closed:

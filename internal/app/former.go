@@ -112,7 +112,7 @@ func (a *App) giveUp(ctx context.Context, name string) {
 const formerWithin = 3 * time.Second
 
 // former tells which deliveries are under way that the files say something else about.
-func (a *App) former(ctx context.Context) (draining []admin.Draining, flows []admin.FormerFlow, err error) {
+func (a *App) former(ctx context.Context) (draining []admin.Drained, flows []admin.FormerFlow, err error) {
 	ctx, cancel := context.WithTimeout(ctx, formerWithin)
 	defer cancel()
 	open, err := a.store.OpenPlans(ctx)
@@ -139,7 +139,7 @@ func (a *App) former(ctx context.Context) (draining []admin.Draining, flows []ad
 		flows = append(flows, flow)
 	}
 	for _, name := range slices.Sorted(maps.Keys(gone)) {
-		draining = append(draining, admin.Draining{Target: name, Deliveries: gone[name]})
+		draining = append(draining, admin.Drained{Target: name, Deliveries: gone[name]})
 	}
 	slices.SortFunc(flows, func(x, y admin.FormerFlow) int {
 		return cmp.Or(cmp.Compare(x.Target, y.Target), cmp.Compare(x.Plan, y.Plan))

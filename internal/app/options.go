@@ -11,6 +11,7 @@ import (
 	"headgate/gateway"
 	"headgate/gateway/admin"
 	"headgate/internal/queue"
+	"headgate/internal/redisstore"
 	"headgate/policies"
 	"headgate/routes"
 )
@@ -35,7 +36,8 @@ func (a *App) Table() *routes.Table { return a.table.Load() }
 func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit, callbackLimit policies.Policy) gateway.Options {
 	c := a.config
 	return gateway.Options{
-		Table: func() gateway.Table { return a.table.Load() }, Acceptor: acceptor, Operator: a.operator, Log: a.log,
+		Table: func() gateway.Table { return a.table.Load() }, Acceptor: acceptor, Operator: a.operator,
+		Log: a.log, AccessSample: orOff(c.Telemetry.Log.AccessSample), Trace: a.o.Traces.Tracer(),
 		PublicURL: c.PublicURL, TrustedProxies: c.Proxies(),
 		MaxBody: int64(c.Limits.MaxBody), MaxHeader: int(c.Limits.HeaderSize),
 		ReadTimeout: c.Limits.ReadTimeout.D(), WriteTimeout: c.Limits.WriteTimeout.D(), IdleTimeout: c.Limits.IdleTimeout.D(),
@@ -47,7 +49,7 @@ func (a *App) gatewayOptions(acceptor dispatch.Acceptor, limit, callbackLimit po
 
 // orOff gives what the gateway takes for none: a zero in the file is meant, there it
 // stands for the default.
-func orOff[T int | time.Duration](n T) T {
+func orOff[T int | float64 | time.Duration](n T) T {
 	if n == 0 {
 		return -1
 	}
@@ -66,7 +68,7 @@ func (a *App) limit(name string, node *yamlsrc.Node) (policies.Policy, error) {
 	return p, report.Err()
 }
 
-func (a *App) buildAdmin() error {
+func (a *App) buildAdmin(client *queue.Client) error {
 	dashboard, closeDashboard := queue.Dashboard(queue.DashboardOptions{
 		Connect: a.conn.Another, RootPath: "/asynqmon", Write: a.config.Admin.Asynqmon == config.Write, Prometheus: a.config.Admin.Prometheus,
 	})
@@ -76,7 +78,8 @@ func (a *App) buildAdmin() error {
 	a.onStop("dashboard", func(context.Context) error { return closeDashboard() })
 	a.admin = admin.New(admin.Options{
 		Token: a.force.token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(a.log), Asynqmon: dashboard, AsynqmonWrites: a.config.Admin.Asynqmon == config.Write,
-		DeadLetters: a.operator, Dispatches: a.store, Reloads: a.reloadState,
+		DeadLetters: a.operator, Dispatches: a.store, Config: a.effective, Level: a.o.Level,
+		Targets: &targets{app: a, flow: redisstore.NewFlow(a.conn.Base), queue: client}, Reloads: a.reloadState,
 		Reload: func(ctx context.Context) admin.Reload {
 			did, _ := a.ReloadBy(ctx, ByAPI) // it says why it was refused
 			return did

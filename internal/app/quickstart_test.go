@@ -34,6 +34,7 @@ type rig struct {
 	dir      string
 	token    string
 	client   *http.Client
+	level    slog.LevelVar // of its log
 }
 
 // newRig starts it. edit changes the route file before it is read.
@@ -110,7 +111,7 @@ func (r *rig) write(t *testing.T, name, text string) {
 func (r *rig) start(t *testing.T, change ...func(*app.Options)) {
 	t.Helper()
 	o := app.Options{
-		ConfigPath: filepath.Join(r.dir, "headgate.yaml"), Role: app.RoleAll, Log: slog.New(slog.DiscardHandler),
+		ConfigPath: filepath.Join(r.dir, "headgate.yaml"), Role: app.RoleAll, Log: slog.New(slog.DiscardHandler), Level: &r.level,
 		Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0",
 	}
 	for _, f := range change {

@@ -171,7 +171,7 @@ func TestRemovedTargetsAreDrainedAndGivenUp(t *testing.T) {
 	}
 	state := r.reloadState(t)
 	// A batch counts besides its records.
-	want := []admin.Draining{{Target: "job", Deliveries: 1}, {Target: "mails", Deliveries: 3}, {Target: "queued", Deliveries: 2}}
+	want := []admin.Drained{{Target: "job", Deliveries: 1}, {Target: "mails", Deliveries: 3}, {Target: "queued", Deliveries: 2}}
 	if !slices.Equal(state.Draining, want) || state.Unknown != "" {
 		t.Errorf("draining are %+v (%s), want %+v", state.Draining, state.Unknown, want)
 	}

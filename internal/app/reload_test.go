@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -81,5 +82,34 @@ func TestBadReloadChangesNothing(t *testing.T) {
 	}
 	if _, err := r.await(t.Context(), id); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestReloadSetsTheLevel: when the file's has changed. What somebody set meanwhile stays otherwise.
+func TestReloadSetsTheLevel(t *testing.T) {
+	r := newRig(t, nil)
+	write := func(text string) {
+		t.Helper()
+		r.rewrite(t, "headgate.yaml", func(s string) string {
+			s, _, _ = strings.Cut(s, "\ntelemetry:")
+			return s + "\n" + text
+		})
+		if err := r.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.start(t)
+	if write(""); r.level.Level() != slog.LevelInfo {
+		t.Errorf("nothing has changed, and the level is %s", r.level.Level())
+	}
+	if write("telemetry: {log: {level: debug}}\n"); r.level.Level() != slog.LevelDebug {
+		t.Errorf("the file says debug, and the level is %s", r.level.Level())
+	}
+	r.level.Set(slog.LevelWarn)
+	if write("telemetry: {log: {level: debug}}\n"); r.level.Level() != slog.LevelWarn {
+		t.Errorf("somebody said warn, and the level is %s", r.level.Level())
+	}
+	if write("telemetry: {log: {level: error}}\n"); r.level.Level() != slog.LevelError {
+		t.Errorf("the file says error, and the level is %s", r.level.Level())
 	}
 }

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -79,7 +80,8 @@ func newRoot() *cobra.Command {
 		return usagef("%w; see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newServe(), newReload(), newCheck(), newExplain(), newTest(), newRecipes(), newToken(), newTracking(), newCancel(), newDeadLetters(), newFind(), newDoctor(), newDemo(), newSimulate(),
+		newServe(), newReload(), newCheck(), newExplain(), newTest(), newRecipes(), newToken(), newTracking(), newCancel(),
+		newTargets(), newPause(), newDrain(), newResume(), newDeadLetters(), newFind(), newDoctor(), newConfig(), newLogLevel(), newHealth(), newDemo(), newSimulate(),
 		newSchema(), newReference(), newMan(), newVersion(),
 	)
 	newCompletions().attach(root)
@@ -121,6 +123,14 @@ func exactly(n int, what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// printJSON prints what a person reads and a program can.
+func printJSON(c *cobra.Command, v any) error {
+	out := json.NewEncoder(c.OutOrStdout())
+	out.SetIndent("", "  ")
+	out.SetEscapeHTML(false)
+	return out.Encode(v)
 }
 
 func count(n int, word string) string {

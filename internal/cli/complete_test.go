@@ -73,6 +73,9 @@ func TestCompletion(t *testing.T) {
 		{"explain -c norouteshere.yaml POST ", ":4"},
 		{"explain -c missing.yaml POST ", ":4"},
 		{"tracking ", ":4"},
+		{"pause ", "billing crm :4"},
+		{"targets ", "billing crm :4"},
+		{"loglevel ", "debug info warn error :4"},
 		{"tracking --token ", ":4"},
 		{"version ", ":4"},
 	} {

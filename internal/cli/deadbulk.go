@@ -16,7 +16,7 @@ import (
 
 // bulkCommand is what replay and drop have in common.
 type bulkCommand struct {
-	ask  func() *client
+	ask  func() *adminClient
 	wish admin.BulkWish
 	json bool
 }
@@ -57,12 +57,12 @@ func (b *bulkCommand) run(c *cobra.Command, args []string, verb string, wish adm
 	}
 	resp, err := asked.http.Do(req)
 	if err != nil {
-		return err
+		return asked.unreached(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-		return errors.Join(err, (&answer{status: resp.StatusCode, line: resp.Status, body: text}).problem())
+		return errors.Join(err, asked.refused(&answer{status: resp.StatusCode, line: resp.Status, body: text}))
 	}
 	return b.follow(c, resp.Body, wish.Cursor)
 }

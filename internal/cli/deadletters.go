@@ -28,13 +28,6 @@ func newDeadLetters() *cobra.Command {
 	return c
 }
 
-// adminFlags adds what every command has that asks the admin listener.
-func adminFlags(c *cobra.Command) func() *client {
-	base := c.Flags().String("url", "http://127.0.0.1:9090", "URL of the admin listener")
-	token := tokenFlag(c, "admin token", "HEADGATE_ADMIN_TOKEN")
-	return func() *client { return newClient(*base, token()) }
-}
-
 // filterFlags adds the filters.
 func filterFlags(c *cobra.Command) *admin.Filter {
 	f := new(admin.Filter)
@@ -108,7 +101,7 @@ func printLetter(out io.Writer, l *admin.DeadLetterView, asJSON bool) error {
 }
 
 // letters asks for one page.
-func (c *client) letters(cmd *cobra.Command, f admin.Filter, limit int) (*admin.DeadPageView, error) {
+func (a *adminClient) letters(cmd *cobra.Command, f admin.Filter, limit int) (*admin.DeadPageView, error) {
 	query := url.Values{}
 	for name, value := range map[string]string{
 		"target": f.Target, "route": f.Route, "tenant": f.Tenant, "reason": f.Reason,
@@ -118,18 +111,8 @@ func (c *client) letters(cmd *cobra.Command, f admin.Filter, limit int) (*admin.
 			query.Set(name, value)
 		}
 	}
-	a, err := c.do(cmd.Context(), http.MethodGet, "/deadletters?"+query.Encode(), nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	if a.status != http.StatusOK {
-		return nil, a.problem()
-	}
 	page := new(admin.DeadPageView)
-	if err := json.Unmarshal(a.body, page); err != nil {
-		return nil, fmt.Errorf("decode answer: %w", err)
-	}
-	return page, nil
+	return page, a.ask(cmd.Context(), http.MethodGet, "/deadletters?"+query.Encode(), nil, page)
 }
 
 func letterPath(id, target string) string {
@@ -146,21 +129,11 @@ func newDeadShow() *cobra.Command {
 	}
 	ask := adminFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		a, err := ask().do(c.Context(), http.MethodGet, letterPath(args[0], args[1]), nil, nil)
-		if err != nil {
+		view := new(admin.DeadLetterView)
+		if err := ask().ask(c.Context(), http.MethodGet, letterPath(args[0], args[1]), nil, view); err != nil {
 			return err
 		}
-		if a.status != http.StatusOK {
-			return a.problem()
-		}
-		view := new(admin.DeadLetterView)
-		if err := json.Unmarshal(a.body, view); err != nil {
-			return fmt.Errorf("decode answer: %w", err)
-		}
-		out := json.NewEncoder(c.OutOrStdout())
-		out.SetIndent("", "  ")
-		out.SetEscapeHTML(false)
-		return out.Encode(view)
+		return printJSON(c, view)
 	}
 	return c
 }

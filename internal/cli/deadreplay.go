@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,30 +67,16 @@ func replayOne(c *cobra.Command, bulk *bulkCommand, args []string, wish admin.Re
 	if bulk.wish.DryRun {
 		return usagef("--dry-run counts what filters select; show one with: headgate deadletters show %s %s", args[0], args[1])
 	}
-	body, err := json.Marshal(wish)
-	if err != nil {
+	view := new(admin.ReplayedView)
+	if err := bulk.ask().ask(c.Context(), http.MethodPost, letterPath(args[0], args[1])+"/replay", wish, view); err != nil {
 		return err
-	}
-	a, err := bulk.ask().do(c.Context(), http.MethodPost, letterPath(args[0], args[1])+"/replay", bytes.NewReader(body), jsonBody)
-	if err != nil {
-		return err
-	}
-	if a.status != http.StatusAccepted {
-		return a.problem()
 	}
 	if bulk.json {
-		_, err := fmt.Fprintln(c.OutOrStdout(), string(a.body))
-		return err
-	}
-	view := new(admin.ReplayedView)
-	if err := json.Unmarshal(a.body, view); err != nil {
-		return fmt.Errorf("decode answer: %w", err)
+		return json.NewEncoder(c.OutOrStdout()).Encode(view)
 	}
 	fmt.Fprintf(c.OutOrStdout(), "%s %s is %s again (replay %d)\n", view.TrackingID, view.Target, view.State, view.Replays)
 	return nil
 }
-
-var jsonBody = map[string]string{"Content-Type": "application/json"}
 
 // readPayload reads JSON from the flag or from the file it names.
 func readPayload(text string) (json.RawMessage, error) {

@@ -20,7 +20,7 @@ import (
 
 // finder is one run of `headgate find`.
 type finder struct {
-	client *client
+	client *adminClient
 	out    io.Writer
 	errs   io.Writer
 	filter map[string]*string // by name, as the admin listener has them
@@ -87,7 +87,7 @@ func newFind() *cobra.Command {
 			}
 		}
 		view := new(admin.DispatchView)
-		if err := f.client.get(c.Context(), "/dispatches/"+url.PathEscape(args[0]), view); err != nil {
+		if err := f.client.ask(c.Context(), http.MethodGet, "/dispatches/"+url.PathEscape(args[0]), nil, view); err != nil {
 			return err
 		}
 		return f.print([]admin.DispatchView{*view})
@@ -106,7 +106,7 @@ func (f *finder) run(ctx context.Context) error {
 			}
 		}
 		page := new(admin.DispatchPageView)
-		if err := f.client.get(ctx, "/dispatches?"+query.Encode(), page); err != nil {
+		if err := f.client.ask(ctx, http.MethodGet, "/dispatches?"+query.Encode(), nil, page); err != nil {
 			f.goOn() // so that an --all that was cut short need not begin anew
 			return err
 		}
@@ -136,21 +136,6 @@ func (f *finder) goOn() {
 	if cursor := *f.filter["cursor"]; cursor != "" {
 		fmt.Fprintf(f.errs, "looked at %s, not at all: go on with --cursor %s, or with --all\n", count(f.looked, "record"), cursor)
 	}
-}
-
-// get reads one JSON document.
-func (c *client) get(ctx context.Context, path string, into any) error {
-	a, err := c.do(ctx, http.MethodGet, path, nil, nil)
-	if err != nil {
-		return err
-	}
-	if a.status != http.StatusOK {
-		return a.problem()
-	}
-	if err := json.Unmarshal(a.body, into); err != nil {
-		return fmt.Errorf("decode answer: %w", err)
-	}
-	return nil
 }
 
 const findRow = "%-28s  %-11s  %-20s  %-18s  %-18s  %s\n"

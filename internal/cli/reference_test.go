@@ -90,6 +90,7 @@ func TestReferenceHasEverything(t *testing.T) {
 			want["commands.md"] = append(want["commands.md"], heading)
 		}
 	})
+	want["admin.md"] = []string{"| `GET /readyz` | Can requests be taken? ", "| `POST /targets/{name}/drain` | ", "`cross-origin`"}
 	if len(want["configuration.md"]) < 40 || len(want["routes.md"]) < 80 || len(want["commands.md"]) < 10 {
 		t.Error("the test looks for too little")
 	}

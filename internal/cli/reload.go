@@ -31,12 +31,16 @@ func newReload() *cobra.Command {
 		if *status {
 			method = http.MethodGet
 		}
-		a, err := ask().do(c.Context(), method, "/reload", nil, jsonBody)
+		listener := ask()
+		a, err := listener.client.do(c.Context(), method, "/reload", nil, jsonBody)
 		if err != nil {
-			return err
+			return listener.unreached(err)
 		}
-		if a.status != http.StatusOK {
+		if a.status == http.StatusUnprocessableEntity {
 			return reloadRefused(c, a, *asJSON)
+		}
+		if err := listener.refused(a); err != nil {
+			return err
 		}
 		if *asJSON {
 			_, err := fmt.Fprintln(c.OutOrStdout(), string(a.body))

@@ -49,8 +49,12 @@ func newServe() *cobra.Command {
 			return err
 		}
 		redisstore.LogTo(log)
+		traces, err := obs.NewTraces(c.Context(), thisBuild().Version, os.Getenv, log)
+		if err != nil {
+			return err
+		}
 		return serve(c.Context(), app.Options{
-			Version: thisBuild().Version, ConfigPath: *path, Role: parsed, Log: log, Level: level, Listen: *listen, AdminListen: *adminListen,
+			Version: thisBuild().Version, ConfigPath: *path, Role: parsed, Log: log, Level: level, Traces: traces, Listen: *listen, AdminListen: *adminListen,
 		})
 	}
 	return c

@@ -131,7 +131,7 @@ func (v *Valve) see(f Fleet) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now := time.Now()
-	if f.Paused != v.fleet.Paused || !v.seen {
+	if f.Order.Mode != v.fleet.Order.Mode || !v.seen {
 		v.notify()
 	}
 	v.fleet, v.seen = f, true
@@ -163,7 +163,7 @@ func (v *Valve) wantsProbe(now time.Time) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch {
-	case v.fleet.Paused, v.news.tripped, v.news.reset:
+	case v.fleet.Order.Mode == Halted, v.news.tripped, v.news.reset:
 		return false
 	case v.breaker.IsHalfOpen():
 		return true

@@ -186,14 +186,14 @@ func TestConfigureKeepsState(t *testing.T) {
 
 // Nothing is let through before the first look: the target may be paused.
 func TestStartsShut(t *testing.T) {
-	f := New(Options{Store: &fakeStore{fleet: map[string]Fleet{"crm": {Paused: true, Note: "bob"}}}})
+	f := New(Options{Store: &fakeStore{fleet: map[string]Fleet{"crm": {Order: Order{Mode: Halted, By: "bob"}}}}})
 	v := f.Valve("crm")
 	if lets(t, v, true) {
 		t.Fatal("let through before anything was known")
 	}
 	agree(t, f)
-	if s := v.State(); !s.Paused || s.Note != "bob" || lets(t, v, true) {
-		t.Fatalf("%+v", s)
+	if o := v.State().Order; o.Mode != Halted || o.By != "bob" || lets(t, v, true) {
+		t.Fatalf("%+v", o)
 	}
 	f.o.Store.(*fakeStore).with(func() { f.o.Store.(*fakeStore).fleet = nil })
 	done := make(chan bool)

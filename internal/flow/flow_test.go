@@ -12,7 +12,7 @@ import (
 // While the store is away what was known last holds; when it is back the workers are in
 // step again within a look, and stopping is immediate in any case.
 func TestRunWithoutStore(t *testing.T) {
-	store := &fakeStore{fleet: map[string]Fleet{"crm": {Paused: true}}}
+	store := &fakeStore{fleet: map[string]Fleet{"crm": {Order: Order{Mode: Halted}}}}
 	timing := Defaults()
 	timing.Look = 10 * time.Millisecond
 	f := New(Options{Store: store, Worker: "w", Log: slog.New(slog.DiscardHandler), Timing: timing})
@@ -20,13 +20,13 @@ func TestRunWithoutStore(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); f.Run(ctx) }()
-	testenv.Eventually(t, 5*time.Second, func() bool { return v.State().Paused }, "the pause is not seen")
+	testenv.Eventually(t, 5*time.Second, func() bool { return v.State().Order.Mode == Halted }, "the pause is not seen")
 	store.with(func() { store.away, store.fleet = true, nil })
-	if lets(t, v, true) || !v.State().Paused {
+	if lets(t, v, true) || v.State().Order.Mode != Halted {
 		t.Error("let through since the store is away")
 	}
 	store.with(func() { store.away = false })
-	testenv.Eventually(t, 5*time.Second, func() bool { return !v.State().Paused }, "the end of the pause is not seen")
+	testenv.Eventually(t, 5*time.Second, func() bool { return v.State().Order.Mode != Halted }, "the end of the pause is not seen")
 	cancel()
 	select {
 	case <-done:

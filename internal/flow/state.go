@@ -27,9 +27,8 @@ type State struct {
 	Breaker BreakerState
 	OpenFor time.Duration // how long the breaker stays open
 	Held    time.Duration // how long new deliveries are held back
-	Paused  bool
-	Note    string // of who paused it
-	Limit   int    // runs at a time while the target recovers; zero: as configured
+	Order   Order
+	Limit   int // runs at a time while the target recovers; zero: as configured
 	Running int
 	Waits   map[Reason]uint64 // how often something had to wait so far
 }
@@ -40,7 +39,7 @@ func (v *Valve) State() State {
 	defer v.mu.Unlock()
 	now := time.Now()
 	out := State{
-		Target: v.target, Paused: v.fleet.Paused, Note: v.fleet.Note, Running: v.running,
+		Target: v.target, Order: v.fleet.Order, Running: v.running,
 		Held: max(v.held.Sub(now), 0), Waits: maps.Clone(v.waits),
 	}
 	out.Limit, _ = v.ramp.limit(now, v.limits.Concurrency)

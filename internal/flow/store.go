@@ -39,7 +39,6 @@ type Fleet struct {
 	Mine bool
 	// Held is for how long new deliveries are held back.
 	Held time.Duration
-	// Paused tells that nothing is delivered until somebody resumes the target.
-	Paused bool
-	Note   string // who paused it and why, as they put it
+	// Order is what an operator has said of the target; zero: nothing.
+	Order Order
 }

@@ -143,7 +143,7 @@ func (v *Valve) shut(now time.Time) (Reason, time.Time) {
 	switch {
 	case !v.seen:
 		return Starting, time.Time{}
-	case v.fleet.Paused:
+	case v.fleet.Order.Mode == Halted:
 		return Paused, time.Time{}
 	case v.breaker.IsOpen():
 		return Breaker, time.Time{}

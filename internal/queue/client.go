@@ -285,7 +285,9 @@ const fewOldest = 20
 
 // asynqKey is a key of asynq's own for the lane of a task. What is read here of its
 // layout is tested against the library, and a change fails there.
-func asynqKey(t dispatch.Task, suffix string) string { return "asynq:{" + lane(t) + "}:" + suffix }
+func asynqKey(t dispatch.Task, suffix string) string { return queueKey(lane(t), suffix) }
+
+func queueKey(queue, suffix string) string { return "asynq:{" + queue + "}:" + suffix }
 
 // OldestPending implements dispatch.Queue. asynq's own answer to this question also
 // estimates memory, and fails on an entry without a task.

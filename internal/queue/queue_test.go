@@ -25,6 +25,7 @@ var bodies = map[string]func(t *testing.T, rdb redis.UniversalClient){
 	"TaskReachesHandler":        testTaskReachesHandler,
 	"EnqueueTwiceRunsOnce":      testEnqueueTwiceRunsOnce,
 	"OldestPending":             testOldestPending,
+	"Lengths":                   testLengths,
 	"StopEndsRunsInFlight":      testStopEndsRunsInFlight,
 	"ForeignTaskIsKept":         testForeignTaskIsKept,
 	"ShutTargetTakesNothing":    testShutTargetTakesNothing,

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed" // the scripts
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -169,6 +170,29 @@ func (s *Store) Ends(ctx context.Context, batch tracking.Ref, ids []string) (map
 			}
 			out[ids[i]] = end
 		}
+	}
+	return out, nil
+}
+
+// TraceParents implements tracking.Store, in one pipeline.
+func (s *Store) TraceParents(ctx context.Context, ids []string) ([]string, error) {
+	pipe := s.base.Pipeline()
+	found := make([]*redis.StringCmd, len(ids))
+	for i, id := range ids {
+		if shard, err := keysOf(id); err == nil { // else it is not one of ours
+			found[i] = pipe.HGet(ctx, recordKey(shard, id), "w")
+		}
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	out := make([]string, len(ids))
+	for i, one := range found {
+		if one == nil || errors.Is(one.Err(), redis.Nil) {
+			continue
+		}
+		if err := one.Err(); err != nil {
+			return nil, unavailable("read the traces of a batch", err)
+		}
+		out[i] = one.Val()
 	}
 	return out, nil
 }

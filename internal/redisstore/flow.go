@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	_ "embed" // the scripts
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -61,8 +62,12 @@ func (f *Flow) Look(ctx context.Context, worker string, probing []string, right 
 			seen.Mine = second == worker
 		case "hold":
 			seen.Held = time.Duration(atoi64(first)-now) * time.Millisecond
-		case "paused":
-			seen.Paused, seen.Note = true, rows[i+1]
+		case string(flow.Halted), string(flow.Draining):
+			seen.Order = flow.Order{Mode: flow.Mode(kind), Since: ofMillis(atoi64(first))}
+			var said said
+			if err := json.Unmarshal([]byte(second), &said); err == nil { // otherwise it is not known who
+				seen.Order.By, seen.Order.Note = said.By, said.Note
+			}
 		}
 		out[target] = seen
 	}
@@ -82,15 +87,45 @@ func (f *Flow) Hold(ctx context.Context, target string, d time.Duration) error {
 	return f.change(ctx, "hold", target, d.Milliseconds())
 }
 
-// Pause stops the deliveries of a target in all workers until Resume. What runs goes on
-// to its end. The note says who and why; it is shown to operators.
-func (f *Flow) Pause(ctx context.Context, target, note string) error {
-	return f.change(ctx, "pause", target, note)
+// said is what an operator's order says besides its mode.
+type said struct {
+	By   string `json:"by,omitempty"`
+	Note string `json:"note,omitempty"`
 }
 
-// Resume ends a pause; that there is none is no error.
-func (f *Flow) Resume(ctx context.Context, target string) error {
-	return f.change(ctx, "resume", target)
+// Order puts a target into a mode for the whole fleet, until another order; Since is the
+// store's to say. What runs goes on to its end. That it is in the mode already is no error:
+// it stays so since when it was, and is told of a new note only.
+func (f *Flow) Order(ctx context.Context, target string, o flow.Order) error {
+	text, err := json.Marshal(said{By: o.By, Note: o.Note})
+	if err != nil {
+		return fmt.Errorf("order target %s: %w", target, err)
+	}
+	why := ""
+	if o.Note != "" {
+		why = "1"
+	}
+	return f.change(ctx, "order", target, string(o.Mode), text, why)
+}
+
+// Fleet gives what holds targets back and what was ordered for them, to who is no worker.
+func (f *Flow) Fleet(ctx context.Context) (map[string]flow.Fleet, error) {
+	return f.Look(ctx, "", nil, 0)
+}
+
+// Draining lists the targets that take no requests.
+func (f *Flow) Draining(ctx context.Context) ([]string, error) {
+	fleet, err := f.Fleet(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for target, seen := range fleet {
+		if seen.Order.Mode == flow.Draining {
+			out = append(out, target)
+		}
+	}
+	return out, nil
 }
 
 func (f *Flow) change(ctx context.Context, what, target string, args ...any) error {

@@ -1,11 +1,13 @@
 -- Changes what holds a target back, for all workers, and tells them.
 -- KEYS  1 flow
--- ARGV  1 what: trip | reset | hold | pause | resume  2 target  3 channel
---       4 trip: worker  hold: ms  pause: note
---       5 trip: open for, ms  6 trip: longest, ms
+-- ARGV  1 what: trip | reset | hold | order  2 target  3 channel
+--       4 trip: worker  hold: ms  order: paused, draining, or '' for neither
+--       5 trip: open for, ms  order: who and why  6 trip: longest, ms  order: '1' when it says why
 -- Returns 1 if something was changed, else 0.
 -- Invariant: a breaker is open until one time for everybody; only a failed probe, or a
--- failure when nobody has the right to probe, opens it again, and longer.
+-- failure when nobody has the right to probe, opens it again, and longer. A target has one
+-- order at most; one that is repeated holds since it was first given, and without a reason
+-- changes nothing.
 local what, target = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -32,11 +34,20 @@ elseif what == 'hold' then
     redis.call('HSET', KEYS[1], 'hold:' .. target, string.format('%d', now + ARGV[4]))
     changed = 1
   end
-elseif what == 'pause' then
-  redis.call('HSET', KEYS[1], 'paused:' .. target, ARGV[4])
-  changed = 1
 else
-  changed = redis.call('HDEL', KEYS[1], 'paused:' .. target)
+  for _, mode in ipairs({'paused', 'draining'}) do
+    local row = mode .. ':' .. target
+    if mode ~= ARGV[4] then
+      changed = changed + redis.call('HDEL', KEYS[1], row)
+    else
+      local old = redis.call('HGET', KEYS[1], row)
+      if not old or ARGV[6] == '1' then
+        local since = string.match(old or '', '^(%d+) ') or string.format('%d', now)
+        redis.call('HSET', KEYS[1], row, since .. ' ' .. ARGV[5])
+        changed = changed + 1
+      end
+    end
+  end
 end
 if changed > 0 then redis.call('PUBLISH', ARGV[3], target) end
 return math.min(changed, 1)

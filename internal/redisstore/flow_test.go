@@ -104,7 +104,7 @@ func TestFlowHoldAndPause(t *testing.T) {
 	}
 	// The subscription stands when a message arrives; until then messages get lost.
 	testenv.Eventually(t, 5*time.Second, func() bool {
-		must(t, f.Pause(t.Context(), "billing", "first"))
+		must(t, f.Order(t.Context(), "billing", flow.Order{Mode: flow.Halted, Note: "again"})) // a note is news each time
 		select {
 		case <-changes:
 			return true
@@ -115,19 +115,57 @@ func TestFlowHoldAndPause(t *testing.T) {
 	must(t, f.Hold(t.Context(), "crm", time.Minute))
 	changed()
 	must(t, f.Hold(t.Context(), "crm", time.Second)) // shorter than what holds
-	must(t, f.Pause(t.Context(), "crm:b", "alice: maintenance until noon"))
+	must(t, f.Order(t.Context(), "crm:b", flow.Order{Mode: flow.Halted, By: "alice", Note: "maintenance until noon"}))
 	changed()
 	got := lookAt(t, f, "a")
 	if held := got["crm"].Held; held < 50*time.Second || held > time.Minute {
 		t.Errorf("held for %v", held)
 	}
-	if p := got["crm:b"]; !p.Paused || p.Note != "alice: maintenance until noon" {
-		t.Errorf("paused: %+v", p)
+	if o := got["crm:b"].Order; o.Mode != flow.Halted || o.By != "alice" || o.Note != "maintenance until noon" {
+		t.Errorf("paused: %+v", o)
 	}
-	must(t, f.Resume(t.Context(), "crm:b"))
-	must(t, f.Resume(t.Context(), "crm:b"))
-	if got := lookAt(t, f, "a"); got["crm:b"].Paused || !got["billing"].Paused {
+	must(t, f.Order(t.Context(), "crm:b", flow.Order{}))
+	must(t, f.Order(t.Context(), "crm:b", flow.Order{}))
+	if got := lookAt(t, f, "a"); got["crm:b"].Order.Mode != flow.Active || got["billing"].Order.Mode != flow.Halted {
 		t.Errorf("after resuming: %+v", got)
+	}
+}
+
+// A target has one order. Repeated, it holds since it was first given, and says what was
+// said last.
+func TestFlowOrders(t *testing.T) {
+	rdb := testenv.Redis(t).Client(t)
+	f := NewFlow(rdb)
+	order := func(o flow.Order) flow.Order {
+		t.Helper()
+		must(t, f.Order(t.Context(), "crm", o))
+		fleet, err := f.Fleet(t.Context())
+		must(t, err)
+		return fleet["crm"].Order
+	}
+	first := order(flow.Order{Mode: flow.Draining, By: "alice", Note: "moves"})
+	if first.Mode != flow.Draining || first.By != "alice" || first.Note != "moves" || time.Since(first.Since).Abs() > time.Minute {
+		t.Fatalf("draining: %+v", first)
+	}
+	if again := order(flow.Order{Mode: flow.Draining, By: "bob"}); again != first {
+		t.Errorf("repeated without a note: %+v, want %+v", again, first)
+	}
+	noted := order(flow.Order{Mode: flow.Draining, By: "bob", Note: "moves on Monday"})
+	if noted.Since != first.Since || noted.By != "bob" || noted.Note != "moves on Monday" {
+		t.Errorf("repeated with a note: %+v, want since %v", noted, first.Since)
+	}
+	if names, err := f.Draining(t.Context()); err != nil || len(names) != 1 || names[0] != "crm" {
+		t.Errorf("draining: %v, %v", names, err)
+	}
+	if paused := order(flow.Order{Mode: flow.Halted, By: "bob"}); paused.Mode != flow.Halted || paused.Note != "" {
+		t.Errorf("paused: %+v", paused)
+	}
+	if names, err := f.Draining(t.Context()); err != nil || len(names) != 0 {
+		t.Errorf("paused, and draining: %v, %v", names, err)
+	}
+	order(flow.Order{})
+	if left := rdb.HGetAll(t.Context(), flowKey).Val(); len(left) != 0 {
+		t.Errorf("left: %v", left)
 	}
 }
 

@@ -98,12 +98,12 @@ func (s *Store) join(ctx context.Context, kind joinKind, lot []*joining) error {
 		return err
 	}
 	keys := append(make([]string, 0, 3+len(lot)), gatheringKey(shard), dueKey(shard), openKey(shard))
-	args := append(make([]any, 0, 8+3*len(lot)), kind.target, openField(kind.target, kind.plan),
+	args := append(make([]any, 0, 8+4*len(lot)), kind.target, openField(kind.target, kind.plan),
 		targetFields([]tracking.TargetRef{{Name: kind.target}})[1], millis(kind.retention)+" 0", value,
 		first.Until.UnixMilli(), kind.maxRecords, kind.maxBytes)
 	for _, j := range lot {
 		keys = append(keys, recordKey(shard, j.g.Candidate))
-		args = append(args, j.id, j.g.Candidate, j.g.Size)
+		args = append(args, j.id, j.g.Candidate, j.g.Size, j.g.TraceParent)
 	}
 	answer, err := s.run(ctx, joinScript, keys, args...).StringSlice()
 	if err != nil {

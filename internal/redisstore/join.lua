@@ -3,7 +3,8 @@
 -- KEYS  1 gathering  2 due  3 open  then rec of each one's candidate
 -- ARGV  1 target  2 field in gathering, and in open  3 its target, as in fixed.go  4 x  5 value
 --       6 sent at the latest, ms  7 how many make it full  8 how many bytes make it full, 0: any number
---       then of each its tracking id, the id of its candidate, and its bytes
+--       then of each its tracking id, the id of its candidate, its bytes, and the traceparent of its
+--       candidate or ''
 -- Returns of each: id of the batch, seq of its delivery, '1' if it was begun, '1' if it is full now,
 -- and its place in it, from 1.
 -- Invariant: a batch that is collecting stands in gathering and has a row, like every
@@ -32,12 +33,13 @@ end
 -- A full Redis refuses a script's first write when it may need memory. Only what is sent
 -- frees any, so the first write is one that needs none: there is no such row.
 redis.call('ZREM', KEYS[2], '')
-for i = 9, #ARGV, 3 do
+for i = 9, #ARGV, 4 do
   local began, is_full = '0', '0'
   if not batch then
     use(ARGV[i + 1])
     began, seq, count = '1', string.match(ARGV[5], '^(%d+) '), 0
     redis.call('HSET', record, 'l0', ARGV[3], 'a', now, 'o', 1, 'x', ARGV[4], 'c', ARGV[2], field, ARGV[5])
+    if ARGV[i + 3] ~= '' then redis.call('HSET', record, 'w', ARGV[i + 3]) end
     redis.call('ZADD', KEYS[2], ARGV[6], batch .. ':' .. ARGV[1])
     redis.call('HINCRBY', KEYS[3], ARGV[2], 1)
     redis.call('HSET', KEYS[1], ARGV[2], batch)

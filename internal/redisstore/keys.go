@@ -53,7 +53,7 @@ import (
 //	                                  open:<target>: "<times in a row> <until, ms>", the breaker
 //	                                  probe:<target>: "<until, ms> <worker>", the right to probe
 //	                                  hold:<target>: new deliveries wait until, ms
-//	                                  paused:<target>: the note of whoever paused it
+//	                                  paused:<target> or draining:<target>: "<since, ms> <who and why, as JSON>"
 //	hg:flow:changed           channel a target whose row in hg:flow changed
 //	hg:rate:<target>          string  when the next token of its rate is due, µs
 //	hg:callbackkey            string  what the tokens of callbacks are sealed with

@@ -136,15 +136,8 @@ func deny(status int, kind, title, detail, log string) policies.Decision {
 	return policies.Deny(policies.Problem{Status: status, Type: kind, Title: title, Detail: detail}, log)
 }
 
-// summary names the places that are wrong, not what stands there: logs hold no bodies.
+// summary counts what is wrong. Where it is the caller learns: a place may be named after a key
+// of the body, and logs hold nothing of bodies.
 func summary(faults []policies.FieldError) string {
-	var places []string
-	for i, f := range faults {
-		if i == 5 {
-			places = append(places, "…")
-			break
-		}
-		places = append(places, fmt.Sprintf("%.80q", f.Pointer))
-	}
-	return "the schema is violated at " + strings.Join(places, ", ")
+	return fmt.Sprintf("the schema is violated in at least %d places", len(faults))
 }

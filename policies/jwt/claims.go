@@ -44,11 +44,15 @@ func (a *Authenticator) principal(claims jwt.MapClaims) (policies.Principal, err
 		return p, nil
 	}
 	tenant, err := a.tenant(map[string]any{"claims": map[string]any(claims)})
+	if errors.Is(err, errNoExpressions) {
+		return p, err
+	}
 	if err != nil {
-		return p, fmt.Errorf("no tenant for subject %.100q: %w", p.ID, err)
+		// What the expression says of it may quote claims, and this goes to the log.
+		return p, errors.New("the claims do not have what tenant takes")
 	}
 	if strings.TrimSpace(tenant) == "" {
-		return p, fmt.Errorf("the tenant of subject %.100q is empty", p.ID)
+		return p, errors.New("the tenant is empty")
 	}
 	p.Tenant = tenant
 	return p, nil

@@ -173,7 +173,7 @@ func TestClaims(t *testing.T) {
 		{"subject of another type", map[string]any{"sub": []string{"user-1"}}, policies.Rejected, "no sub claim"},
 		{"no subject and no tenant", map[string]any{"sub": nil, "org": nil}, policies.Rejected, "no sub claim"},
 		{"two reasons", map[string]any{"exp": unix(-time.Hour), "aud": "x"}, policies.Rejected, "; wrong audience"},
-		{"no tenant", map[string]any{"org": nil}, policies.Forbidden, `no tenant for subject "user-1"`},
+		{"no tenant", map[string]any{"org": nil}, policies.Forbidden, "the claims do not have what tenant takes"},
 		{"empty tenant", map[string]any{"org": ""}, policies.Forbidden, "is empty"},
 		{"tenant of spaces", map[string]any{"org": "  "}, policies.Forbidden, "is empty"},
 	}

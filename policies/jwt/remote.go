@@ -203,7 +203,7 @@ func (r *remote) run(ctx context.Context) {
 			// Half of it is left to chance, so that a fleet does not come back as one.
 			pause = backoff/2 + rand.N(backoff/2+1) //nolint:gosec // jitter is no secret
 			backoff = min(backoff*2, r.timing.most)
-			r.log.Warn("key set not fetched", "authenticator", r.name, "error", err, "next", pause, "keeps", r.set.Load() != nil)
+			r.log.WarnContext(ctx, "key set not fetched", "authenticator", r.name, "error", err, "next", pause, "keeps", r.set.Load() != nil)
 		} else {
 			backoff = r.timing.first
 		}
@@ -228,7 +228,7 @@ func (r *remote) refresh(ctx context.Context) error {
 	// The same keys stay the same set: what was verified with them stays verified.
 	if old := r.set.Load(); err == nil && (old == nil || old.digest != set.digest) {
 		r.set.Store(set)
-		r.log.Info("key set fetched", "authenticator", r.name, "keys", len(set.kids))
+		r.log.InfoContext(ctx, "key set fetched", "authenticator", r.name, "keys", len(set.kids))
 	}
 	if err == nil && r.kept != nil {
 		r.kept.Store(r.keptKey(), r.set.Load())

@@ -50,7 +50,7 @@ func (p *policy) Check(_ context.Context, r *policies.Request) policies.Decision
 		Type:   "insufficient-scope",
 		Title:  "Not allowed",
 		Detail: "the credentials lack a scope that this route asks for: " + strings.Join(p.required, " "),
-	}, fmt.Sprintf("principal %q of %q lacks the scopes %q", r.Principal.ID, r.Principal.Authenticator, missing))
+	}, fmt.Sprintf("a principal of %q lacks the scopes %q", r.Principal.Authenticator, missing))
 	d.Headers = map[string]string{"WWW-Authenticate": p.challenge}
 	return d
 }

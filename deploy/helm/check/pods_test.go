@@ -147,7 +147,7 @@ const stopMargin = 5 * time.Second
 func TestPodsHaveTimeToEnd(t *testing.T) {
 	each(t, func(t *testing.T, m *manifests) {
 		var config struct {
-			Limits struct{ Shutdown string }
+			Limits struct{ Shutdown, Drain string }
 		}
 		if err := yaml.Unmarshal([]byte(operatorsFile(t, m)), &config); err != nil {
 			t.Fatal(err)
@@ -156,11 +156,18 @@ func TestPodsHaveTimeToEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		drain, err := time.ParseDuration(config.Limits.Drain)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, p := range pods(t, m) {
 			if p.role == "" {
 				continue
 			}
 			need := shutdown + stopMargin
+			if p.role == "gateway" {
+				need += drain
+			}
 			if life := p.container().Lifecycle; life != nil {
 				need += time.Duration(life.PreStop.Sleep.Seconds) * time.Second
 			} else if p.role == "gateway" {
@@ -177,11 +184,8 @@ func TestPodsHaveTimeToEnd(t *testing.T) {
 func TestArgumentsAreKnown(t *testing.T) {
 	each(t, func(t *testing.T, m *manifests) {
 		for _, p := range pods(t, m) {
-			if p.role == "" {
-				continue
-			}
 			c := p.container()
-			if i := slices.Index(c.Args, "--role"); i < 0 || i+1 == len(c.Args) || c.Args[i+1] != p.role {
+			if i := slices.Index(c.Args, "--role"); p.role != "" && (i < 0 || i+1 == len(c.Args) || c.Args[i+1] != p.role) {
 				t.Errorf("%s: it is not run as %s: %v", p.name, p.role, c.Args)
 			}
 			if out, err := exec.Command(headgate, append(slices.Clone(c.Args), "--help")...).CombinedOutput(); err != nil {

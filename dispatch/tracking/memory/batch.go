@@ -30,7 +30,7 @@ func (s *Store) Join(_ context.Context, ref tracking.Ref, g tracking.Gathering) 
 			rows: map[string]*row{}, payloads: map[string]json.RawMessage{}, dead: map[string]time.Time{},
 		}
 		if r.meta, err = json.Marshal(&tracking.Dispatch{
-			ID: g.Candidate, Rule: tracking.DoneAll, Targets: []tracking.TargetRef{{Name: ref.Target}},
+			ID: g.Candidate, Rule: tracking.DoneAll, TraceParent: g.TraceParent, Targets: []tracking.TargetRef{{Name: ref.Target}},
 		}); err != nil {
 			return joined, err
 		}
@@ -135,6 +135,25 @@ func (s *Store) Ends(_ context.Context, batch tracking.Ref, ids []string) (map[s
 		if end, ok := s.ends[batch.Tracking][id]; ok {
 			out[id] = end
 		}
+	}
+	return out, nil
+}
+
+// TraceParents implements tracking.Store.
+func (s *Store) TraceParents(_ context.Context, ids []string) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		r, ok := s.find(id)
+		if !ok {
+			continue
+		}
+		d, err := r.dispatch()
+		if err != nil {
+			return nil, err
+		}
+		out[i] = d.TraceParent
 	}
 	return out, nil
 }

@@ -27,6 +27,7 @@ var batchRules = map[string]func(*testing.T, tracking.Store){
 	"the ends of members are noted":                batchJudged,
 	"as many batches begin as there is room for":   batchFlight,
 	"who is sent again leaves its batch":           batchSentAgain,
+	"a batch keeps the trace it began with":        batchTraces,
 }
 
 func gathering(t testing.TB, target string, full int) tracking.Gathering {
@@ -375,5 +376,34 @@ func batchTouch(t *testing.T, s tracking.Store) {
 		if rows, err = s.Overdue(t.Context(), -tracking.BatchLook-30*time.Second, manyRows); err != nil || hasRow(rows, r) {
 			t.Errorf("send %v: touched, it is still due that early (%v)", send, err)
 		}
+	}
+}
+
+func batchTraces(t *testing.T, s tracking.Store) {
+	target := unique("mail")
+	g := gathering(t, target, 3)
+	g.TraceParent = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	first, j := joined(t, s, target, g)
+	late := again(t, target, g)
+	late.TraceParent = "00-2af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	if _, j := joined(t, s, target, late); j.Began {
+		t.Fatal("another batch began")
+	}
+	if c := claim(t, s, j.Batch, j.Seq, "run", long); c.Dispatch.TraceParent != g.TraceParent {
+		t.Errorf("the batch has %q, want %q", c.Dispatch.TraceParent, g.TraceParent)
+	}
+	without := gathering(t, unique("mail"), 3)
+	_, other := joined(t, s, unique("mail"), without)
+	own, err := s.Load(t.Context(), first.Tracking)
+	must(t, err)
+	unknown, err := tracking.NewID("")
+	must(t, err)
+	want := []string{own.TraceParent, "", g.TraceParent, "", ""}
+	got, err := s.TraceParents(t.Context(), []string{first.Tracking, unknown, j.Batch.Tracking, "none of ours", other.Batch.Tracking})
+	if must(t, err); !slices.Equal(got, want) {
+		t.Errorf("traces %q, want %q", got, want)
+	}
+	if got, err := s.TraceParents(t.Context(), nil); err != nil || len(got) != 0 {
+		t.Errorf("of nobody: %q, %v", got, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"headgate/internal/flow"
 	"headgate/internal/redisstore"
 	"headgate/internal/testenv"
 )
@@ -167,7 +168,7 @@ func TestTroubledRedis(t *testing.T) {
 		rdb.ZAdd(ctx, "asynq:{gone}:scheduled", row("x")).Err(),
 		rdb.LPush(ctx, "asynq:{old.resume}:pending", "trk_4:old:2").Err(),
 		rdb.HSet(ctx, "hg:{07}:open", "old:5f2b6a7c0d9e4f1a", 3).Err(),
-		redisstore.NewFlow(rdb).Pause(ctx, "crm", "release of the CRM"),
+		redisstore.NewFlow(rdb).Order(ctx, "crm", flow.Order{Mode: flow.Halted, Note: "release of the CRM"}),
 		redisstore.NewFlow(rdb).Trip(ctx, "old", "w", time.Hour, time.Hour),
 		rdb.ZAdd(ctx, "hg:{09}:dead", row("trk_5:crm")).Err(),
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"headgate/internal/flow"
@@ -101,12 +102,12 @@ func (e *exam) held(ctx context.Context) (out []Finding) {
 
 func heldBack(target string, f flow.Fleet, open int) (out []Finding) {
 	waiting := count(open, "delivery") + " under way"
-	if f.Paused {
-		text := "target " + target + " is paused"
-		if f.Note != "" {
-			text += " (" + oneLine(f.Note) + ")"
+	if what := map[flow.Mode]string{flow.Halted: "nothing is delivered to it", flow.Draining: "requests that feed it are refused"}[f.Order.Mode]; what != "" {
+		text := fmt.Sprintf("target %s is %s", target, f.Order.Mode)
+		if why := strings.Join(slices.DeleteFunc([]string{oneLine(f.Order.By), oneLine(f.Order.Note)}, func(s string) bool { return s == "" }), ": "); why != "" {
+			text += " (" + why + ")"
 		}
-		out = append(out, Finding{"", Warning, text + ": nothing is delivered to it; " + waiting, "if that was forgotten: headgate resume " + target})
+		out = append(out, Finding{"", Warning, text + ": " + what + "; " + waiting, "if that was forgotten: headgate resume " + target})
 	}
 	if f.Open {
 		out = append(out, Finding{"", Warning, "the breaker of target " + target + " is open: its calls failed in a row; " + waiting,

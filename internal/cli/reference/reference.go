@@ -40,6 +40,10 @@ func Pages(root *cobra.Command) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	adminAPI, err := adminPage()
+	if err != nil {
+		return nil, err
+	}
 	return map[string][]byte{
 		"README.md":        []byte(index),
 		"configuration.md": configuration,
@@ -50,6 +54,7 @@ func Pages(root *cobra.Command) (map[string][]byte, error) {
 		"reasons.md":       reasonsPage(),
 		"metrics.md":       metrics,
 		"commands.md":      commandsPage(root),
+		"admin.md":         adminAPI,
 	}, nil
 }
 
@@ -66,6 +71,7 @@ const index = "# Reference\n\n" + made + `Everything by kind; [docs](../README.m
 | | [states](../states.md) | the states of a delivery and of a dispatch |
 | | [reasons.md](reasons.md) | the reasons why a delivery did not work |
 | operation | [commands.md](commands.md) | the commands and their flags |
+| | [admin.md](admin.md) | the calls of the admin listener |
 | | [metrics.md](metrics.md) | the metrics |
 `
 

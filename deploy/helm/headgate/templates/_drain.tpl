@@ -14,18 +14,19 @@
 
 {{/*
 Seconds that a pod of a role gets to end: (dict "root" . "role" "gateway"). A process ends
-within config.limits.shutdown and 5 s for the rest; the time of a preStop counts, too.
+within config.limits.shutdown and 5 s for the rest; a gateway sleeps and drains before.
 */}}
 {{- define "headgate.grace" -}}
 {{- $values := .root.Values -}}
 {{- $shutdown := include "headgate.seconds" (dict "text" (dig "limits" "shutdown" "25s" $values.config) "of" "config.limits.shutdown") | int -}}
 {{- $preStop := ternary (int $values.preStopSleepSeconds) 0 (eq .role "gateway") -}}
-{{- $need := add $preStop $shutdown 5 | int -}}
+{{- $drain := ternary (include "headgate.seconds" (dict "text" (dig "limits" "drain" "0s" $values.config) "of" "config.limits.drain") | int) 0 (eq .role "gateway") -}}
+{{- $need := add $preStop $drain $shutdown 5 | int -}}
 {{- if kindIs "invalid" $values.terminationGracePeriodSeconds -}}
 {{- add $need 5 -}}
 {{- else if lt (int $values.terminationGracePeriodSeconds) $need -}}
-{{- fail (printf "terminationGracePeriodSeconds is %d, but a %s pod may take %d: preStopSleepSeconds %d, config.limits.shutdown %d and 5 for the rest; raise it, or leave it null to have it computed"
-  (int $values.terminationGracePeriodSeconds) .role $need $preStop $shutdown) -}}
+{{- fail (printf "terminationGracePeriodSeconds is %d, but a %s pod may take %d: preStopSleepSeconds %d, config.limits.drain %d, config.limits.shutdown %d and 5 for the rest; raise it, or leave it null to have it computed"
+  (int $values.terminationGracePeriodSeconds) .role $need $preStop $drain $shutdown) -}}
 {{- else -}}
 {{- int $values.terminationGracePeriodSeconds -}}
 {{- end -}}
