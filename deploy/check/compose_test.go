@@ -156,3 +156,33 @@ func TestComposeFaults(t *testing.T) {
 		}
 	}
 }
+
+// TestComposeReadme: the services and ports that it names are there.
+func TestComposeReadme(t *testing.T) {
+	project, err := loadCompose(t, composeFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := read(t, filepath.Dir(composeFile)+"/README.md")
+	published := map[string]bool{}
+	for _, s := range project.Services {
+		for _, p := range s.Ports {
+			published[p.Published] = true
+		}
+	}
+	ports := regexp.MustCompile(`127\.0\.0\.1:(\d+)`).FindAllStringSubmatch(page, -1)
+	for _, port := range ports {
+		if !published[port[1]] {
+			t.Errorf("the README names port %s, which is not published", port[1])
+		}
+	}
+	commands := regexp.MustCompile(`docker compose (?:exec(?: -e \S+=\S+ \S+)?|logs --follow) ([a-z]+)|--scale ([a-z]+)=`).FindAllStringSubmatch(page, -1)
+	for _, c := range commands {
+		if name := c[1] + c[2]; project.Services[name].Name == "" {
+			t.Errorf("the README names a service %q, which is not there", name)
+		}
+	}
+	if len(ports) < 5 || len(commands) < 4 {
+		t.Errorf("this check finds %d ports and %d commands only", len(ports), len(commands))
+	}
+}
