@@ -286,7 +286,7 @@ func (p *project) health(t *testing.T, name string) error {
 }
 
 // within is for how long something that has to come is waited for.
-const within = 30 * time.Second
+const within = time.Minute
 
 // eventually asks again until there is no error.
 func eventually(t *testing.T, what string, ask func() error) {
