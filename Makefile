@@ -2,15 +2,19 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test chaos lint tools bench generate vuln
-
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+.PHONY: help build dist image demo test chaos lint tools bench generate vuln
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the static binary into dist/headgate
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X headgate/internal/cli.version=$(VERSION)' -o dist/headgate .
+	eval "$$(scripts/source.sh)" && scripts/build.sh dist/headgate
+
+dist: ## Make what a release has, of this machine's platform, into dist/
+	scripts/dist.sh
+
+image: ## Build the image with Docker into dist/headgate-image.tar (amd64 and arm64)
+	scripts/image.sh
 
 demo: ## Run the demo: a gateway, workers and simulated backends in one process
 	go run . demo
@@ -29,6 +33,7 @@ lint: tools ## Run every static check: code, modules, chart, alerts, generated f
 	go mod verify
 	scripts/helm-check.sh
 	scripts/alerts-check.sh
+	scripts/image-check.sh
 	scripts/generated-check.sh
 	scripts/vuln.sh
 

@@ -82,14 +82,18 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newServe(), newReload(), newCheck(), newExplain(), newTest(), newRecipes(), newToken(), newTracking(), newCancel(),
 		newTargets(), newPause(), newDrain(), newResume(), newDeadLetters(), newFind(), newDoctor(), newConfig(), newLogLevel(), newHealth(), newDemo(), newSimulate(),
-		newSchema(), newReference(), newVersion(),
+		newSchema(), newReference(), newMan(), newVersion(),
 	)
+	newCompletions().attach(root)
 	return root
 }
 
+// defaultConfig is looked for in the working directory.
+const defaultConfig = "headgate.yaml"
+
 // configFlag adds the flag that every command has which reads the files.
 func configFlag(c *cobra.Command) *string {
-	return c.Flags().StringP("config", "c", "headgate.yaml", "the operator's file")
+	return c.Flags().StringP("config", "c", defaultConfig, "the operator's file")
 }
 
 // tokenFlag adds --token; the result gives its value, or that of the variable. The

@@ -1,10 +1,6 @@
 package cli
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
-
 	"github.com/spf13/cobra"
 
 	"headgate/internal/cli/reference"
@@ -30,15 +26,7 @@ func newReference() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := os.MkdirAll(*dir, 0o755); err != nil { //nolint:gosec // documentation is public
-			return fmt.Errorf("make folder of the reference: %w", err)
-		}
-		for name, text := range pages {
-			if err := os.WriteFile(filepath.Join(*dir, name), text, 0o644); err != nil { //nolint:gosec // documentation is public
-				return fmt.Errorf("write reference: %w", err)
-			}
-		}
-		return nil
+		return writePages(*dir, pages)
 	}
 	return c
 }

@@ -13,6 +13,9 @@ import (
 	"headgate/routes"
 )
 
+// schemaNames are the files that have a schema.
+var schemaNames = []string{"headgate", "routes", "tests"}
+
 func newSchema() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "schema {headgate|routes|tests}",

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -48,26 +49,22 @@ func newServe() *cobra.Command {
 			return err
 		}
 		redisstore.LogTo(log)
-		traces, err := obs.NewTraces(c.Context(), version, os.Getenv, log)
+		traces, err := obs.NewTraces(c.Context(), thisBuild().Version, os.Getenv, log)
 		if err != nil {
 			return err
 		}
 		return serve(c.Context(), app.Options{
-			Version: version, ConfigPath: *path, Role: parsed, Log: log, Level: level, Traces: traces, Listen: *listen, AdminListen: *adminListen,
+			Version: thisBuild().Version, ConfigPath: *path, Role: parsed, Log: log, Level: level, Traces: traces, Listen: *listen, AdminListen: *adminListen,
 		})
 	}
 	return c
 }
 
 func parseRole(s string) (app.Role, error) {
-	known := make([]string, 0, len(app.Roles()))
-	for _, role := range app.Roles() {
-		if string(role) == s {
-			return role, nil
-		}
-		known = append(known, string(role))
+	if slices.Contains(app.Roles(), app.Role(s)) {
+		return app.Role(s), nil
 	}
-	return "", usagef("unknown role %q: write %s", s, strings.Join(known, ", "))
+	return "", usagef("unknown role %q: write %s", s, strings.Join(roleNames(), ", "))
 }
 
 // logger makes the logger the file asks for. Problems of the file are not told here:

@@ -41,8 +41,7 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	headgate = filepath.Join(dir, "headgate")
-	build := exec.Command("go", "build", "-o", headgate, ".")
-	build.Dir = root
+	build := exec.Command(root+"/scripts/build.sh", headgate) // as it is released
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build headgate: %v\n%s", err, out)
 		return 1
