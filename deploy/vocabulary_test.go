@@ -22,6 +22,7 @@ var foreign = map[string]metric{
 	"go_memstats_heap_inuse_bytes":  {"gauge", nil},
 	"process_cpu_seconds_total":     {"counter", nil},
 	"process_resident_memory_bytes": {"gauge", nil},
+	"up":                            {"gauge", nil},
 	"ALERTS":                        {"gauge", []string{"alertname", "alertstate", "severity", "target"}},
 	"ALERTS_FOR_STATE":              {"gauge", []string{"alertname", "severity", "target"}},
 }
