@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -19,6 +20,11 @@ const (
 	adminTokenName  = "HEADGATE_ADMIN_TOKEN" //nolint:gosec // G101: the variable's name
 )
 
+// adminWithin bounds one answer: a process that hangs is to be told of soon. What takes longer there
+// (2 s for a look at Redis, 3 s for one at the fleet) has bounds of its own well below; a replay of
+// many dead letters has none.
+const adminWithin = 15 * time.Second
+
 // adminClient asks the admin listener. Its errors say what to do about them.
 type adminClient struct{ *client }
 
@@ -26,7 +32,11 @@ type adminClient struct{ *client }
 func adminFlags(c *cobra.Command) func() *adminClient {
 	base := c.Flags().String("url", defaultAdminURL, "URL of the admin listener")
 	token := tokenFlag(c, "admin token", adminTokenName)
-	return func() *adminClient { return &adminClient{newClient(*base, token())} }
+	return func() *adminClient {
+		a := &adminClient{newClient(*base, token())}
+		a.http.Timeout = adminWithin
+		return a
+	}
 }
 
 // ask sends one request, with body as JSON unless it is nil, and reads the answer into what
