@@ -52,6 +52,14 @@ func (s *Server) setLevel(c *call) {
 	writeJSON(c.w, http.StatusOK, view)
 }
 
+// SetLevel sets the level for good, as when the file says another one: what was asked for a
+// time must not set it back. Options.Level must be there.
+func (s *Server) SetLevel(to slog.Level) {
+	if _, after := s.level.set(to, 0); after != nil {
+		after()
+	}
+}
+
 // read checks the wish; a span of 0 is for good.
 func (l LevelWish) read() (to slog.Level, span time.Duration, err error) {
 	var known bool

@@ -50,6 +50,18 @@ func TestLogLevel(t *testing.T) {
 	}
 }
 
+// TestSetLevelIsForGood: what the file says is not undone when a level for a time ends.
+func TestSetLevelIsForGood(t *testing.T) {
+	s, v, _ := withLevel(t)
+	if res, text := ask(t, s, "PUT", "/loglevel", `{"level":"debug","for":"10m"}`, bearer, jsonType); res.status != 200 {
+		t.Fatalf("%d %s", res.status, text)
+	}
+	s.SetLevel(slog.LevelError)
+	if _, text := ask(t, s, "GET", "/loglevel", "", bearer); text != `{"level":"error"}` || v.Level() != slog.LevelError {
+		t.Errorf("%s, is %s", text, v.Level())
+	}
+}
+
 // TestLevelGoesBack: after its time, to what was before the first of those that are for a
 // time; one for good ends that.
 func TestLevelGoesBack(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -130,15 +131,26 @@ func (a *App) swap(ctx context.Context) (*admin.Changed, error) {
 	_, a.force.restart = config.Changed(a.config, f.config)
 	// The level that was set at run time stays until the file says another one.
 	if level := a.force.config.Telemetry.Log.Level; a.o.Level != nil && level != before.Telemetry.Log.Level {
-		if err := a.o.Level.UnmarshalText([]byte(level)); err != nil {
-			a.log.ErrorContext(ctx, "the level of the log stays", "error", err) // config knows the levels
-		}
+		a.setLevel(ctx, level)
 	}
 	if a.admin != nil && !f.token.Equal(a.force.token.Reveal()) {
 		a.force.token, out.AdminToken = f.token, true
 		a.admin.SetToken(f.token)
 	}
 	return out, nil
+}
+
+// setLevel sets the level of the log, as one of the file's words, for good.
+func (a *App) setLevel(ctx context.Context, word string) {
+	var level slog.Level
+	switch err := level.UnmarshalText([]byte(word)); {
+	case err != nil:
+		a.log.ErrorContext(ctx, "the level of the log stays", "error", err) // config knows the levels
+	case a.admin != nil:
+		a.admin.SetLevel(level)
+	default:
+		a.o.Level.Set(level)
+	}
 }
 
 // Config gives the configuration in force.
