@@ -22,18 +22,36 @@ type Length struct {
 	Paused bool // by hand, in the dashboard
 }
 
+// Target is that of the queue, if any has its name.
+func (l Length) Target() string { return TargetOf(l.Queue) }
+
+// Tasks is how many tasks are to be run.
+func (l Length) Tasks() int { return l.Pending + l.Active + l.Scheduled + l.Retry }
+
 // Lengths gives the queues of each target: that of new deliveries, of those already begun
 // and of those in bulk. It takes two round trips, however many targets there are.
 func (c *Client) Lengths(ctx context.Context, targets []string) (map[string][]Length, error) {
-	pipe := c.base.Pipeline()
-	var asked []*askedQueue
+	names := make([]string, 0, 3*len(targets))
 	for _, target := range targets {
-		for _, suffix := range []string{"", resumeSuffix, bulkSuffix} {
-			asked = append(asked, askQueue(ctx, pipe, target+suffix))
-		}
+		names = append(names, target, target+resumeSuffix, target+bulkSuffix)
 	}
-	if len(asked) == 0 {
-		return map[string][]Length{}, nil
+	list, err := c.lengths(ctx, names)
+	out := make(map[string][]Length, len(targets))
+	for _, l := range list {
+		out[l.Target()] = append(out[l.Target()], l)
+	}
+	return out, err
+}
+
+// lengths looks at queues, in the order of their names.
+func (c *Client) lengths(ctx context.Context, names []string) ([]Length, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	pipe := c.base.Pipeline()
+	asked := make([]*askedQueue, len(names))
+	for i, name := range names {
+		asked[i] = askQueue(ctx, pipe, name)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("look at queues: %w", err)
@@ -45,10 +63,9 @@ func (c *Client) Lengths(ctx context.Context, targets []string) (map[string][]Le
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) { // no such task, or it is not pending
 		return nil, fmt.Errorf("look at what is pending: %w", err)
 	}
-	out := make(map[string][]Length, len(targets))
-	for _, a := range asked {
-		target := TargetOf(a.name)
-		out[target] = append(out[target], a.length())
+	out := make([]Length, len(asked))
+	for i, a := range asked {
+		out[i] = a.length()
 	}
 	return out, nil
 }

@@ -9,78 +9,16 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"headgate/dispatch"
-	"headgate/dispatch/tracking"
 )
 
-// Standing is how a queue of asynq's stands.
-type Standing struct {
-	Queue     string
-	Target    string // that it belongs to, if any has that name
-	Pending   int64
-	Active    int64
-	Scheduled int64 // with those that asynq would retry
-	Archived  int64
-	Paused    bool          // in asynq, by hand: Headgate never does
-	Oldest    time.Duration // how long the oldest pending task has waited
-}
-
-// Tasks is how many tasks are to be run.
-func (s Standing) Tasks() int64 { return s.Pending + s.Active + s.Scheduled }
-
-// Look gives every queue that asynq knows, in the order of their names. It costs Redis a few
-// commands for each.
-func (c *Client) Look(ctx context.Context) ([]Standing, error) {
-	names, err := c.base.SMembers(ctx, "asynq:queues").Result()
+// Look gives every queue that asynq knows, in the order of their names, whoever's it is.
+func (c *Client) Look(ctx context.Context) ([]Length, error) {
+	names, err := c.base.SMembers(ctx, allQueues).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list queues: %w", err)
 	}
 	slices.Sort(names)
-	type asked struct {
-		pending                            *redis.IntCmd
-		active, scheduled, retry, archived *redis.IntCmd
-		paused                             *redis.IntCmd
-	}
-	pipe := c.base.Pipeline()
-	commands := make([]asked, len(names))
-	for i, name := range names {
-		key := func(suffix string) string { return "asynq:{" + name + "}:" + suffix }
-		commands[i] = asked{
-			pipe.LLen(ctx, key("pending")), pipe.LLen(ctx, key("active")), pipe.ZCard(ctx, key("scheduled")),
-			pipe.ZCard(ctx, key("retry")), pipe.ZCard(ctx, key("archived")), pipe.Exists(ctx, key("paused")),
-		}
-	}
-	if len(names) > 0 {
-		if _, err := pipe.Exec(ctx); err != nil {
-			return nil, fmt.Errorf("look at queues: %w", err)
-		}
-	}
-	out := make([]Standing, len(names))
-	for i, a := range commands {
-		out[i] = Standing{
-			Queue: names[i], Target: TargetOf(names[i]), Pending: a.pending.Val(), Active: a.active.Val(),
-			Scheduled: a.scheduled.Val() + a.retry.Val(), Archived: a.archived.Val(), Paused: a.paused.Val() > 0,
-		}
-		if out[i].Pending > 0 {
-			if out[i].Oldest, err = c.OldestPending(ctx, taskIn(names[i])); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return out, nil
-}
-
-// taskIn gives a task that belongs into the queue.
-func taskIn(queue string) dispatch.Task {
-	t := dispatch.Task{Ref: tracking.Ref{Target: TargetOf(queue)}, Lane: tracking.LaneNew}
-	switch {
-	case strings.HasSuffix(queue, bulkSuffix):
-		t.Lane = tracking.LaneBulk
-	case strings.HasSuffix(queue, resumeSuffix):
-		t.Lane, t.Seq = tracking.LaneResume, 2 // it has begun
-	}
-	return t
+	return c.lengths(ctx, names)
 }
 
 // Host is a process that serves queues, as asynq's own signs of life show it.

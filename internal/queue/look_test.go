@@ -47,11 +47,14 @@ func testLook(t *testing.T, rdb redis.UniversalClient) {
 			t.Errorf("%s has waited for %s", got[i].Queue, got[i].Oldest)
 		}
 		got[i].Oldest = 0
+		if got[i].Target() != "crm" {
+			t.Errorf("%s belongs to %s", got[i].Queue, got[i].Target())
+		}
 	}
-	want := []Standing{
-		{Queue: "crm", Target: "crm", Pending: 1, Archived: 1},
-		{Queue: "crm.bulk", Target: "crm", Pending: 1, Paused: true},
-		{Queue: "crm.resume", Target: "crm", Pending: 1, Scheduled: 1},
+	want := []Length{
+		{Queue: "crm", Pending: 1, Archived: 1},
+		{Queue: "crm.bulk", Pending: 1, Paused: true},
+		{Queue: "crm.resume", Pending: 1, Scheduled: 1},
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got\n%+v, want\n%+v", got, want)

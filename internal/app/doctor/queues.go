@@ -26,10 +26,10 @@ func (e *exam) queues(ctx context.Context) (out []Finding) {
 	if err != nil {
 		return []Finding{{"", Warning, "not looked at: " + plainError(err), ""}}
 	}
-	tasks := int64(0)
+	tasks := 0
 	for _, q := range list {
 		tasks += q.Tasks()
-		out = append(out, e.queueOf(q, open[q.Target] > 0)...)
+		out = append(out, e.queueOf(q, open[q.Target()] > 0)...)
 	}
 	if e.table != nil {
 		for _, target := range slices.Sorted(maps.Keys(open)) {
@@ -58,20 +58,20 @@ func (e *exam) openOf(ctx context.Context) (map[string]int, error) {
 }
 
 // queueOf judges one queue.
-func (e *exam) queueOf(q queue.Standing, open bool) (out []Finding) {
+func (e *exam) queueOf(q queue.Length, open bool) (out []Finding) {
 	say := func(state State, do, format string, args ...any) {
 		out = append(out, Finding{"", state, fmt.Sprintf("queue %s "+format, append([]any{q.Queue}, args...)...), do})
 	}
-	served := open || e.table == nil || e.table.Plans()[q.Target] != nil
+	served := open || e.table == nil || e.table.Plans()[q.Target()] != nil
 	if !served {
 		if n := q.Tasks() + q.Archived; n > 0 {
-			say(Warning, fmt.Sprintf("if another program has it, leave it; else: asynq queue rm --force %s, or write the target %s again", q.Queue, q.Target),
+			say(Warning, fmt.Sprintf("if another program has it, leave it; else: asynq queue rm --force %s, or write the target %s again", q.Queue, q.Target()),
 				"belongs to no target and holds %s: nobody runs them", count(n, "task"))
 		}
 		return out
 	}
 	if q.Paused {
-		say(Problem, fmt.Sprintf("asynq queue unpause %s, or %s DEL 'asynq:{%s}:paused'; to hold a target back: headgate pause %s", q.Queue, e.cli(""), q.Queue, q.Target),
+		say(Problem, fmt.Sprintf("asynq queue unpause %s, or %s DEL 'asynq:{%s}:paused'; to hold a target back: headgate pause %s", q.Queue, e.cli(""), q.Queue, q.Target()),
 			"is paused in asynq, by hand: none of its %s is delivered, and Headgate does not show it as paused", count(q.Tasks(), "task"))
 	}
 	if q.Archived > 0 {
