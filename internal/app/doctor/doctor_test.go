@@ -96,9 +96,12 @@ func backend(t *testing.T) string {
 	return s.URL
 }
 
-// alive shows signs of life like a worker's until the test ends.
+// alive shows signs of life like a worker's until the test ends; the first when it returns.
 func alive(t *testing.T, s *redisstore.Store) {
 	t.Helper()
+	if err := s.Beat(t.Context(), "LIVING00"); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {

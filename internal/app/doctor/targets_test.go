@@ -56,7 +56,7 @@ func TestBackends(t *testing.T) {
 		want      string
 	}{
 		"good":              {secureBackend(t, ca, hour, nil), withCA, OK, "its certificate is good until 2"},
-		"expires":           {secureBackend(t, ca, time.Now().Add(5*time.Minute), nil), withCA, Warning, "the server's certificate expires in 4m5"},
+		"expires":           {secureBackend(t, ca, time.Now().Add(5*time.Minute+30*time.Second), nil), withCA, Warning, "the server's certificate expires in 5m"},
 		"expired":           {secureBackend(t, ca, time.Now().Add(-time.Minute), nil), withCA, Problem, "certificate has expired"},
 		"unknown authority": {secureBackend(t, ca, hour, nil), "", Problem, "does not agree on TLS: tls: failed to verify certificate: x509"},
 		"client good":       {secureBackend(t, ca, hour, ca), withCert(clientCert, clientKey), OK, "is reached"},
