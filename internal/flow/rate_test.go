@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -105,4 +106,27 @@ func TestJoiningCostsNoTokens(t *testing.T) {
 	if !lets(t, v, false) {
 		t.Fatal("a record may not join while batches wait")
 	}
+}
+
+// Every look at the files configures the targets anew, while tasks are being taken out. The
+// race detector judges: batches that wait for the rate read how the target is configured.
+func TestConfigureWhileTasksAreTakenOut(t *testing.T) {
+	f, v := newFlow(t, &fakeStore{}, limited(100, 16))
+	plan := &target.Plan{Name: "crm", Breaker: unconfigured, Limits: limited(100, 16), Batch: &target.Batch{}}
+	f.Configure(plan)
+	var both sync.WaitGroup
+	both.Go(func() {
+		for range 1000 {
+			f.Configure(plan)
+		}
+	})
+	both.Go(func() {
+		for range 1000 {
+			if v.Enter(t.Context(), true) {
+				t.Error("let through although the rate has no token to give")
+				return
+			}
+		}
+	})
+	both.Wait()
 }

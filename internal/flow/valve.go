@@ -100,6 +100,7 @@ func (v *Valve) Enter(ctx context.Context, begun bool) bool {
 			v.waits[reason]++
 			counted = reason
 		}
+		passedOver := reason == Rate && v.batched // batches wait; others may join them meanwhile
 		changed := v.changed
 		v.mu.Unlock()
 		switch {
@@ -109,7 +110,7 @@ func (v *Valve) Enter(ctx context.Context, begun bool) bool {
 			v.lease(ctx, want)
 		case reason == "":
 			return true
-		case reason == Rate && v.batched: // batches wait; others may join them meanwhile
+		case passedOver:
 			return false
 		default:
 			wait(ctx, changed, until)
