@@ -32,6 +32,13 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.answers[min(n, len(g.answers)-1)](w)
 }
 
+// tried is how often an order was sent under a key.
+func (g *gateway) tried(key string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.tries[key]
+}
+
 func accepted(w http.ResponseWriter) {
 	w.WriteHeader(http.StatusAccepted)
 	fmt.Fprint(w, `{"tracking_id": "trk_1", "targets": {"crm": "pending"}}`)
@@ -57,13 +64,13 @@ func TestOrderIsRepeated(t *testing.T) {
 	c.Start(ctx)
 	defer c.Close()
 	c.Order(ctx, "7")
-	if n := g.tries["key-7"]; n != 4 {
+	if n := g.tried("key-7"); n != 4 {
 		t.Errorf("%d tries, want 4", n)
 	}
 	c.Stop()
 	c.Follow(ctx)
 	c.Repeat(ctx)
-	if n := g.tries["key-7"]; n != 5 {
+	if n := g.tried("key-7"); n != 5 {
 		t.Errorf("%d tries after the repeat, want 5", n)
 	}
 	v := c.Books.Judge()
@@ -81,8 +88,8 @@ func TestWrongAnswerIsNotRepeated(t *testing.T) {
 	defer server.Close()
 	c := &Clients{Gateways: func() []string { return []string{server.URL} }, Books: ledger.New(), http: server.Client()}
 	c.Order(t.Context(), "7")
-	if v := c.Books.Judge(); v.Wrong != 1 || g.tries["key-7"] != 1 {
-		t.Errorf("after %d tries the books say %+v", g.tries["key-7"], v)
+	if v := c.Books.Judge(); v.Wrong != 1 || g.tried("key-7") != 1 {
+		t.Errorf("after %d tries the books say %+v", g.tried("key-7"), v)
 	}
 }
 
