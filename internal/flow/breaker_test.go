@@ -34,6 +34,10 @@ func TestJudge(t *testing.T) {
 		"bad credentials":    {tracking.AttemptFailed{Fault: with(fault.Auth, 401, 0)}, well, 0},
 		"unreadable secret":  {tracking.AttemptFailed{Fault: with(fault.Auth, 0, 0)}, silent, 0},
 		"the plan is gone":   {tracking.AttemptFailed{Fault: with(fault.TargetGone, 0, 0)}, silent, 0},
+		"full of batches":    {tracking.Deferred{}, silent, 0},
+		"no room for now":    {tracking.Deferred{Answer: tracking.Answer{HTTPStatus: 503}}, well, 0},
+		"too much to send":   {tracking.Split{Unsent: true}, silent, 0},
+		"too much for it":    {tracking.Split{Answer: tracking.Answer{HTTPStatus: 413}}, well, 0},
 		"not a usable reply": {tracking.AttemptFailed{Fault: with(fault.BadResponse, 200, 0)}, well, 0},
 	} {
 		if got, hold := judge(c.event); got != c.want || hold != c.hold {
@@ -83,6 +87,8 @@ func TestProbe(t *testing.T) {
 	}{
 		"works": {ended, Closed, 0, 1},
 		"fails": {failed(fault.Timeout), Open, 1, 0},
+		// Another may try instead.
+		"calls nobody": {tracking.Deferred{}, HalfOpen, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := &fakeStore{fleet: map[string]Fleet{"crm": {Open: true}}}

@@ -28,6 +28,14 @@ func judge(e tracking.Event) (verdict, time.Duration) {
 		f = e.Fault
 	case tracking.PollFailed:
 		f = e.Fault
+	case tracking.Deferred:
+		if e.HTTPStatus == 0 { // as many batches as may be are under way
+			return silent, 0
+		}
+	case tracking.Split:
+		if e.Unsent {
+			return silent, 0
+		}
 	}
 	if f == nil {
 		return well, 0
