@@ -173,7 +173,9 @@ func checkFiles(t *testing.T, config, routes string) error {
 	config = regexp.MustCompile(`(?m)^routes:.*\n`).ReplaceAllString(config, "")
 	config = withKeys(config, "admin", "admin: {token: {env: HEADGATE_ADMIN_TOKEN}}")
 	write(t, filepath.Join(dir, "headgate.yaml"), []byte(config))
-	write(t, filepath.Join(dir, "routes/example.yaml"), []byte(routes))
+	if routes != "" { // a block of the operator's file has none, and an empty file is a mistake
+		write(t, filepath.Join(dir, "routes/example.yaml"), []byte(routes))
+	}
 	write(t, filepath.Join(dir, "routes/rest.yaml"), []byte(rest))
 	root, out := cli.Root(), new(bytes.Buffer)
 	root.SetOut(out)

@@ -67,7 +67,7 @@ type Redis struct {
 	Username     string     `yaml:"username" json:"username,omitempty" jsonschema_description:"User of Redis's access control list."`
 	Password     secret.Ref `yaml:"password" json:"password,omitzero" jsonschema_description:"Password of Redis."`
 	DataDir      string     `yaml:"data_dir" json:"data_dir" jsonschema_description:"Folder of the embedded Redis; relative to this file. Default: redis below data_dir."`
-	PoolSize     int        `yaml:"pool_size" json:"pool_size,omitempty" jsonschema:"minimum=0" jsonschema_description:"Connections at most. Default: what the concurrency of the targets needs, at least 64 and at most 1000; 64 in a gateway."`
+	PoolSize     int        `yaml:"pool_size" json:"pool_size,omitempty" jsonschema:"minimum=0" jsonschema_description:"Connections at most, without subscriptions: a worker has one for each target besides. Default: what the concurrency of the targets needs, at least 64 and at most 1000; 64 in a gateway."`
 	AutoPipeline bool       `yaml:"autopipeline" json:"autopipeline" jsonschema:"default=true" jsonschema_description:"Let concurrent requests share round trips. Has no effect on a cluster."`
 	MaxMemory    unit.Fill  `yaml:"max_memory" json:"max_memory" jsonschema_description:"How full Redis may be before requests are answered 503, so that what is queued has room to be delivered: a part of its maxmemory, such as 90%, or a size, such as 6GB. A part has no effect on a Redis without maxmemory. Default 90%."`
 	Ack          RedisAck   `yaml:"ack" json:"ack" jsonschema_description:"Acknowledge a request only when replicas of Redis have it, too."`

@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -122,6 +123,13 @@ func (l *loader) read(s source) {
 		return
 	}
 	before := l.report.Len()
+	if len(bytes.TrimSpace(s.text)) == 0 {
+		// What a full disk leaves, or a command that has yet to write: taken as it stands it would
+		// put every route of the file out of force.
+		l.partial = true
+		l.report.Addf(yamlsrc.Pos{File: s.name, Line: 1, Column: 1}, "", "write what it declares, or remove it; a comment is enough for one that declares nothing", "the file is empty")
+		return
+	}
 	root := yamlsrc.Parse(s.name, s.text, l.report)
 	if root.Kind == yamlsrc.Null {
 		l.partial = l.partial || l.report.Len() > before

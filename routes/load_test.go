@@ -186,6 +186,25 @@ func TestUnreadableFileMakesNoNoise(t *testing.T) {
 	}
 }
 
+// An empty file is one that is about to be written, or that found the disk full: its routes
+// must not leave for that. One that says in a comment that it declares nothing is taken.
+func TestEmptyFile(t *testing.T) {
+	for text, want := range map[string]int{"": 1, " \n\n": 1, "# later\n": 0, "targets:\n": 0} {
+		var report yamlsrc.Report
+		table := load(append(files(shared, full), source{name: "z.yaml", text: []byte(text)}), options(new([]string)), &report)
+		got := report.Problems()
+		if len(got) != want || (table == nil) != (want > 0) {
+			t.Errorf("%q: %v", text, report.Err())
+		}
+		if len(got) > 0 && (got[0].File != "z.yaml" || got[0].Line != 1 || got[0].Message != "the file is empty") {
+			t.Errorf("%q: %+v", text, got[0])
+		}
+		if table != nil {
+			table.Close()
+		}
+	}
+}
+
 func TestLoadReadsFiles(t *testing.T) {
 	dir := t.TempDir()
 	var names []string

@@ -190,7 +190,8 @@ func (s *Server) letterProblem(ctx context.Context, err error) wire.Problem {
 	case errors.Is(err, dispatch.ErrPlanGone):
 		return problem(http.StatusConflict, "plan-gone", "The target is gone", "Neither the plan of the acceptance nor the target of the files is known any more.")
 	case errors.Is(err, tracking.ErrInvalid):
-		return problem(http.StatusBadRequest, "bad-request", "Bad request", err.Error())
+		// What it says of records means nothing to somebody who mistyped a filter or a cursor.
+		return problem(http.StatusBadRequest, "bad-request", "Bad request", strings.TrimPrefix(err.Error(), tracking.ErrInvalid.Error()+": "))
 	}
 	return s.failure(ctx, err)
 }

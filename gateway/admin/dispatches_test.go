@@ -101,6 +101,10 @@ func TestDispatchesRefuse(t *testing.T) {
 			}
 		}
 	}
+	f.err = tracking.FindQuery{State: "done"}.Check()
+	if _, text := ask(t, s, "GET", "/dispatches?state=done", "", bearer); !strings.Contains(text, `"detail":"state: \"done\" is none of`) {
+		t.Errorf("a state that there is not: %s", text)
+	}
 	if res, _ := ask(t, start(t, nil), "GET", "/dispatches", "", bearer); res.status != 404 {
 		t.Errorf("without dispatches: %d", res.status)
 	}

@@ -27,7 +27,7 @@ func Run(args []string) int {
 	defer stop()
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := execute(ctx, root)
 	var usage *usageError
 	var problems *yamlsrc.ProblemsError
 	var unreadable *unreadableError
@@ -49,6 +49,22 @@ func Run(args []string) int {
 	}
 	fmt.Fprintf(os.Stderr, "headgate: %v\n", err)
 	return 1
+}
+
+// execute runs the command that the arguments name. A word that names none is a mistake on the
+// command line: cobra has no type for it at the root, and below a command that only groups
+// others it prints the help and is content, so that a script would take "deadletters relpay"
+// for done.
+func execute(ctx context.Context, root *cobra.Command) error {
+	c, err := root.ExecuteContextC(ctx)
+	var usage *usageError
+	switch {
+	case err != nil && c == root && !errors.As(err, &usage):
+		return &usageError{err} // the root does nothing itself that could go wrong
+	case err == nil && !c.Runnable() && c.Flags().NArg() > 0:
+		return usagef("unknown command %q for %q", c.Flags().Arg(0), c.CommandPath())
+	}
+	return err
 }
 
 // usageError is a mistake on the command line.

@@ -134,7 +134,7 @@ func (f *finder) run(ctx context.Context) error {
 // goOn says where to go on, if there is such a place.
 func (f *finder) goOn() {
 	if cursor := *f.filter["cursor"]; cursor != "" {
-		fmt.Fprintf(f.errs, "looked at %s, not at all: go on with --cursor %s, or with --all\n", count(f.looked, "record"), cursor)
+		fmt.Fprintf(f.errs, "looked at %s, there are more: go on with --cursor %s, or with --all\n", count(f.looked, "record"), cursor)
 	}
 }
 

@@ -23,7 +23,7 @@ func TestFindPages(t *testing.T) {
 
 	// As many as were asked for: where to go on.
 	out, errs, err := l.command(t.Context(), "find", "--route", "orders", "--limit", "1")
-	if err != nil || errs != "looked at 500 records, not at all: go on with --cursor c1, or with --all\n" {
+	if err != nil || errs != "looked at 500 records, there are more: go on with --cursor c1, or with --all\n" {
 		t.Errorf("%q %v", errs, err)
 	}
 	want := "TRACKING ID                   STATE        ACCEPTED              ROUTE               TENANT              TARGETS\n" +
@@ -47,7 +47,7 @@ func TestFindPages(t *testing.T) {
 
 	// Not for longer than it may take.
 	next = 1
-	if _, errs, err = l.command(t.Context(), "find", "--within", "1ns"); err != nil || !strings.Contains(errs, "looked at 1 record, not at all: go on with --cursor c2") {
+	if _, errs, err = l.command(t.Context(), "find", "--within", "1ns"); err != nil || !strings.Contains(errs, "looked at 1 record, there are more: go on with --cursor c2") {
 		t.Errorf("%q %v", errs, err)
 	}
 }

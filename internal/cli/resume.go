@@ -11,5 +11,11 @@ func newResume() *cobra.Command {
 		Short:   "End a pause or a drain of a target",
 		Long:    "Workers deliver at once, gateways take requests within a second. Of a target that is active it\nchanges nothing.",
 		Example: "  headgate resume crm",
-	}, "resume", func(*admin.TargetView) string { return "requests are taken and delivered" })
+	}, "resume", func(v *admin.TargetView) string {
+		if name := pausedByHand(v); name != "" {
+			return "requests are taken; nothing is delivered from queue " + printable(name) +
+				", which is paused in the dashboard of the queues: resume it there"
+		}
+		return "requests are taken and delivered"
+	})
 }

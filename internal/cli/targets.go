@@ -72,10 +72,26 @@ func printTargets(out io.Writer, list []admin.TargetView) error {
 }
 
 func stateOf(v *admin.TargetView) string {
+	state := string(v.State)
 	if v.Former {
-		return string(v.State) + ", former"
+		state += ", former"
 	}
-	return string(v.State)
+	if pausedByHand(v) != "" {
+		state += ", queue paused"
+	}
+	return state
+}
+
+// pausedByHand names a queue of the target that somebody has paused in the dashboard of the
+// queues, which is no order to the target, does not show in its state and is not ended by
+// resume; empty: there is none.
+func pausedByHand(v *admin.TargetView) string {
+	for _, q := range v.Queues {
+		if q.Paused {
+			return q.Name
+		}
+	}
+	return ""
 }
 
 func breakerOf(v *admin.TargetView) string {

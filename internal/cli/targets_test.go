@@ -26,7 +26,7 @@ func TestTargets(t *testing.T) {
 	})
 	out, _, err := l.command(t.Context(), "targets")
 	want := "TARGET  STATE           BREAKER          OPEN  PENDING  OLDEST  WAITING  DEAD LETTERS\n" +
-		"crm     paused          open, 12s left   9     4        2h1m    2        5\n" +
+		"crm     paused, queue paused  open, 12s left   9     4        2h1m    2        5\n" +
 		"mail    active, former  closed           0     0        -       0        0\n"
 	if squeeze(out) != squeeze(want) || err != nil {
 		t.Errorf("%v\n%s, want\n%s", err, out, want)
@@ -100,6 +100,28 @@ func TestOrders(t *testing.T) {
 	l.asked = nil
 	if out, _, err := l.command(t.Context(), "pause", "crm", "--json"); err != nil || !strings.Contains(out, `"state": "paused"`) || !strings.Contains(l.asked[0], `"by":"alice@`) {
 		t.Errorf("%v %s, asked %s", err, out, l.asked)
+	}
+}
+
+// TestQueuePausedByHand: a target whose queue is paused in the dashboard is active as far as
+// orders go. Who looks at the list, or resumes it, must not believe that it is delivered to.
+func TestQueuePausedByHand(t *testing.T) {
+	const crm = `{"name":"crm","state":"active","breaker":{"state":"closed"},"queues":[{"name":"crm"},{"name":"crm.bulk","paused":true}]}`
+	const mail = `{"name":"mail","state":"active","breaker":{"state":"closed"},"queues":[{"name":"mail"}]}`
+	l := listen(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/targets" {
+			fmt.Fprint(w, `{"targets":[`+crm+`,`+mail+`]}`)
+			return
+		}
+		fmt.Fprint(w, crm)
+	})
+	out, _, err := l.command(t.Context(), "targets")
+	if got := squeeze(out); err != nil || !strings.Contains(got, "crm active, queue paused closed") || !strings.Contains(got, "mail active closed") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out, _, err = l.command(t.Context(), "resume", "crm")
+	if want := "crm is active: requests are taken; nothing is delivered from queue crm.bulk, which is paused in the dashboard of the queues: resume it there\n"; err != nil || out != want {
+		t.Errorf("%v %q", err, out)
 	}
 }
 
