@@ -108,6 +108,24 @@ func TestJoiningCostsNoTokens(t *testing.T) {
 	}
 }
 
+// What a lease says that was under way while a reload changed the rate is about the former rate:
+// neither its tokens nor when its next one is due hold for the new one.
+func TestLeaseOfAFormerRate(t *testing.T) {
+	for name, leases := range map[string][]int{"none": {0, 1}, "some": {5, 0}} {
+		t.Run(name, func(t *testing.T) {
+			store := &fakeStore{leases: leases}
+			f, v := newFlow(t, store, limited(1, 16))
+			store.during = func() {
+				store.during = nil
+				f.Configure(&target.Plan{Name: "crm", Breaker: unconfigured, Limits: limited(100, 16)})
+			}
+			if ok, want := lets(t, v, true), leases[1] > 0; ok != want {
+				t.Errorf("let through: %t, want %t: the new rate has %d tokens", ok, want, leases[1])
+			}
+		})
+	}
+}
+
 // Every look at the files configures the targets anew, while tasks are being taken out. The
 // race detector judges: batches that wait for the rate read how the target is configured.
 func TestConfigureWhileTasksAreTakenOut(t *testing.T) {
