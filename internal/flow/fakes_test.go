@@ -121,5 +121,6 @@ func lets(t *testing.T, v *Valve, begun bool) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	return v.Enter(ctx, begun)
+	ok, _ := v.Enter(ctx, begun)
+	return ok
 }
