@@ -66,6 +66,8 @@ type Admission struct {
 	// Refused is told of every refusal; may be nil.
 	Refused func(target string, what Full)
 
+	reading sync.Mutex // one at a time: what began earlier must not replace what is newer
+
 	mu      sync.Mutex
 	targets map[string]*gauge
 	tenants *tenantGauges

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -290,4 +291,38 @@ func TestDrainedTargetsAreRefused(t *testing.T) {
 	away = nil
 	read(t, a)
 	w.taken(t, "t", 1)
+}
+
+// Who orders a drain reads at once and answers then: a reading that began before the order, and
+// ends after it, does not take it back.
+func TestAnEarlierReadingTakesNoDrainBack(t *testing.T) {
+	w, c, a := admitting(t)
+	c.set(0, 0)
+	began, slow := make(chan struct{}), make(chan struct{})
+	var readings atomic.Int32
+	a.Drained = func(context.Context) ([]string, error) {
+		if readings.Add(1) == 1 { // that of the regular look
+			close(began)
+			<-slow
+			return nil, nil
+		}
+		return []string{"crm"}, nil
+	}
+	var both sync.WaitGroup
+	look := func() {
+		if err := a.Read(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	both.Go(look)
+	<-began
+	answered := make(chan struct{})
+	both.Go(func() { look(); close(answered) })
+	select {
+	case <-answered:
+	case <-time.After(100 * time.Millisecond): // it waits for the other
+	}
+	close(slow)
+	both.Wait()
+	w.refusedFor(t, "t", dispatch.Draining)
 }

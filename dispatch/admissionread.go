@@ -18,6 +18,8 @@ const (
 // Read reads the counts once, and what is drained. Where there is an error, what is known
 // stays.
 func (a *Admission) Read(ctx context.Context) error {
+	a.reading.Lock()
+	defer a.reading.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
 	return errors.Join(a.readDrained(ctx), a.readCounts(ctx))

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"headgate/dispatch/target"
 	"headgate/gateway/admin"
 )
 
@@ -66,7 +67,7 @@ func (a *App) serveTargets(ctx context.Context) (former int) {
 		a.log.WarnContext(ctx, "looking for deliveries of former targets did not work; trying again", "error", err)
 		return 0
 	}
-	busy := map[string]bool{}
+	busy, gone := map[string]bool{}, map[string]*target.Plan{}
 	for ref := range open {
 		busy[ref.Target] = true
 		if err := a.plans.Renew(ctx, ref.Hash); err != nil {
@@ -78,9 +79,12 @@ func (a *App) serveTargets(ctx context.Context) (former int) {
 			continue
 		}
 		if live[ref.Target] == nil {
-			if err := a.serve(plan); err != nil {
-				a.log.ErrorContext(ctx, "former target is not served; trying again", "target", ref.Target, "error", err)
-			}
+			gone[ref.Target] = careful(gone[ref.Target], plan)
+		}
+	}
+	for name, plan := range gone {
+		if err := a.serve(plan); err != nil {
+			a.log.ErrorContext(ctx, "former target is not served; trying again", "target", name, "error", err)
 		}
 	}
 	for _, name := range a.worker.Targets() {
@@ -93,6 +97,16 @@ func (a *App) serveTargets(ctx context.Context) (former int) {
 		}
 	}
 	return former
+}
+
+// careful gives the one of two plans by which a former target is served that has deliveries under
+// both: the one with fewer slots. It is the same at each look: otherwise its server would be
+// replaced each time, and what the former ones still run would come on top. x may be nil.
+func careful(x, y *target.Plan) *target.Plan {
+	if x == nil || cmp.Or(cmp.Compare(y.Slots(), x.Slots()), cmp.Compare(y.Hash, x.Hash)) < 0 {
+		return y
+	}
+	return x
 }
 
 // giveUp stops serving a target that has left the files and whose deliveries have all ended.

@@ -267,3 +267,44 @@ func TestFlowsGoOnByTheirSteps(t *testing.T) {
 		})
 	}
 }
+
+// A target that has left the files with deliveries under several plans is served by one of them,
+// whichever look it is: a server that is replaced goes on with what it runs.
+func TestFormerTargetIsServedByOnePlan(t *testing.T) {
+	backend := newPatient(t)
+	files := func(slots int) map[string]string {
+		out := map[string]string{"stay": " {url: " + backend.url + ", post: /stay}"}
+		if slots > 0 {
+			out["queued"] = fmt.Sprintf(" {url: %s, post: /hang, limits: {concurrency: %d, timeout: 60s}}", backend.url, slots)
+		}
+		return out
+	}
+	r := reloadRig(t, files(2))
+	put := func(slots int) {
+		t.Helper()
+		r.routes(t, files(slots))
+		if err := r.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	under := func(calls int) {
+		t.Helper()
+		for range 20 {
+			r.submit(t, "/queued")
+		}
+		testenv.Eventually(t, 20*time.Second, func() bool { return backend.count("/hang") == calls }, "the slots are not filled")
+	}
+	under(2)
+	put(1)
+	under(2 + 1)
+	for range 10 {
+		put(0)
+	}
+	if view, err := r.await(t.Context(), r.submit(t, "/stay")); err != nil || view.Status != "succeeded" {
+		t.Fatalf("%+v %v", view, err)
+	}
+	if n := backend.count("/hang"); n != 2+1 {
+		t.Errorf("%d calls at a time, want those of the two servers that the files asked for", n)
+	}
+	backend.release()
+}

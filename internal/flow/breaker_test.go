@@ -169,7 +169,7 @@ func TestRecoveryRises(t *testing.T) {
 		t.Fatalf("just closed: %+v", s)
 	}
 	for range 4 { // none of them ends
-		if !v.Enter(t.Context(), false) {
+		if ok, _ := v.Enter(t.Context(), false); !ok {
 			t.Fatal("not let through")
 		}
 		v.Took(false)
@@ -203,7 +203,7 @@ func TestStartsShut(t *testing.T) {
 	}
 	f.o.Store.(*fakeStore).with(func() { f.o.Store.(*fakeStore).fleet = nil })
 	done := make(chan bool)
-	go func() { done <- v.Enter(t.Context(), true) }()
+	go func() { ok, _ := v.Enter(t.Context(), true); done <- ok }()
 	testenv.Eventually(t, 5*time.Second, func() bool { return v.State().Waits[Paused] == 2 }, "nobody waits")
 	agree(t, f)
 	if !<-done {

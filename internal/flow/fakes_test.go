@@ -27,8 +27,9 @@ type fakeStore struct {
 	resets  int
 	holds   int
 	probing []string
-	leases  []int // what each lease gives; none after the last
-	given   int   // tokens given back
+	leases  []int  // what each lease gives; none after the last
+	during  func() // what happens while a lease is under way
+	given   int    // tokens given back
 	looks   int
 }
 
@@ -70,6 +71,9 @@ func (s *fakeStore) Hold(context.Context, string, time.Duration) error {
 	return s.call(func() { s.holds++ })
 }
 func (s *fakeStore) Lease(_ context.Context, _ string, _ time.Duration, _, want int) (got int, wait time.Duration, err error) {
+	if s.during != nil {
+		s.during()
+	}
 	err = s.call(func() {
 		if wait = time.Hour; len(s.leases) > 0 {
 			got, s.leases = min(s.leases[0], want), s.leases[1:]
@@ -117,5 +121,6 @@ func lets(t *testing.T, v *Valve, begun bool) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	return v.Enter(ctx, begun)
+	ok, _ := v.Enter(ctx, begun)
+	return ok
 }

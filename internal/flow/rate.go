@@ -70,11 +70,14 @@ func (v *Valve) lease(ctx context.Context, want int) {
 		v.mu.Unlock()
 		return
 	}
-	every, burst := v.tokens.every(), v.tokens.in(burstSpan)
+	rate, every, burst := v.tokens.rate, v.tokens.every(), v.tokens.in(burstSpan)
 	v.mu.Unlock()
 	got, after, err := v.flow.o.Store.Lease(ctx, v.target, every, burst, want)
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.tokens.rate != rate { // a reload has changed it: when the next token of the former one is due says nothing
+		return
+	}
 	if err != nil {
 		got, after = 0, storePause
 	}

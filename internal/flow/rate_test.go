@@ -72,7 +72,7 @@ func TestRateWithoutStore(t *testing.T) {
 	store.with(func() { store.away = true })
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan bool)
-	go func() { done <- v.Enter(ctx, true) }()
+	go func() { ok, _ := v.Enter(ctx, true); done <- ok }()
 	cancel()
 	select {
 	case ok := <-done:
@@ -100,11 +100,29 @@ func TestJoiningCostsNoTokens(t *testing.T) {
 		t.Fatal("the batch is held back although there is a token")
 	}
 	v.Took(true)
-	if lets(t, v, true) {
-		t.Fatal("a second batch is let through without a token")
+	if ok, again := v.Enter(t.Context(), true); ok || time.Until(again) < 59*time.Minute {
+		t.Fatalf("a second batch, without a token: %t, again at %v; the next one is due in an hour", ok, again)
 	}
 	if !lets(t, v, false) {
 		t.Fatal("a record may not join while batches wait")
+	}
+}
+
+// What a lease says that was under way while a reload changed the rate is about the former rate:
+// neither its tokens nor when its next one is due hold for the new one.
+func TestLeaseOfAFormerRate(t *testing.T) {
+	for name, leases := range map[string][]int{"none": {0, 1}, "some": {5, 0}} {
+		t.Run(name, func(t *testing.T) {
+			store := &fakeStore{leases: leases}
+			f, v := newFlow(t, store, limited(1, 16))
+			store.during = func() {
+				store.during = nil
+				f.Configure(&target.Plan{Name: "crm", Breaker: unconfigured, Limits: limited(100, 16)})
+			}
+			if ok, want := lets(t, v, true), leases[1] > 0; ok != want {
+				t.Errorf("let through: %t, want %t: the new rate has %d tokens", ok, want, leases[1])
+			}
+		})
 	}
 }
 
@@ -122,7 +140,7 @@ func TestConfigureWhileTasksAreTakenOut(t *testing.T) {
 	})
 	both.Go(func() {
 		for range 1000 {
-			if v.Enter(t.Context(), true) {
+			if ok, _ := v.Enter(t.Context(), true); ok {
 				t.Error("let through although the rate has no token to give")
 				return
 			}

@@ -78,8 +78,9 @@ func (v *Valve) notify() {
 
 // Enter waits until something may be taken out of the target's queues. It returns false
 // when the queue is to be passed over for now: it holds new deliveries (begun is false)
-// and only those are held back, or ctx has ended.
-func (v *Valve) Enter(ctx context.Context, begun bool) bool {
+// and only those are held back; it holds batches, for which there is no token until again;
+// or ctx has ended.
+func (v *Valve) Enter(ctx context.Context, begun bool) (ok bool, again time.Time) {
 	var counted Reason
 	for {
 		v.mu.Lock()
@@ -87,8 +88,9 @@ func (v *Valve) Enter(ctx context.Context, begun bool) bool {
 		reason, until := v.shut(now)
 		want := 0
 		if reason == "" && !begun && v.hold(now) {
+			held := v.held
 			v.mu.Unlock()
-			return false
+			return false, held
 		}
 		if reason == "" && v.calls(begun) {
 			want, until = v.tokens.missing(now, v.room(now))
@@ -105,13 +107,13 @@ func (v *Valve) Enter(ctx context.Context, begun bool) bool {
 		v.mu.Unlock()
 		switch {
 		case ctx.Err() != nil:
-			return false
+			return false, time.Time{}
 		case want > 0:
 			v.lease(ctx, want)
 		case reason == "":
-			return true
+			return true, time.Time{}
 		case passedOver:
-			return false
+			return false, until
 		default:
 			wait(ctx, changed, until)
 		}

@@ -39,6 +39,7 @@ type gate struct {
 	empty int                  // lanes found empty in a row
 	stale int                  // lanes of this round that are passed over
 	rests map[string]time.Time // lanes found empty, and when they are looked at again
+	again time.Time            // when a lane that is passed over may be let in; zero: that is not known
 	out   int                  // tasks that asynq was given and that have not ended
 }
 
@@ -147,7 +148,7 @@ const (
 func (g *gate) enter(lane string, begun bool) verdict {
 	since := time.Now()
 	g.mu.Lock()
-	idle, passOver := g.empty >= g.lanes, g.stale > 0
+	idle, passOver, opens := g.empty >= g.lanes, g.stale > 0, g.again
 	g.mu.Unlock()
 	if passOver {
 		return stale
@@ -155,17 +156,23 @@ func (g *gate) enter(lane string, begun bool) verdict {
 	if idle {
 		g.valve.Empty(g.over)
 		g.holds.Add(1)
-		g.pause(idleLook)
+		hold := idleLook
+		if !opens.IsZero() { // a lane is not empty, perhaps, but passed over until then
+			hold = min(hold, time.Until(opens))
+		}
+		g.pause(hold)
 		g.mu.Lock()
-		g.empty = 0
+		g.empty, g.again = 0, time.Time{}
 		clear(g.rests)
 		g.mu.Unlock()
 	}
 	if g.resting(lane, time.Now()) {
 		return barred
 	}
+	ok, again := g.valve.Enter(g.over, begun)
 	switch {
-	case !g.valve.Enter(g.over, begun) || g.over.Err() != nil:
+	case !ok || g.over.Err() != nil:
+		g.await(again)
 		return barred
 	case time.Since(since) < g.staleAfter:
 		return look
@@ -176,6 +183,15 @@ func (g *gate) enter(lane string, begun bool) verdict {
 	g.stale = g.lanes - g.round
 	g.mu.Unlock()
 	return stale
+}
+
+// await notes when a lane may be let in that is passed over now.
+func (g *gate) await(again time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !again.IsZero() && (g.again.IsZero() || again.Before(g.again)) {
+		g.again = again
+	}
 }
 
 // emptyRest is how long a lane that was found empty is passed over. Most tasks of a target

@@ -21,6 +21,7 @@ type testValve struct {
 	mu      sync.Mutex
 	opened  chan struct{}
 	holdNew bool
+	until   time.Time // of holdNew, as it says
 
 	entered, took, began, ended atomic.Int64
 }
@@ -29,19 +30,19 @@ func shutValve() *testValve { return &testValve{opened: make(chan struct{})} }
 
 func (v *testValve) open() { close(v.opened) }
 
-func (v *testValve) Enter(ctx context.Context, begun bool) bool {
+func (v *testValve) Enter(ctx context.Context, begun bool) (bool, time.Time) {
 	v.entered.Add(1)
 	v.mu.Lock()
-	over := v.holdNew && !begun
+	over, until := v.holdNew && !begun, v.until
 	v.mu.Unlock()
 	if over {
-		return false
+		return false, until
 	}
 	select {
 	case <-v.opened:
-		return true
+		return true, time.Time{}
 	case <-ctx.Done():
-		return false
+		return false, time.Time{}
 	}
 }
 func (v *testValve) Room(_ bool, want int) int { return want }
@@ -174,5 +175,31 @@ func TestStaleLookIsNotMade(t *testing.T) {
 	}
 	if g.holds.Load() != 0 {
 		t.Error("lanes that were passed over counted as empty")
+	}
+}
+
+// A lane that is passed over is looked at again when the valve says that it may be let in, also
+// where the others are empty: not when idle queues are looked at the next time.
+func TestPassedOverLaneIsLookedAtInTime(t *testing.T) {
+	valve := shutValve()
+	valve.open()
+	valve.holdNew, valve.until = true, time.Now().Add(10*time.Millisecond)
+	g := newGate(2, 4, valve)
+	defer g.release()
+	look := func(lane string) {
+		if _, err := g.pass(lane, func(int) ([]taken, error) { return nil, nil }); err != redis.Nil { //nolint:errorlint // asynq compares like this
+			t.Errorf("look at %s: %v, want an empty lane", lane, err)
+		}
+	}
+	look("crm")
+	look("crm.resume")
+	again := make(chan struct{})
+	go func() { look("crm"); close(again) }()
+	select {
+	case <-again:
+	case <-time.After(idleLook / 2):
+		t.Error("the lane is left alone like an empty one")
+		g.wake()
+		<-again
 	}
 }

@@ -40,6 +40,8 @@ var bodies = map[string]func(t *testing.T, rdb redis.UniversalClient){
 	"Look":                      testLook,
 	"Hosts":                     testHosts,
 	"Release":                   testRelease,
+	"ReplacedServerFinishes":    testReplacedServerFinishes,
+	"StopAwaitsReplacedServers": testStopAwaitsReplacedServers,
 }
 
 func TestOnOneServer(t *testing.T) {

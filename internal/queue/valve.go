@@ -1,6 +1,9 @@
 package queue
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Valve holds a target back: an open breaker, a rate that is used up, a pause. The gate
 // asks it before each look into a queue of the target, so that nothing is taken out and
@@ -8,8 +11,9 @@ import "context"
 type Valve interface {
 	// Enter waits until something may be taken out, however long that is. It returns
 	// false when this queue is to be passed over for now: deliveries that have begun may go
-	// on while new ones wait (begun tells which the queue holds), or ctx has ended.
-	Enter(ctx context.Context, begun bool) bool
+	// on while new ones wait (begun tells which the queue holds), or the other way round; or
+	// ctx has ended. again is when that may have changed by itself; zero: that is not known.
+	Enter(ctx context.Context, begun bool) (ok bool, again time.Time)
 	// Room tells how many of the wanted tasks may be taken out at once, at least one. It is
 	// asked right after Enter has let somebody in.
 	Room(begun bool, want int) int
@@ -24,8 +28,8 @@ type Valve interface {
 // open is the valve of a target that nothing holds back.
 type open struct{}
 
-func (open) Enter(context.Context, bool) bool { return true }
-func (open) Room(_ bool, want int) int        { return want }
-func (open) Took(bool)                        {}
-func (open) Begin() func()                    { return func() {} }
-func (open) Empty(context.Context)            {}
+func (open) Enter(context.Context, bool) (bool, time.Time) { return true, time.Time{} }
+func (open) Room(_ bool, want int) int                     { return want }
+func (open) Took(bool)                                     {}
+func (open) Begin() func()                                 { return func() {} }
+func (open) Empty(context.Context)                         {}

@@ -47,6 +47,7 @@ type Worker struct {
 	stopped bool           // no more targets are taken
 	ended   bool           // no more runs begin
 	runs    sync.WaitGroup // runs under way
+	retired sync.WaitGroup // servers that were replaced or released and have not stopped
 }
 
 type server struct {
@@ -116,7 +117,7 @@ func (w *Worker) Serve(target string, concurrency int) error {
 	w.servers[target] = s
 	w.done.Go(func() { w.list(target) })
 	if old != nil {
-		w.done.Go(func() { old.stop(w.o.Redis, w.o.Log) })
+		w.retired.Go(func() { old.stop(w.o.Redis, w.o.Log) })
 	}
 	return nil
 }
@@ -158,7 +159,7 @@ func (w *Worker) Release(target string) (gone bool, err error) {
 		return false, nil
 	}
 	delete(w.servers, target)
-	w.done.Go(func() { s.stop(w.o.Redis, w.o.Log) })
+	w.retired.Go(func() { s.stop(w.o.Redis, w.o.Log) })
 	return true, nil
 }
 
@@ -179,7 +180,9 @@ func (w *Worker) newServer(target string, concurrency int) *server {
 		TaskCheckInterval:        time.Millisecond,
 		DelayedTaskCheckInterval: time.Second,
 		JanitorInterval:          time.Minute, // none of our tasks is kept once it is completed
-		ShutdownTimeout:          w.o.Grace,
+		// Runs of a server that is replaced have all the time that they had. When the worker
+		// stops, Stop ends them.
+		ShutdownTimeout: taskTimeout,
 		RetryDelayFunc: func(n int, _ error, _ *asynq.Task) time.Duration {
 			return min(time.Duration(n+1)*time.Second, maxRetryDelay)
 		},
@@ -267,6 +270,7 @@ func (w *Worker) Stop() {
 		stopping.Go(func() { s.stop(w.o.Redis, w.o.Log) })
 	}
 	stopping.Wait()
+	w.retired.Wait()
 	w.cancel()
 	w.awaitRuns()
 	_ = w.sub.Close()

@@ -222,3 +222,16 @@ func TestRateReturn(t *testing.T) {
 		t.Errorf("leased %s, want 3, 0, 2, 0, 3", said)
 	}
 }
+
+// A rate that a reload has raised holds at once: the token that is next by the former one may be
+// due in hours.
+func TestRateIsRaised(t *testing.T) {
+	f := NewFlow(testenv.Redis(t).Client(t))
+	if got, _, err := f.Lease(t.Context(), "crm", time.Hour, 1, 1); got != 1 || err != nil {
+		t.Fatalf("%d tokens, %v", got, err)
+	}
+	got, wait, err := f.Lease(t.Context(), "crm", time.Second, 1, 1)
+	if got != 0 || wait > time.Second || err != nil {
+		t.Errorf("%d tokens, the next in %v, %v; want none, and one within a second", got, wait, err)
+	}
+}

@@ -9,6 +9,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local every, burst, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local due = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now - (burst - 1) * every)
+due = math.min(due, now + every) -- a later one is of a slower rate that a reload has replaced
 local got = want
 if want > 0 then
   got = math.min(want, math.max(0, math.floor((now - due) / every) + 1))

@@ -162,7 +162,7 @@ func (r *remote) keptKey() string { return "jwks " + r.url }
 func (r *remote) start() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.client == nil || r.closed || r.stop != nil {
+	if r.client == nil || r.stop != nil {
 		return
 	}
 	if r.kept != nil {
@@ -170,6 +170,9 @@ func (r *remote) start() {
 		if set, ok := v.(*keySet); ok {
 			r.set.Store(set)
 		}
+	}
+	if r.closed { // a request that began before a reload is the first that asks
+		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel

@@ -389,6 +389,10 @@ func TestReloadKeepsKeys(t *testing.T) {
 	check(t, after, withKID(t, generate(rsa.GenerateKey(rand.Reader, 2048)), "k1"), policies.Rejected, "does not fit the key")
 	i.await(t) // it asks all the same
 
+	replaced := build(&kept, i.URL+"/keys")
+	replaced.Close() // by another reload, before a request that it was to serve has asked it
+	check(t, replaced, token, policies.Accepted, "")
+
 	check(t, build(&kept, i.URL+"/other"), token, policies.Unavailable, "no keys yet")
 	check(t, build(new(sync.Map), i.URL+"/keys"), token, policies.Unavailable, "no keys yet")
 	check(t, build(nil, i.URL+"/keys"), token, policies.Unavailable, "no keys yet")
