@@ -140,6 +140,9 @@ func (c *Config) glob(pattern string) ([]string, error) {
 		if isTest(path) && path != pattern {
 			return true
 		}
+		if ext := filepath.Ext(path); ext == ".yaml" || ext == ".yml" {
+			return false // also a folder, such as stands where a file was to be mounted: it cannot be read
+		}
 		info, err := os.Stat(path)
 		return err == nil && info.IsDir()
 	}), nil

@@ -227,6 +227,9 @@ func TestLoadReadsFiles(t *testing.T) {
 	if Load(nil, Options{}, &empty) == nil {
 		t.Errorf("no files, no problem: %v", empty.Err())
 	}
+	if report = (yamlsrc.Report{}); Load([]string{dir}, Options{}, &report) != nil || !strings.Contains(report.Err().Error(), ":1:1: read route file: is a directory") {
+		t.Errorf("%v", report.Err())
+	}
 }
 
 func FuzzLoad(f *testing.F) {

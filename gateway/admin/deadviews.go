@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -159,7 +160,12 @@ func isJSON(r *http.Request) bool {
 func readBody(r *http.Request, v any) error {
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil && !errors.Is(err, io.EOF) {
+	err := dec.Decode(v)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong): // its own words name types of this program
+		return fmt.Errorf("the body cannot be read: %s is not what may stand there: %s", wrong.Value, cmp.Or(wrong.Field, "all of it"))
+	case err != nil && !errors.Is(err, io.EOF):
 		return fmt.Errorf("the body cannot be read: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
