@@ -35,7 +35,6 @@ func TestRecordsAreSentAgain(t *testing.T) {
 	one, _ := w.member(t, `1`)
 	two, queued := w.member(t, `2`)
 	w.run(t, queued[len(queued)-1])
-	w.run(t, w.only(t)) // settles
 	again := w.only(t)
 	first := w.track(t, two)
 	if w.track(t, one).State != tracking.Succeeded || first.State != tracking.Retrying || first.Rounds != 1 || first.Message != "locked" || first.Batch != "" || first.JobID != "" {
@@ -80,7 +79,7 @@ func TestRecordsAreNotSentAgainForEver(t *testing.T) {
 	t.Run("the plan has gone", func(t *testing.T) {
 		w := newAgainWorld(t, locked(0))
 		one, queued := w.member(t, `1`)
-		w.run(t, queued[0])
+		w.stopped(t, queued[0])
 		settle := w.only(t)
 		d := w.delivery(t, settle)
 		changed := d
@@ -101,7 +100,7 @@ func TestRunDiesBeforeTheRecordIsQueued(t *testing.T) {
 	w := newAgainWorld(t, locked(1), succeeded())
 	w.member(t, `1`)
 	two, queued := w.member(t, `2`)
-	w.run(t, queued[len(queued)-1])
+	w.stopped(t, queued[len(queued)-1])
 	settle := w.only(t)
 	members, err := w.store.Board(t.Context(), settle.Ref, []string{two.Tracking}, false)
 	if err != nil {

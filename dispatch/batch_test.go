@@ -85,9 +85,8 @@ func TestFullBatchIsSentOnce(t *testing.T) {
 	if len(queued) != 2 || queued[0].After != time.Hour || queued[1].After != 0 || !queued[1].Begun() {
 		t.Fatalf("queued %+v", queued)
 	}
-	w.finish(t, queued[1], queued[0])
-	if len(w.steps.ran) != 1 {
-		t.Fatalf("the backend was called %d times", len(w.steps.ran))
+	if ran := w.finish(t, queued[1]); ran != 1 || len(w.steps.ran) != 1 {
+		t.Fatalf("the backend was called %d times by %d tasks", len(w.steps.ran), ran)
 	}
 	in := w.steps.ran[0]
 	if got := uploaded(in); got != `[{"n":0},{"n":1},{"n":2}]` {
@@ -110,6 +109,10 @@ func TestFullBatchIsSentOnce(t *testing.T) {
 	}
 	if _, err := w.dispatcher.Track(t.Context(), in.Tracking, "", 0); err == nil {
 		t.Error("a batch can be tracked like a dispatch")
+	}
+	w.finish(t, queued[0])
+	if len(w.steps.ran) != 1 {
+		t.Errorf("the backend was called %d times once the batch's time had come", len(w.steps.ran))
 	}
 }
 
@@ -283,7 +286,7 @@ func TestKilledWhileBatching(t *testing.T) {
 		w := newBatchWorld(t, `{max_records: 2}`, succeeded())
 		one, _ := w.member(t, `1`)
 		two, queued := w.member(t, `2`)
-		w.run(t, queued[0])
+		w.stopped(t, queued[0])
 		settle := w.only(t)
 		claimed, err := w.store.Claim(t.Context(), settle.Ref, settle.Seq, "dead.run", time.Minute)
 		if err != nil {

@@ -196,6 +196,20 @@ func (w *world) run(t *testing.T, task dispatch.Task) {
 	}
 }
 
+// stopped runs a task in a worker that is stopped during the call: what the call came to is
+// recorded, and what is left to be done is in the queue.
+func (w *world) stopped(t *testing.T, task dispatch.Task) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	w.steps.during = stop
+	w.clock.Add(task.After)
+	if err := w.runner.Run(ctx, task); err != nil {
+		t.Fatal(err)
+	}
+	w.steps.during = nil
+}
+
 func (w *world) look(t *testing.T) {
 	t.Helper()
 	if err := w.reconciler.Look(t.Context()); err != nil {

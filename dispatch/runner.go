@@ -62,50 +62,68 @@ const unknownPlanHold = 30 * time.Second
 // Run runs one task. The error, if any, is one of the infrastructure and means that the
 // same task should be run again; whatever the backend did is in the record.
 func (r *Runner) Run(ctx context.Context, t Task) error {
+	settling, err := r.run(ctx, t)
+	if settling == nil {
+		return err
+	}
+	// It calls nobody, so it need not stand in the queue, where each task waits for a call's
+	// share of the target's rate. A worker that is being stopped leaves it to others.
+	if ctx.Err() == nil {
+		if _, err := r.run(ctx, *settling); err == nil {
+			return nil
+		}
+	}
+	r.enqueue(ctx, *settling)
+	return nil
+}
+
+// run runs one task. Of a batch that has come to its end it gives the task that hands the end on
+// to its members.
+func (r *Runner) run(ctx context.Context, t Task) (settling *Task, err error) {
 	hold, batch := unknownPlanHold, tracking.IsBatch(t.Tracking)
 	if plan := r.Plans.Live(t.Target); plan != nil {
 		hold = plan.Hold("") + applyGrace
 		if batch {
 			leave, err := r.seats.take(ctx, t.Target, plan.Limits.Concurrency)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			defer leave()
 		}
 	}
 	if err := r.Owner.await(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	run, done := r.Owner.run()
 	defer done()
 	claimed, err := r.claim(ctx, t, run, hold)
 	switch {
 	case errors.Is(err, tracking.ErrNotFound), errors.Is(err, tracking.ErrHeld):
-		return nil // the record is gone, or a live run has it: nothing is left for this task
+		return nil, nil // the record is gone, or a live run has it: nothing is left for this task
 	case errors.Is(err, tracking.ErrStale):
-		return r.repair(ctx, t.Ref, claimed.Delivery)
+		return nil, r.repair(ctx, t.Ref, claimed.Delivery)
 	case err != nil:
-		return err
+		return nil, err
 	}
 	ctx = trace.With(ctx, trace.Context(claimed.Dispatch.TraceParent))
 	if early := claimed.Delivery.NextAt.Sub(claimed.Now); early > earliness {
-		return r.putBack(ctx, t.Ref, claimed.Delivery, early)
+		return nil, r.putBack(ctx, t.Ref, claimed.Delivery, early)
 	}
 	failpoint.Hit("worker.claimed")
 	started := time.Now()
 	clock := func() time.Time { return claimed.Now.Add(time.Since(started)) }
 	plan, err := r.Plans.Find(ctx, t.Target, claimed.Delivery.Plan)
 	if err != nil && !errors.Is(err, ErrPlanGone) {
-		return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
+		return nil, r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 	}
 	event := tracking.Event(tracking.AttemptFailed{
 		Final: true, Fault: &fault.Fault{Reason: fault.TargetGone, Message: "the target's plan is no longer known", Err: err},
 	})
 	if plan != nil {
 		if send, err := r.turn(ctx, t, claimed, plan, clock); err != nil {
-			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
+			return nil, r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 		} else if !send {
-			return nil
+			return nil, nil
 		}
 	}
 	ctx, end := r.begin(ctx, t, plan, claimed.Delivery)
@@ -113,7 +131,7 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 	var sent *manifest
 	switch {
 	case claimed.Delivery.Verdict != "":
-		return r.settle(ctx, t, plan, claimed, end, clock)
+		return nil, r.settle(ctx, t, plan, claimed, end, clock)
 	case plan == nil:
 	case plan.Batch != nil && !batch:
 		if over, is := plan.Oversized(claimed.Payload); is {
@@ -121,34 +139,34 @@ func (r *Runner) Run(ctx context.Context, t Task) error {
 			break
 		}
 		if err := r.gather(ctx, t, claimed, plan, end); err != nil {
-			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
+			return nil, r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 		}
-		return nil
+		return nil, nil
 	default:
 		if event, sent, err = r.attempt(ctx, t, plan, claimed, hold, clock); err != nil {
-			return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
+			return nil, r.giveBack(ctx, t.Ref, claimed.Delivery, err)
 		}
 	}
 	if ctx.Err() != nil && cutShort(event) {
 		// The worker is being stopped: somebody else goes on, with the same idempotency key.
 		// An answer that did come is recorded all the same.
-		return r.giveBack(ctx, t.Ref, claimed.Delivery, ctx.Err())
+		return nil, r.giveBack(ctx, t.Ref, claimed.Delivery, ctx.Err())
 	}
-	r.conclude(ctx, t, plan, claimed, event, sent, clock)
+	settling = r.conclude(ctx, t, plan, claimed, event, sent, clock)
 	end(outcomeOf(event, tracking.Apply(claimed.Delivery, event, clock()), sent), r.links(ctx, sent)...)
-	return nil
+	return settling, nil
 }
 
 // conclude writes down what a run came to, and sees to what follows. Where that cannot be
 // written, or where this process dies on the way, the due row brings the delivery back.
-func (r *Runner) conclude(ctx context.Context, t Task, plan *target.Plan, claimed *tracking.Claimed, event tracking.Event, sent *manifest, clock func() time.Time) {
+func (r *Runner) conclude(ctx context.Context, t Task, plan *target.Plan, claimed *tracking.Claimed, event tracking.Event, sent *manifest, clock func() time.Time) (settling *Task) {
 	batch := tracking.IsBatch(t.Tracking)
 	failpoint.Hit("worker.stepped")
 	next := tracking.Apply(claimed.Delivery, event, clock())
 	r.report(ctx, t, claimed, event, next, clock())
 	if batch {
 		if err := r.handOn(ctx, t, plan, claimed.Delivery, event, sent, clock()); err != nil {
-			return // told in write
+			return nil // told in write
 		}
 	}
 	if next.State.Final() {
@@ -158,16 +176,22 @@ func (r *Runner) conclude(ctx context.Context, t Task, plan *target.Plan, claime
 	}
 	next, err := r.record(ctx, t.Ref, claimed, plan, next)
 	if err != nil {
-		return // told in apply
+		return nil // told in apply
 	}
 	failpoint.Hit("worker.applied")
 	r.leave(ctx, t.Ref, next)
 	if !next.State.Final() {
-		r.enqueue(ctx, taskOf(t.Ref, next, clock()))
+		task := taskOf(t.Ref, next, clock())
+		if batch && next.Verdict != "" && !plan.CleansUp(next) {
+			settling = &task
+		} else {
+			r.enqueue(ctx, task)
+		}
 	}
 	if batch && grounded(event) {
 		r.relaunch(ctx, t.Ref, plan)
 	}
+	return settling
 }
 
 // handOn does with the members of a batch what the event says of them, before the batch
