@@ -198,7 +198,7 @@ func (a *App) build() error {
 		ripening := &dispatch.Ripening{Store: a.store, Queue: client}
 		a.onStop("batches", func(context.Context) error { ripening.Stop(); return nil })
 		runner := &dispatch.Runner{
-			Store: a.store, Queue: client, Plans: a.plans, Engine: a.engine, Owner: a.owner, Log: a.log, Observe: a.observe,
+			Store: a.store, Queue: client, Plans: a.plans, Engine: calling{a.engine}, Owner: a.owner, Log: a.log, Observe: a.observe,
 			Ripening: ripening, Callbacks: a.callbacks, Trace: a.o.Traces.Tracer(),
 		}
 		// Signs of life go on until the worker has stopped: nobody may take over what it

@@ -151,3 +151,16 @@ func travelTogether(t *testing.T, batch string, records int, edits ...func(route
 	backend.check(t, records)
 	r.nothingLeft(t)
 }
+
+// Of what a batch takes, its call alone counts for the rate: its records end with it, and not an
+// hour later.
+func TestBatchTakesOneTokenOfTheRate(t *testing.T) {
+	backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(backend.Close)
+	r := reloadRig(t, map[string]string{"mails": " {url: " + backend.URL + ", post: /, limits: {rate: 1/h}, batch: {max_records: 2, linger: 1h}}"})
+	for _, id := range []string{r.submit(t, "/mails"), r.submit(t, "/mails")} {
+		if view, err := r.await(t.Context(), id); err != nil || view.Status != "succeeded" {
+			t.Errorf("%+v %v", view, err)
+		}
+	}
+}

@@ -1,11 +1,13 @@
 package app
 
 import (
+	"context"
 	"crypto/rand"
 	"time"
 
 	"headgate/dispatch"
 	"headgate/dispatch/target"
+	"headgate/dispatch/tracking"
 	"headgate/gateway/admin"
 	"headgate/internal/flow"
 	"headgate/internal/queue"
@@ -22,6 +24,21 @@ func (a *App) valve(target string) queue.Valve { return a.flow.Valve(target) }
 func (a *App) observe(at dispatch.Attempt) {
 	a.metrics.Run(at)
 	a.flow.Observe(at)
+}
+
+// calling tells the flow of the runs that call a backend.
+type calling struct{ dispatch.Stepper }
+
+// Run implements dispatch.Stepper.
+func (c calling) Run(ctx context.Context, p *target.Plan, in target.Input) tracking.Event {
+	flow.Calls(ctx)
+	return c.Stepper.Run(ctx, p, in)
+}
+
+// CleanUp implements dispatch.Stepper.
+func (c calling) CleanUp(ctx context.Context, p *target.Plan, in target.Input) {
+	flow.Calls(ctx)
+	c.Stepper.CleanUp(ctx, p, in)
 }
 
 // serve serves a target as its plan says.

@@ -109,7 +109,7 @@ func TestProbe(t *testing.T) {
 			if lets(t, v, true) {
 				t.Fatal("two at a time")
 			}
-			end := v.Begin()
+			_, end := v.Begin(t.Context(), false)
 			old := told(failed(fault.Timeout))
 			old.Duration = time.Hour // it began long before the probe
 			f.Observe(old)
@@ -135,7 +135,8 @@ func TestProbeWithoutCall(t *testing.T) {
 			t.Fatal("not let through")
 		}
 		v.Took(false)
-		v.Begin()()
+		_, end := v.Begin(t.Context(), true)
+		end()
 	}
 }
 
@@ -173,7 +174,7 @@ func TestRecoveryRises(t *testing.T) {
 			t.Fatal("not let through")
 		}
 		v.Took(false)
-		v.Begin()
+		v.Begin(t.Context(), false)
 	}
 	if s := v.State(); s.Limit != 0 || s.Running != 4 || s.Waits[Recovery] != 2 {
 		t.Fatalf("recovered: %+v", s)

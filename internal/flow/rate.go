@@ -13,6 +13,7 @@ type tokens struct {
 	have  int
 	until time.Time // what was not used by then is void
 	due   time.Time // no token before
+	owed  int       // came back when they were void here; they belong to the store
 }
 
 // Tokens come evenly over the whole span of a rate. A lot is what comes in lotSpan, so
@@ -60,6 +61,16 @@ func (t *tokens) most(now time.Time, want int) int {
 
 func (t *tokens) use() { t.have = max(t.have-1, 0) }
 
+// spare takes a token back that was not needed.
+func (t *tokens) spare(now time.Time) {
+	if now.Before(t.until) {
+		t.have++
+		return
+	}
+	t.owed++
+	t.due = time.Time{} // the store has one once it is there
+}
+
 // lease asks the store for tokens. While it does not answer there are none: without it
 // there is nothing to be taken out either.
 func (v *Valve) lease(ctx context.Context, want int) {
@@ -70,8 +81,12 @@ func (v *Valve) lease(ctx context.Context, want int) {
 		v.mu.Unlock()
 		return
 	}
-	rate, every, burst := v.tokens.rate, v.tokens.every(), v.tokens.in(burstSpan)
+	rate, every, burst, owed := v.tokens.rate, v.tokens.every(), v.tokens.in(burstSpan), v.tokens.owed
+	v.tokens.owed = 0
 	v.mu.Unlock()
+	if owed > 0 {
+		_ = v.flow.o.Store.Return(ctx, v.target, every, owed) // see Empty
+	}
 	got, after, err := v.flow.o.Store.Lease(ctx, v.target, every, burst, want)
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -95,8 +110,8 @@ const storePause = 200 * time.Millisecond
 // that other workers need not wait for new ones.
 func (v *Valve) Empty(ctx context.Context) {
 	v.mu.Lock()
-	unused, limited := v.tokens.have, v.tokens.rate.Events > 0
-	v.tokens.have = 0
+	unused, limited := v.tokens.have+v.tokens.owed, v.tokens.rate.Events > 0
+	v.tokens.have, v.tokens.owed = 0, 0
 	var every time.Duration
 	if limited {
 		every = v.tokens.every()

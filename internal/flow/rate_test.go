@@ -148,3 +148,46 @@ func TestConfigureWhileTasksAreTakenOut(t *testing.T) {
 	})
 	both.Wait()
 }
+
+// A run that calls nobody has needed no token: another may have it.
+func TestTokenOfARunThatCalledNobody(t *testing.T) {
+	for name, tc := range map[string]struct {
+		begun, calls, late, changed, back bool
+		given                             int
+	}{
+		"called":                  {begun: true, calls: true},
+		"called nobody":           {begun: true, back: true},
+		"and took long":           {begun: true, late: true, back: true, given: 1},
+		"and the rate is another": {begun: true, changed: true},
+		"and took none":           {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := &fakeStore{leases: []int{1}}
+			f, v := newFlow(t, store, limited(1, 16))
+			plan := &target.Plan{Name: "crm", Breaker: unconfigured, Limits: limited(1, 16), Batch: &target.Batch{}}
+			f.Configure(plan)
+			if !lets(t, v, true) {
+				t.Fatal("not let through")
+			}
+			v.Took(true)
+			ctx, end := v.Begin(t.Context(), tc.begun)
+			if tc.calls {
+				Calls(ctx)
+			}
+			if tc.late {
+				v.tokens.until = time.Now()
+				store.leases = []int{1} // what was given back can be leased again
+			}
+			if tc.changed {
+				plan.Limits = limited(2, 16)
+				f.Configure(plan)
+			}
+			if back := end(); back != tc.back {
+				t.Errorf("back: %t, want %t", back, tc.back)
+			}
+			if let := lets(t, v, true); let != tc.back || store.given != tc.given {
+				t.Errorf("another is let through: %t; %d given back to the store, want %d", let, store.given, tc.given)
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
@@ -220,18 +221,43 @@ func (v *Valve) Took(begun bool) {
 	}
 }
 
-// Begin says that a run has begun. The returned function says that it is over.
-func (v *Valve) Begin() (end func()) {
+// Begin says that a run of a task of a lane has begun. The run has the returned context; end
+// says that it is over, and tells whether a token came back: see Calls.
+func (v *Valve) Begin(ctx context.Context, begun bool) (_ context.Context, end func() (back bool)) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.taken) > 0 {
 		v.taken = v.taken[1:]
 	}
 	v.running++
-	return func() {
+	r := new(run)
+	if v.calls(begun) {
+		r.rate = v.tokens.rate
+	}
+	return context.WithValue(ctx, runKey{}, r), func() (back bool) {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		v.running--
+		if back = !r.called.Load() && r.rate.Events > 0 && r.rate == v.tokens.rate; back {
+			v.tokens.spare(time.Now())
+		}
 		v.notify()
+		return back
+	}
+}
+
+// run is one run, with the rate that a token was taken of; none when it took none.
+type run struct {
+	rate   unit.Rate
+	called atomic.Bool
+}
+
+type runKey struct{}
+
+// Calls says that the run of this context calls its backend. One that does not gives its token
+// back: tasks that others were quicker than, records whose turn has not come.
+func Calls(ctx context.Context) {
+	if r, ok := ctx.Value(runKey{}).(*run); ok {
+		r.called.Store(true)
 	}
 }

@@ -22,6 +22,7 @@ type testValve struct {
 	opened  chan struct{}
 	holdNew bool
 	until   time.Time // of holdNew, as it says
+	spare   bool      // what a run ends with
 
 	entered, took, began, ended atomic.Int64
 }
@@ -47,8 +48,11 @@ func (v *testValve) Enter(ctx context.Context, begun bool) (bool, time.Time) {
 }
 func (v *testValve) Room(_ bool, want int) int { return want }
 func (v *testValve) Took(bool)                 { v.took.Add(1) }
-func (v *testValve) Begin() func()             { v.began.Add(1); return func() { v.ended.Add(1) } }
-func (v *testValve) Empty(context.Context)     {}
+func (v *testValve) Begin(ctx context.Context, _ bool) (context.Context, func() bool) {
+	v.began.Add(1)
+	return ctx, func() bool { v.ended.Add(1); return v.spare }
+}
+func (v *testValve) Empty(context.Context) {}
 
 func serveBehind(t *testing.T, rdb redis.UniversalClient, valves map[string]Valve, handler Handler) *Worker {
 	t.Helper()

@@ -19,8 +19,10 @@ type Valve interface {
 	Room(begun bool, want int) int
 	// Took says that a task was taken out; its run begins soon.
 	Took(begun bool)
-	// Begin says that a run has begun. The returned function says that it is over.
-	Begin() (end func())
+	// Begin says that a run has begun, and gives the context that it is to have. end says that
+	// it is over; back tells that it needed nothing of what it had been let in for, so that
+	// another may be let in.
+	Begin(ctx context.Context, begun bool) (_ context.Context, end func() (back bool))
 	// Empty says that all queues of the target were found empty.
 	Empty(ctx context.Context)
 }
@@ -31,5 +33,7 @@ type open struct{}
 func (open) Enter(context.Context, bool) (bool, time.Time) { return true, time.Time{} }
 func (open) Room(_ bool, want int) int                     { return want }
 func (open) Took(bool)                                     {}
-func (open) Begin() func()                                 { return func() {} }
 func (open) Empty(context.Context)                         {}
+func (open) Begin(ctx context.Context, _ bool) (context.Context, func() bool) {
+	return ctx, func() bool { return false }
+}

@@ -199,8 +199,15 @@ func (w *Worker) newServer(target string, concurrency int) *server {
 // handle lets the target's valve count the run.
 func (s *server) handle(w *Worker) asynq.HandlerFunc {
 	return func(ctx context.Context, task *asynq.Task) error {
-		defer s.gate.ended()
-		defer s.gate.valve.Begin()()
+		queue, _ := asynq.GetQueueName(ctx)
+		ctx, end := s.gate.valve.Begin(ctx, holdsBegun(queue))
+		defer func() {
+			back := end()
+			s.gate.ended()
+			if back {
+				s.gate.wake()
+			}
+		}()
 		return w.handle(ctx, task)
 	}
 }
