@@ -76,13 +76,11 @@ func (r *Runner) giveBack(ctx context.Context, ref tracking.Ref, d tracking.Deli
 // putBack ends a claim that came before the delivery's time: the clock of some host is
 // off, and the queue goes by the clocks of hosts. No task is queued, for it would come too
 // early again; the due row, which goes by the store's clock, brings the delivery back.
-func (r *Runner) putBack(ctx context.Context, ref tracking.Ref, d tracking.Delivery, early time.Duration) error {
+func (r *Runner) putBack(ctx context.Context, ref tracking.Ref, d tracking.Delivery, early time.Duration) {
 	r.Log.WarnContext(ctx, "a task came before its time and is put back; are the clocks of all hosts right?",
 		"tracking_id", ref.Tracking, "target", ref.Target, "early_ms", early.Milliseconds())
-	if err := r.Store.Apply(ctx, ref, d.Fence, tracking.PutBack(d)); err != nil {
-		return nil //nolint:nilerr // the claim ends by itself and the due row brings the delivery back
-	}
-	return nil
+	// Where that does not work, the claim ends by itself and the due row does it all the same.
+	_ = r.Store.Apply(ctx, ref, d.Fence, tracking.PutBack(d))
 }
 
 // repair makes sure that the task which the record calls for is in the queue: a task

@@ -107,7 +107,8 @@ func (r *Runner) run(ctx context.Context, t Task) (settling *Task, err error) {
 	}
 	ctx = trace.With(ctx, trace.Context(claimed.Dispatch.TraceParent))
 	if early := claimed.Delivery.NextAt.Sub(claimed.Now); early > earliness {
-		return nil, r.putBack(ctx, t.Ref, claimed.Delivery, early)
+		r.putBack(ctx, t.Ref, claimed.Delivery, early)
+		return nil, nil
 	}
 	failpoint.Hit("worker.claimed")
 	started := time.Now()
