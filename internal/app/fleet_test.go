@@ -53,7 +53,7 @@ func newFleet(t *testing.T, workers int, plans ...*target.Plan) *fleet {
 		w := queue.NewWorker(queue.Options{
 			Redis: f.rdb, Log: slog.New(slog.DiscardHandler), Grace: 3 * time.Second,
 			Valve:   func(target string) queue.Valve { return fl.Valve(target) },
-			Handler: func(_ context.Context, task dispatch.Task) error { f.run(fl, task); return nil },
+			Handler: func(ctx context.Context, task dispatch.Task) error { flow.Calls(ctx); f.run(fl, task); return nil },
 		})
 		t.Cleanup(w.Stop)
 		for _, p := range plans {
