@@ -257,7 +257,7 @@ func (r *Reconciler) requeue(ctx context.Context, row tracking.Row, kind string)
 
 func (r *Reconciler) repaired(ctx context.Context, row tracking.Row, kind string) {
 	r.Log.InfoContext(ofTrace(ctx, r.Store, row.Tracking), "delivery repaired", "tracking_id", row.Tracking, "target", row.Target,
-		"kind", kind, "overdue_ms", max(row.Since.Milliseconds(), 0)) // its worker died before its time
+		"kind", kind, "overdue_ms", max(row.Since.Milliseconds(), 0)) // below 0: its worker died while its claim still held
 	if r.Repaired != nil {
 		r.Repaired(row.Target, kind)
 	}

@@ -230,15 +230,16 @@ func (v *Valve) Begin(ctx context.Context, begun bool) (_ context.Context, end f
 		v.taken = v.taken[1:]
 	}
 	v.running++
-	r := new(run)
-	if v.calls(begun) {
-		r.rate = v.tokens.rate
+	var r *run // nil: it took no token
+	if v.calls(begun) && v.tokens.rate.Events > 0 {
+		r = &run{rate: v.tokens.rate}
+		ctx = context.WithValue(ctx, runKey{}, r)
 	}
-	return context.WithValue(ctx, runKey{}, r), func() (back bool) {
+	return ctx, func() (back bool) {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		v.running--
-		if back = !r.called.Load() && r.rate.Events > 0 && r.rate == v.tokens.rate; back {
+		if back = r != nil && !r.called.Load() && r.rate == v.tokens.rate; back {
 			v.tokens.spare(time.Now())
 		}
 		v.notify()
@@ -246,7 +247,7 @@ func (v *Valve) Begin(ctx context.Context, begun bool) (_ context.Context, end f
 	}
 }
 
-// run is one run, with the rate that a token was taken of; none when it took none.
+// run is one run, with the rate that its token was taken of.
 type run struct {
 	rate   unit.Rate
 	called atomic.Bool
