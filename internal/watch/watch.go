@@ -103,7 +103,9 @@ func (w *Watcher) Run(ctx context.Context) {
 // look.
 func (w *Watcher) look(ctx context.Context) time.Duration {
 	now := w.o.Look()
-	w.follow(ctx, now.Places)
+	if w.follow(ctx, now.Places) {
+		now = w.o.Look() // what changed just before the notices began brings none
+	}
 	switch now.Sum {
 	case now.Taken:
 		w.seen, w.tried = "", ""
@@ -124,26 +126,32 @@ func (w *Watcher) look(ctx context.Context) time.Duration {
 }
 
 // follow asks for notices of what happens in the folders of the places, and no others. A folder
-// that came anew under the same name is asked for anew.
-func (w *Watcher) follow(ctx context.Context, places []string) {
+// that came anew under the same name is asked for anew. It reports whether there are notices of
+// a folder now that there were none of.
+func (w *Watcher) follow(ctx context.Context, places []string) (more bool) {
 	if w.notices == nil {
-		return
+		return false
 	}
 	var wanted []string
 	for _, place := range places {
 		wanted = append(wanted, folders(place)...)
 	}
-	for _, old := range w.notices.WatchList() {
+	before := w.notices.WatchList()
+	for _, old := range before {
 		if !slices.Contains(wanted, old) {
 			_ = w.notices.Remove(old) // the only error is that it has gone by itself
 		}
 	}
 	for _, folder := range wanted {
-		if err := w.notices.Add(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		switch err := w.notices.Add(folder); {
+		case err == nil:
+			more = more || !slices.Contains(before, folder)
+		case !errors.Is(err, fs.ErrNotExist):
 			w.lose(ctx, fmt.Errorf("watch %s: %w", folder, err))
-			return
+			return false
 		}
 	}
+	return more
 }
 
 // lose does without notices from now on.

@@ -60,6 +60,26 @@ func TestLook(t *testing.T) {
 	}
 }
 
+// TestChangeBeforeTheNotices: what changes after the first look and before there are notices is
+// seen all the same, and not at the next slow look.
+func TestChangeBeforeTheNotices(t *testing.T) {
+	looks, dir := 0, t.TempDir()
+	w := New(Options{Look: func() Look {
+		looks++
+		return Look{Sum: []string{"a", "b"}[min(looks-1, 1)], Taken: "a", Places: []string{dir}}
+	}})
+	var err error
+	w.notices, err = w.open()
+	must(t, err)
+	defer w.close()
+	if pause := w.look(t.Context()); pause != w.o.Settle || looks != 2 {
+		t.Errorf("the change waits for %v after %d looks", pause, looks)
+	}
+	if w.follow(t.Context(), []string{dir}) {
+		t.Error("a folder that there are notices of already counts as new")
+	}
+}
+
 // rig watches a folder; what is taken are the contents of its files, by the paths given.
 type rig struct {
 	mu    sync.Mutex
