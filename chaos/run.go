@@ -30,7 +30,7 @@ type harness struct {
 // machine that has much else to do.
 const (
 	healPatience = 4 * time.Minute
-	leftPatience = 20 * time.Second
+	leftPatience = 30 * time.Second
 	warmUp       = 2 * time.Second
 	defaultRate  = 25
 )
@@ -139,15 +139,16 @@ func (h *harness) after(ctx context.Context, r *run) {
 	}
 	// A batch ends a moment after the last of its records.
 	left, err := r.world.LeftOver(ctx)
-	for deadline := time.Now().Add(leftPatience); err == nil && left > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(leftPatience); err == nil && len(left) > 0 && time.Now().Before(deadline); {
 		if err = r.sleep(ctx, 50*time.Millisecond); err == nil {
 			left, err = r.world.LeftOver(ctx)
 		}
 	}
 	if err != nil {
 		r.wrong(err.Error())
-	} else if left > 0 {
-		r.wrong(fmt.Sprintf("%d indexes still hold rows although everything is final", left))
+	}
+	for _, index := range left {
+		r.wrong("still there although everything is final: " + index)
 	}
 }
 

@@ -60,14 +60,14 @@ func (r *Runner) write(ctx context.Context, ref tracking.Ref, write func(context
 }
 
 // giveBack ends a claim without an outcome, so that the delivery goes on elsewhere. It
-// does so also when ctx has ended: a worker that stops hands over what it holds.
+// does so also when ctx has ended: a worker that stops hands over what it holds. What made
+// the run fail often hits the giving back as well, and a claim that nobody gives back holds
+// the delivery up until it ends: so it tries, as apply does, until the store answers.
 func (r *Runner) giveBack(ctx context.Context, ref tracking.Ref, d tracking.Delivery, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyGrace)
-	defer cancel()
 	r.Log.InfoContext(ctx, "delivery handed back", "tracking_id", ref.Tracking, "target", ref.Target, "cause", cause)
 	next := tracking.TakeOver(d)
-	if err := r.Store.Apply(ctx, ref, d.Fence, next); err != nil {
-		return nil //nolint:nilerr // the claim ends by itself and the due row brings the delivery back
+	if err := r.write(ctx, ref, func(ctx context.Context) error { return r.Store.Apply(ctx, ref, d.Fence, next) }); err != nil {
+		return nil //nolint:nilerr // told in write; the claim ends by itself and the due row brings the delivery back
 	}
 	r.enqueue(ctx, taskOf(ref, next, time.Time{}))
 	return nil
@@ -79,8 +79,9 @@ func (r *Runner) giveBack(ctx context.Context, ref tracking.Ref, d tracking.Deli
 func (r *Runner) putBack(ctx context.Context, ref tracking.Ref, d tracking.Delivery, early time.Duration) {
 	r.Log.WarnContext(ctx, "a task came before its time and is put back; are the clocks of all hosts right?",
 		"tracking_id", ref.Tracking, "target", ref.Target, "early_ms", early.Milliseconds())
-	// Where that does not work, the claim ends by itself and the due row does it all the same.
-	_ = r.Store.Apply(ctx, ref, d.Fence, tracking.PutBack(d))
+	_ = r.write(ctx, ref, func(ctx context.Context) error { // told in write; the claim ends by itself and the due row does it all the same
+		return r.Store.Apply(ctx, ref, d.Fence, tracking.PutBack(d))
+	})
 }
 
 // repair makes sure that the task which the record calls for is in the queue: a task

@@ -50,7 +50,14 @@ func (r *Runner) settleMembers(ctx context.Context, t Task, plan *target.Plan, c
 	if err != nil {
 		return err
 	}
+	first := true
 	for page := range pages(ids) {
+		if !first { // what was claimed at the beginning covers one page
+			if _, err := r.claim(ctx, t, claimed.Delivery.Token, settleHold); err != nil {
+				return err
+			}
+		}
+		first = false
 		members, err := r.Store.Board(ctx, t.Ref, page, false)
 		var own map[string]tracking.End
 		if err == nil {
@@ -61,9 +68,6 @@ func (r *Runner) settleMembers(ctx context.Context, t Task, plan *target.Plan, c
 		}
 		if err == nil {
 			err = r.Store.Settled(ctx, t.Ref, page)
-		}
-		if err == nil { // the claim holds for another page
-			_, err = r.claim(ctx, t, claimed.Delivery.Token, settleHold)
 		}
 		if err != nil {
 			return err

@@ -82,23 +82,50 @@ func (w *World) startRedis(ctx context.Context) error {
 	return w.Redis.Start(ctx)
 }
 
-// LeftOver counts rows of deliveries that are not final: when all are, there is none.
-func (w *World) LeftOver(ctx context.Context) (int, error) {
+// LeftOver gives rows of deliveries that are not final, each with its index: when all are
+// final, there is none.
+func (w *World) LeftOver(ctx context.Context) ([]string, error) {
 	servers := []*Redis{w.Redis} // with Sentinel one that was promoted; the old one's rows count no longer
 	if w.spec.Redis == Cluster {
 		servers = w.Masters(ctx)
 	}
-	left := 0
+	var left []string
 	for _, r := range servers {
 		for _, glob := range []string{"hg:{*}:due", "hg:{*}:running", "hg:{*}:queued:*", "hg:{*}:open"} {
 			keys := r.Client.Scan(ctx, 0, glob, 1000).Iterator()
 			for keys.Next(ctx) {
-				left++
+				rows, err := r.rows(ctx, keys.Val())
+				if err != nil {
+					return nil, fmt.Errorf("look for rows left over: %w", err)
+				}
+				left = append(left, keys.Val()+" "+rows)
 			}
 			if err := keys.Err(); err != nil {
-				return 0, fmt.Errorf("look for rows left over: %w", err)
+				return nil, fmt.Errorf("look for rows left over: %w", err)
 			}
 		}
 	}
 	return left, nil
+}
+
+// rows gives what an index holds, as text.
+func (r *Redis) rows(ctx context.Context, key string) (string, error) {
+	kind, err := r.Client.Type(ctx, key).Result()
+	if err != nil {
+		return "", err
+	}
+	var rows any
+	switch kind {
+	case "zset":
+		rows, err = r.Client.ZRangeWithScores(ctx, key, 0, 9).Result()
+	case "hash":
+		rows, err = r.Client.HGetAll(ctx, key).Result()
+	case "set":
+		rows, err = r.Client.SMembers(ctx, key).Result()
+	case "list":
+		rows, err = r.Client.LRange(ctx, key, 0, 9).Result()
+	default:
+		rows = kind
+	}
+	return fmt.Sprint(rows), err
 }
