@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -21,7 +22,8 @@ func clustered(o Options) *redis.ClusterClient {
 	// A node in trouble may have been replaced, which no redirection tells of.
 	d := &nodeDialer{dial: dialer(o.TLS), trouble: func() { client.ReloadState(context.Background()) }}
 	client = redis.NewClusterClient(&redis.ClusterOptions{
-		Addrs: o.Cluster, CredentialsProviderContext: o.credentials(),
+		// Its own: the client appends the nodes that it learns of, and there are several clients.
+		Addrs: slices.Clip(slices.Clone(o.Cluster)), CredentialsProviderContext: o.credentials(),
 		Dialer:   d.Dial,
 		PoolSize: o.PoolSize, ContextTimeoutEnabled: true,
 		DialTimeout: dialTimeout, ReadTimeout: ioTimeout, WriteTimeout: ioTimeout,

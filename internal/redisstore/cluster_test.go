@@ -87,6 +87,23 @@ func TestClusterRepeatsNothing(t *testing.T) {
 	}
 }
 
+// A process has several clients, made of the same options. What one learns of the cluster is not
+// written into another's addresses.
+func TestClusterClientsShareNoAddresses(t *testing.T) {
+	seeds := append(make([]string, 0, 100), testenv.Cluster(t, false).Addrs()[0])
+	conn, err := Connect(Options{Cluster: seeds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.Base.Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if beyond := seeds[:2][1]; beyond != "" {
+		t.Errorf("the client wrote %s behind the addresses it was given", beyond)
+	}
+}
+
 // All nodes gone: known at once, and for certain.
 func TestClusterGone(t *testing.T) {
 	cluster := testenv.Cluster(t, false)
