@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -122,5 +123,21 @@ func TestRoutesStartNoPodsAnew(t *testing.T) {
 	}
 	if templates("--set", "config.tracking.retention=1h") == before {
 		t.Error("a changed headgate.yaml does not change the pods")
+	}
+}
+
+// TestRoutesArriveAsTheyAre: nothing of the templates' own language, of YAML or of lines gets at them.
+func TestRoutesArriveAsTheyAre(t *testing.T) {
+	dir := t.TempDir()
+	for i, text := range []string{
+		"a: ${{ .body }}\nb: {{ .Values.image }}\nc: {{- end }}\n", "a: \"$(HOME) ${HOME}\"\n", "# no end of line", "\n\n  # begins\n\n",
+		"a: b  \n\tc\n", "a: b\r\nc: d\r\n", "---\na: é 漢 \U0001f600\n---\n", strings.Repeat("long ", 200) + "\n", "true", "12", "",
+	} {
+		file := filepath.Join(dir, strconv.Itoa(i))
+		must(t, os.WriteFile(file, []byte(text), 0o600))
+		m := render(t, "--values", sets(t)["minimal"], "--set-file", `routes.odd\.yaml=`+file)
+		if got := named[*core.ConfigMap](t, m, release+"-routes").Data["odd.yaml"]; got != text {
+			t.Errorf("%q has become %q", text, got)
+		}
 	}
 }

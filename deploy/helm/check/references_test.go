@@ -94,6 +94,9 @@ func TestOneAutoscaler(t *testing.T) {
 			if s.Spec.MinReplicaCount == nil || *s.Spec.MinReplicaCount < 1 {
 				t.Errorf("ScaledObject %s may leave no worker for retries and polls", s.Name)
 			}
+			if s.Spec.Triggers[0].Metadata.IgnoreNullValues != "false" {
+				t.Errorf("ScaledObject %s takes away workers while Prometheus knows nothing", s.Name)
+			}
 			if query := s.Spec.Triggers[0].Metadata.Query; !strings.Contains(query, "headgate_oldest_pending_age_seconds") {
 				t.Errorf("ScaledObject %s asks for %q", s.Name, query)
 			}
@@ -139,6 +142,9 @@ func TestMonitorsFindThePods(t *testing.T) {
 				t.Errorf("%s does not say whose pods they are: %+v", of, job)
 			}
 			for _, s := range all[*scaledObject](m) {
+				if s.Spec.Triggers[0].Metadata.IgnoreNullValues != "false" {
+					t.Errorf("ScaledObject %s takes away workers while Prometheus knows nothing", s.Name)
+				}
 				if query := s.Spec.Triggers[0].Metadata.Query; !strings.Contains(query, `{job="`+*relabelings[0].Replacement+`"}`) {
 					t.Errorf("ScaledObject %s asks for other pods than %s scrapes: %s", s.Name, of, query)
 				}
