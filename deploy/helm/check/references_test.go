@@ -195,7 +195,7 @@ func TestMonitorsFindThePods(t *testing.T) {
 func TestPoliciesLetTheTestIn(t *testing.T) {
 	each(t, func(t *testing.T, m *manifests) {
 		for _, n := range all[*networking.NetworkPolicy](m) {
-			letIn := false
+			letIn, others := false, 0
 			for _, rule := range n.Spec.Ingress {
 				for _, port := range rule.Ports {
 					for _, p := range pods(t, m) {
@@ -204,8 +204,12 @@ func TestPoliciesLetTheTestIn(t *testing.T) {
 						}
 					}
 					for _, peer := range rule.From {
-						if port.Port.StrVal == "admin" && peer.PodSelector != nil && peer.NamespaceSelector == nil {
+						switch {
+						case port.Port.StrVal != "admin":
+						case peer.PodSelector != nil && peer.NamespaceSelector == nil:
 							letIn = letIn || slices.Equal(selected(t, m, peer.PodSelector), []string{""})
+						default:
+							others++
 						}
 					}
 					if port.Port.StrVal == "admin" && len(rule.From) == 0 {
@@ -215,6 +219,9 @@ func TestPoliciesLetTheTestIn(t *testing.T) {
 			}
 			if !letIn {
 				t.Errorf("NetworkPolicy %s keeps `helm test` out", n.Name)
+			}
+			if scraped := len(all[*monitoring.ServiceMonitor](m)) + len(all[*monitoring.PodMonitor](m)); scraped > 0 && others == 0 {
+				t.Errorf("NetworkPolicy %s keeps Prometheus out", n.Name)
 			}
 		}
 		for _, p := range all[*core.Pod](m) {
@@ -286,6 +293,13 @@ func TestRunbooksAreWhereTheOperatorSays(t *testing.T) {
 		for _, rule := range group.Rules {
 			if url := rule.Annotations["runbook_url"]; rule.Alert != "" && !strings.HasPrefix(url, "https://git.example.com/gateway/docs/runbooks/") {
 				t.Errorf("the run-book of %s is at %q", rule.Alert, url)
+			}
+		}
+	}
+	for _, c := range all[*core.ConfigMap](m) {
+		for file, text := range c.Data {
+			if strings.HasSuffix(file, ".json") && c.Labels["grafana_dashboard"] != "" && !strings.Contains(text, `"https://git.example.com/gateway/docs"`) {
+				t.Errorf("the links of %s lead elsewhere", file)
 			}
 		}
 	}
