@@ -24,6 +24,8 @@ func TestBadValuesAreRefused(t *testing.T) {
 		"the clients' port":          {[]string{"admin.port=8080"}, []string{"/admin/port"}},
 		"an unknown kind":            {[]string{"service.type=Headless"}, []string{"/service/type", "ClusterIP"}},
 		"no image":                   {[]string{"image.repository="}, []string{"/image/repository"}},
+		"a tag in the repository":    {[]string{"image.repository=registry.example.com:5000/headgate:1.2"}, []string{"/image/repository"}},
+		"a variable's number":        {[]string{"extraEnv[0].name=A", "extraEnv[0].value=1"}, []string{"/extraEnv/0/value", "string"}},
 		"a version as tag":           {[]string{"image.tag=1.2.3+4"}, []string{"/image/tag"}},
 		"a tag as digest":            {[]string{"image.digest=latest"}, []string{"/image/digest"}},
 		"a Secret's bad name":        {[]string{"existingSecret=My Secret"}, []string{"/existingSecret"}},
@@ -100,7 +102,7 @@ func TestGoodValues(t *testing.T) {
 		"podSecurityContext.runAsUser=null", "config.redis.url=redis://user@[::1]/0", "config.redis.url=unix:///run/redis.sock",
 		"routes=null,existingRoutesConfigMaps[0].name=team", "worker.replicas=0", "admin.service.enabled=false",
 		"config.limits=null", "preStopSleepSeconds=0", "config.redis.url=redis://user@redis:6379/0", "image.tag=v1.2.3_rc.1",
-		"extraEnv[0].name=LANG", "probes.startup=null,probes.liveness=null",
+		"extraEnv[0].name=LANG", "image.repository=registry.example.com:5000/team/headgate", "probes.startup=null,probes.liveness=null",
 	} {
 		t.Run(set, func(t *testing.T) {
 			t.Parallel()
