@@ -47,6 +47,7 @@ type dashboard struct {
 		List []struct {
 			Name, Type, Definition string
 			Datasource             *source
+			Multi, IncludeAll      bool
 		}
 	}
 	raw string
@@ -235,6 +236,17 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		for _, page := range append(pages, docPath.FindAllString(d.raw, -1)...) {
 			if _, err := os.Stat(filepath.Join("..", page)); err != nil {
 				t.Errorf("%s names %s, which there is not", file, page)
+			}
+		}
+	}
+}
+
+// TestDashboardsAreOfOneInstallation: two may have a target of the same name, and sums over both are of neither.
+func TestDashboardsAreOfOneInstallation(t *testing.T) {
+	for file, d := range dashboards(t) {
+		for _, v := range d.Templating.List {
+			if v.Multi || v.IncludeAll {
+				t.Errorf("%s: more than one %s can be chosen", file, v.Name)
 			}
 		}
 	}

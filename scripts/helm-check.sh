@@ -16,8 +16,9 @@ for values in "$chart"/ci/*.yaml; do
 done
 echo "helm: $chart: lint ok with $(printf '%s ' "$chart"/ci/*.yaml | xargs -n1 basename | xargs)"
 
+promtool=$(scripts/prometheus.sh promtool)
 cd deploy/helm/check
 go mod verify >/dev/null
 go vet ./...
 "$lint" run ./...
-go test -count=1 ./... # what helm reads is not seen by the cache of tests
+PROMTOOL=$promtool go test -count=1 ./... # what helm reads is not seen by the cache of tests

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"math"
 	"os"
 	"runtime/debug"
 )
@@ -12,9 +11,10 @@ import (
 // higher GOGC would do the same, but let a process that holds much grow as many times.
 const ballastBytes = 20 << 20
 
-// newBallast gives nil when the operator has set how the collector works.
+// newBallast gives nil when the operator has set how often the collector works, or has set a
+// memory limit, to which it counts, of which it would be much.
 func newBallast() []byte {
-	if os.Getenv("GOGC") != "" || debug.SetMemoryLimit(-1) != math.MaxInt64 {
+	if os.Getenv("GOGC") != "" || debug.SetMemoryLimit(-1) < 10*ballastBytes {
 		return nil
 	}
 	return make([]byte, ballastBytes)

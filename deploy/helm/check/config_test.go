@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,10 +29,11 @@ func operatorsFile(t *testing.T, m *manifests) string {
 // ConfigMaps of others are read from testdata/configmaps.
 func mount(t *testing.T, m *manifests, p core.PodSpec, dir string) {
 	t.Helper()
-	names := map[string]string{}
+	names, optional := map[string]string{}, map[string]bool{}
 	for _, v := range p.Volumes {
 		if v.ConfigMap != nil {
 			names[v.Name] = v.ConfigMap.Name
+			optional[v.Name] = v.ConfigMap.Optional != nil && *v.ConfigMap.Optional
 		}
 	}
 	for _, at := range p.Containers[0].VolumeMounts {
@@ -44,7 +46,7 @@ func mount(t *testing.T, m *manifests, p core.PodSpec, dir string) {
 			data = named[*core.ConfigMap](t, m, name).Data
 		} else {
 			files, err := filepath.Glob(filepath.Join("testdata/configmaps", name, "*"))
-			if err != nil || len(files) == 0 {
+			if err != nil || len(files) == 0 && !optional[at.Name] {
 				t.Fatalf("testdata has no ConfigMap %s: %v", name, err)
 			}
 			for _, file := range files {
@@ -74,29 +76,37 @@ func must(t *testing.T, err error) {
 
 // TestHeadgateAcceptsItsFiles gives what a pod finds at /etc to `headgate check`.
 func TestHeadgateAcceptsItsFiles(t *testing.T) {
-	each(t, func(t *testing.T, m *manifests) {
-		dir := t.TempDir()
-		pod := all[*apps.Deployment](m)[0].Spec.Template.Spec
-		mount(t, m, pod, dir)
-		// Paths in the file begin at the root of the pod; here that is dir.
-		file := filepath.Join(dir, "etc/headgate/headgate.yaml")
-		text := strings.ReplaceAll(operatorsFile(t, m), " /etc/", " "+dir+"/etc/")
-		must(t, os.Remove(file))
-		must(t, os.WriteFile(file, []byte(text), 0o644))
+	each(t, accepted)
+}
 
-		cmd := exec.Command(headgate, "check", "-c", file)
-		cmd.Env = []string{"MOBILE_JWT_KEY=a-development-key-of-at-least-32-bytes"}
-		for _, e := range pod.Containers[0].Env {
-			if e.ValueFrom == nil {
-				cmd.Env = append(cmd.Env, e.Name+"="+e.Value)
-			}
+// TestPodsStartWithoutOptionalRoutes, also where there are no other ConfigMaps of routes.
+func TestPodsStartWithoutOptionalRoutes(t *testing.T) {
+	accepted(t, render(t, "--values", sets(t)["minimal"], "--set-json", `existingRoutesConfigMaps=[{"name":"away","optional":true}]`))
+}
+
+func accepted(t *testing.T, m *manifests) {
+	t.Helper()
+	dir := t.TempDir()
+	pod := all[*apps.Deployment](m)[0].Spec.Template.Spec
+	mount(t, m, pod, dir)
+	// Paths in the file begin at the root of the pod; here that is dir.
+	file := filepath.Join(dir, "etc/headgate/headgate.yaml")
+	text := strings.ReplaceAll(operatorsFile(t, m), " /etc/", " "+dir+"/etc/")
+	must(t, os.Remove(file))
+	must(t, os.WriteFile(file, []byte(text), 0o644))
+
+	cmd := exec.Command(headgate, "check", "-c", file)
+	cmd.Env = []string{"MOBILE_JWT_KEY=a-development-key-of-at-least-32-bytes"}
+	for _, e := range pod.Containers[0].Env {
+		if e.ValueFrom == nil {
+			cmd.Env = append(cmd.Env, e.Name+"="+e.Value)
 		}
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Errorf("headgate check: %v\n%s\n%s", err, out, text)
-		}
-		t.Logf("%s", out)
-	})
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("headgate check: %v\n%s\n%s", err, out, text)
+	}
+	t.Logf("%s", out)
 }
 
 // TestRoutesStartNoPodsAnew: pods load changed and new files; only headgate.yaml's change
@@ -122,5 +132,21 @@ func TestRoutesStartNoPodsAnew(t *testing.T) {
 	}
 	if templates("--set", "config.tracking.retention=1h") == before {
 		t.Error("a changed headgate.yaml does not change the pods")
+	}
+}
+
+// TestRoutesArriveAsTheyAre: nothing of the templates' own language, of YAML or of lines gets at them.
+func TestRoutesArriveAsTheyAre(t *testing.T) {
+	dir := t.TempDir()
+	for i, text := range []string{
+		"a: ${{ .body }}\nb: {{ .Values.image }}\nc: {{- end }}\n", "a: \"$(HOME) ${HOME}\"\n", "# no end of line", "\n\n  # begins\n\n",
+		"a: b  \n\tc\n", "a: b\r\nc: d\r\n", "---\na: é 漢 \U0001f600\n---\n", strings.Repeat("long ", 200) + "\n", "true", "12", "",
+	} {
+		file := filepath.Join(dir, strconv.Itoa(i))
+		must(t, os.WriteFile(file, []byte(text), 0o600))
+		m := render(t, "--values", sets(t)["minimal"], "--set-file", `routes.odd\.yaml=`+file)
+		if got := named[*core.ConfigMap](t, m, release+"-routes").Data["odd.yaml"]; got != text {
+			t.Errorf("%q has become %q", text, got)
+		}
 	}
 }

@@ -2,6 +2,11 @@ package check
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
 
 	autoscaling "k8s.io/api/autoscaling/v2"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -84,4 +89,36 @@ func (o *scaledObject) DeepCopyObject() runtime.Object {
 func addKeda(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypeWithName(schema.GroupVersionKind{Group: "keda.sh", Version: "v1alpha1", Kind: "ScaledObject"}, new(scaledObject))
 	return nil
+}
+
+// TestKedaAsksForWhatWorkersCanHelp has promtool ask the query of a fleet: the oldest of what is delivered, 0
+// where all is held back, and nothing while nothing is known. scripts/helm-check.sh sets PROMTOOL.
+func TestKedaAsksForWhatWorkersCanHelp(t *testing.T) {
+	promtool := os.Getenv("PROMTOOL")
+	if promtool == "" {
+		t.Skip("PROMTOOL is not set: scripts/helm-check.sh runs this")
+	}
+	m := render(t, "--values", sets(t)["minimal"], "--set", "worker.keda.enabled=true")
+	query := named[*scaledObject](t, m, release+"-worker").Spec.Triggers[0].Metadata.Query
+	const of = `{job="` + namespace + "/" + release + `",instance="a",target=`
+	test := fmt.Sprintf(`
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - {series: 'headgate_oldest_pending_age_seconds%[1]s"probed"}', values: '900x5 stale'}
+      - {series: 'headgate_breaker_state%[1]s"probed"}', values: '2 1 0x10'}
+      - {series: 'headgate_oldest_pending_age_seconds%[1]s"paused"}', values: '7x5 stale'}
+      - {series: 'headgate_target_paused%[1]s"paused"}', values: '0 1x10'}
+    promql_expr_test:
+      - {expr: &query '%[2]s', eval_time: 0m, exp_samples: [{labels: '{}', value: 7}]}
+      - {expr: *query, eval_time: 1m, exp_samples: [{labels: '{}', value: 0}]}
+      - {expr: *query, eval_time: 3m, exp_samples: [{labels: '{}', value: 900}]}
+      - {expr: *query, eval_time: 7m, exp_samples: []}
+`, of, query)
+	file := filepath.Join(t.TempDir(), "test.yaml")
+	must(t, os.WriteFile(file, []byte(test), 0o600))
+	if out, err := exec.Command(promtool, "test", "rules", file).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s\n%s", err, query, out)
+	}
 }

@@ -115,31 +115,55 @@ func selects(t *testing.T, selector *meta.LabelSelector, set map[string]string) 
 }
 
 func TestEveryObjectHasAGoodName(t *testing.T) {
-	each(t, func(t *testing.T, m *manifests) {
-		seen := map[string]bool{}
-		for _, o := range m.objects {
-			kind := o.GetObjectKind().GroupVersionKind().Kind
-			id := kind + " " + o.GetName()
-			if seen[id] {
-				t.Errorf("%s is rendered twice", id)
+	each(t, goodNames)
+}
+
+// TestNamesAreMadeGood of what the API server would refuse: a release's name may have dots,
+// and what is too long may be cut at a dash.
+func TestNamesAreMadeGood(t *testing.T) {
+	for name, set := range map[string]string{
+		"dots":               "fullnameOverride=v1.2",
+		"cut at dashes":      "fullnameOverride=" + strings.Repeat("a", 51) + "--b",
+		"of all characters":  "nameOverride=" + strings.Repeat("a", 57) + ".b",
+		"a tag's underscore": "image.tag=1.2.3_",
+		"a long tag":         "image.tag=" + strings.Repeat("1", 62) + ".1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := render(t, "--values", sets(t)["cluster-keda"], "--set", set)
+			goodNames(t, m)
+			for _, p := range pods(t, m) {
+				checkLabels(t, p.name, p.meta.Labels)
 			}
-			seen[id] = true
-			problems := validation.IsDNS1123Subdomain(o.GetName())
-			if kind == "Service" {
-				problems = validation.IsDNS1035Label(o.GetName()) // it is a host's name
-			}
-			if len(problems) > 0 {
-				t.Errorf("%s: %v", id, problems)
-			}
-			if o.GetNamespace() != namespace {
-				t.Errorf("%s is in the namespace %q", id, o.GetNamespace())
-			}
-			checkLabels(t, id, o.GetLabels())
-			if kind == "Secret" {
-				t.Errorf("%s: secrets are not the chart's to make", id)
-			}
+		})
+	}
+}
+
+func goodNames(t *testing.T, m *manifests) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, o := range m.objects {
+		kind := o.GetObjectKind().GroupVersionKind().Kind
+		id := kind + " " + o.GetName()
+		if seen[id] {
+			t.Errorf("%s is rendered twice", id)
 		}
-	})
+		seen[id] = true
+		problems := validation.IsDNS1123Subdomain(o.GetName())
+		if kind == "Service" {
+			problems = validation.IsDNS1035Label(o.GetName()) // it is a host's name
+		}
+		if len(problems) > 0 {
+			t.Errorf("%s: %v", id, problems)
+		}
+		if o.GetNamespace() != namespace {
+			t.Errorf("%s is in the namespace %q", id, o.GetNamespace())
+		}
+		checkLabels(t, id, o.GetLabels())
+		if kind == "Secret" {
+			t.Errorf("%s: secrets are not the chart's to make", id)
+		}
+	}
 }
 
 func checkLabels(t *testing.T, of string, set map[string]string) {

@@ -3,6 +3,7 @@ package check
 import (
 	"os/exec"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -139,6 +140,59 @@ func TestProbesAskDeclaredPorts(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestVariablesMayNameVariables: kubelet replaces $(NAME) only where NAME stands before, and
+// the collector of the node that a pod is on is found by the address in extraEnv.
+func TestVariablesMayNameVariables(t *testing.T) {
+	m := render(t, "--values", sets(t)["everything"], "--set", "otel.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://$(NODE_IP):4318")
+	reference := regexp.MustCompile(`\$\((\w+)\)`)
+	for _, p := range pods(t, m) {
+		seen, found := map[string]bool{}, 0
+		for _, e := range p.container().Env {
+			for _, name := range reference.FindAllStringSubmatch(e.Value, -1) {
+				if found++; !seen[name[1]] {
+					t.Errorf("%s: %s names %s, which does not stand before it", p.name, e.Name, name[1])
+				}
+			}
+			if seen[e.Name] {
+				t.Errorf("%s: %s is there twice", p.name, e.Name)
+			}
+			seen[e.Name] = true
+		}
+		if p.role != "" && found == 0 {
+			t.Errorf("%s: no variable names another", p.name)
+		}
+	}
+}
+
+// TestTheCollectorKnowsTheLimit: garbage is collected before the kernel ends the process for it.
+func TestTheCollectorKnowsTheLimit(t *testing.T) {
+	for limit, want := range map[string]string{"512Mi": "483183820", "1.5Gi": "1449551462", "1e9": "", "2000000000": "1800000000"} {
+		m := render(t, "--values", sets(t)["minimal"], "--set-string", "worker.resources.limits.memory="+limit)
+		for _, p := range pods(t, m) {
+			got := ""
+			for _, e := range p.container().Env {
+				if e.Name == "GOMEMLIMIT" {
+					got = e.Value
+				}
+			}
+			if p.role == "worker" && got != want {
+				t.Errorf("of %s the Go runtime may take %q, not %q", limit, got, want)
+			}
+		}
+	}
+}
+
+// TestReplacedAtOnce: the API server refuses bounds of a rolling update for what is no rolling update.
+func TestReplacedAtOnce(t *testing.T) {
+	m := render(t, "--values", sets(t)["minimal"], "--set", "worker.strategy.type=Recreate")
+	for _, d := range all[*apps.Deployment](m) {
+		s := d.Spec.Strategy
+		if recreate := s.Type == apps.RecreateDeploymentStrategyType; recreate == (s.RollingUpdate != nil) || recreate != (d.Labels["app.kubernetes.io/component"] == "worker") {
+			t.Errorf("%s is replaced by %+v", d.Name, s)
+		}
+	}
 }
 
 // stopMargin is what a process takes beyond limits.shutdown at most (internal/cli).

@@ -94,6 +94,9 @@ func TestOneAutoscaler(t *testing.T) {
 			if s.Spec.MinReplicaCount == nil || *s.Spec.MinReplicaCount < 1 {
 				t.Errorf("ScaledObject %s may leave no worker for retries and polls", s.Name)
 			}
+			if s.Spec.Triggers[0].Metadata.IgnoreNullValues != "false" {
+				t.Errorf("ScaledObject %s takes away workers while Prometheus knows nothing", s.Name)
+			}
 			if query := s.Spec.Triggers[0].Metadata.Query; !strings.Contains(query, "headgate_oldest_pending_age_seconds") {
 				t.Errorf("ScaledObject %s asks for %q", s.Name, query)
 			}
@@ -139,6 +142,9 @@ func TestMonitorsFindThePods(t *testing.T) {
 				t.Errorf("%s does not say whose pods they are: %+v", of, job)
 			}
 			for _, s := range all[*scaledObject](m) {
+				if s.Spec.Triggers[0].Metadata.IgnoreNullValues != "false" {
+					t.Errorf("ScaledObject %s takes away workers while Prometheus knows nothing", s.Name)
+				}
 				if query := s.Spec.Triggers[0].Metadata.Query; !strings.Contains(query, `{job="`+*relabelings[0].Replacement+`"}`) {
 					t.Errorf("ScaledObject %s asks for other pods than %s scrapes: %s", s.Name, of, query)
 				}
@@ -189,7 +195,7 @@ func TestMonitorsFindThePods(t *testing.T) {
 func TestPoliciesLetTheTestIn(t *testing.T) {
 	each(t, func(t *testing.T, m *manifests) {
 		for _, n := range all[*networking.NetworkPolicy](m) {
-			letIn := false
+			letIn, others := false, 0
 			for _, rule := range n.Spec.Ingress {
 				for _, port := range rule.Ports {
 					for _, p := range pods(t, m) {
@@ -198,8 +204,12 @@ func TestPoliciesLetTheTestIn(t *testing.T) {
 						}
 					}
 					for _, peer := range rule.From {
-						if port.Port.StrVal == "admin" && peer.PodSelector != nil && peer.NamespaceSelector == nil {
+						switch {
+						case port.Port.StrVal != "admin":
+						case peer.PodSelector != nil && peer.NamespaceSelector == nil:
 							letIn = letIn || slices.Equal(selected(t, m, peer.PodSelector), []string{""})
+						default:
+							others++
 						}
 					}
 					if port.Port.StrVal == "admin" && len(rule.From) == 0 {
@@ -209,6 +219,9 @@ func TestPoliciesLetTheTestIn(t *testing.T) {
 			}
 			if !letIn {
 				t.Errorf("NetworkPolicy %s keeps `helm test` out", n.Name)
+			}
+			if scraped := len(all[*monitoring.ServiceMonitor](m)) + len(all[*monitoring.PodMonitor](m)); scraped > 0 && others == 0 {
+				t.Errorf("NetworkPolicy %s keeps Prometheus out", n.Name)
 			}
 		}
 		for _, p := range all[*core.Pod](m) {
@@ -280,6 +293,13 @@ func TestRunbooksAreWhereTheOperatorSays(t *testing.T) {
 		for _, rule := range group.Rules {
 			if url := rule.Annotations["runbook_url"]; rule.Alert != "" && !strings.HasPrefix(url, "https://git.example.com/gateway/docs/runbooks/") {
 				t.Errorf("the run-book of %s is at %q", rule.Alert, url)
+			}
+		}
+	}
+	for _, c := range all[*core.ConfigMap](m) {
+		for file, text := range c.Data {
+			if strings.HasSuffix(file, ".json") && c.Labels["grafana_dashboard"] != "" && !strings.Contains(text, `"https://git.example.com/gateway/docs"`) {
+				t.Errorf("the links of %s lead elsewhere", file)
 			}
 		}
 	}

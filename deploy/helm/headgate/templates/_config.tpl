@@ -67,6 +67,16 @@
 {{- if and .Values.schemas (not .Values.routes) -}}
 {{- fail "schemas are for the files in routes, and there are none; put a team's schemas into its own ConfigMap (existingRoutesConfigMaps)" -}}
 {{- end -}}
+{{- $size := 0 -}}
+{{- range $name, $text := .Values.routes -}}
+{{- $size = add $size (len $text) -}}
+{{- end -}}
+{{- if gt $size 1048576 -}}
+{{- fail (printf "routes are %d bytes together, and a ConfigMap takes 1048576: put some into ConfigMaps of their own (existingRoutesConfigMaps)" $size) -}}
+{{- end -}}
+{{- if regexMatch "^[^/]*//[^/@]*:[^/@]*@" .Values.config.redis.url -}}
+{{- fail "config.redis.url: a password must not stand in it in clear, nor in a ConfigMap; leave it out, and write config.redis.password: {env: HEADGATE_REDIS_PASSWORD}" -}}
+{{- end -}}
 {{- if eq .Values.config.redis.url "embedded" -}}
 {{- fail "config.redis.url: embedded is for one process; gateway and worker pods need a Redis that they share" -}}
 {{- end -}}

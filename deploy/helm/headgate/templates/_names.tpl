@@ -1,16 +1,24 @@
 {{- define "headgate.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 58 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 58 | trimAll "-." -}}
 {{- end -}}
 
-{{/* 53 characters leave room for the suffixes -gateway, -dashboard and the like. */}}
+{{/*
+53 characters leave room for the suffixes -gateway, -dashboard and the like. A release's name may have
+dots and begin with a digit, a Service's may not.
+*/}}
 {{- define "headgate.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" -}}
-{{- else if contains (include "headgate.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name (include "headgate.name" .) | trunc 53 | trimSuffix "-" -}}
+{{- $name := .Values.fullnameOverride -}}
+{{- if not $name -}}
+{{- $name = .Release.Name -}}
+{{- if not (contains (include "headgate.name" .) $name) -}}
+{{- $name = printf "%s-%s" $name (include "headgate.name" .) -}}
 {{- end -}}
+{{- end -}}
+{{- $name = $name | replace "." "-" | trunc 53 | trimAll "-" -}}
+{{- if regexMatch "^[0-9]" $name -}}
+{{- fail (printf "the objects would be named %q, and the name of a Service begins with a letter: give fullnameOverride one that does" $name) -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
 {{- define "headgate.serviceAccountName" -}}
@@ -45,7 +53,7 @@ root as needed. The chart's own go before the operator's, so that no selector ca
 */}}
 {{- define "headgate.labels" -}}
 {{- $own := include "headgate.selector" .root | fromYaml -}}
-{{- $_ := set $own "app.kubernetes.io/version" (include "headgate.version" (dict "root" .root "role" (ternary "worker" "gateway" (eq .component "worker"))) | trunc 63) -}}
+{{- $_ := set $own "app.kubernetes.io/version" (include "headgate.version" (dict "root" .root "role" (ternary "worker" "gateway" (eq .component "worker"))) | trunc 63 | trimAll "-._") -}}
 {{- $_ := set $own "app.kubernetes.io/managed-by" .root.Release.Service -}}
 {{- $_ := set $own "app.kubernetes.io/part-of" "headgate" -}}
 {{- if not .pod -}}{{/* a new version of the chart alone starts no pod anew */}}

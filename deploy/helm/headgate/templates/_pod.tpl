@@ -38,7 +38,7 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
       env:
-        {{- include "headgate.env" $root | nindent 8 }}
+        {{- include "headgate.env" . | nindent 8 }}
       ports:
         {{- if eq .role "gateway" }}
         - name: http
@@ -46,15 +46,13 @@ spec:
         {{- end }}
         - name: admin
           containerPort: {{ $values.admin.port }}
-      startupProbe:
-        httpGet: {path: /livez, port: admin}
-        {{- toYaml $values.probes.startup | nindent 8 }}
-      livenessProbe:
-        httpGet: {path: /livez, port: admin}
-        {{- toYaml $values.probes.liveness | nindent 8 }}
-      readinessProbe:
-        httpGet: {path: /readyz, port: admin}
-        {{- toYaml $values.probes.readiness | nindent 8 }}
+      {{- range $kind, $path := dict "startup" "/livez" "liveness" "/livez" "readiness" "/readyz" }}
+      {{- with get $values.probes $kind }}
+      {{ $kind }}Probe:
+        httpGet: {path: {{ $path }}, port: admin}
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- end }}
       {{- if and (eq .role "gateway") (gt (int $values.preStopSleepSeconds) 0) }}
       lifecycle:
         preStop:
@@ -106,7 +104,31 @@ spec:
 {{- $own.tag | default .root.Values.image.tag | default .root.Chart.AppVersion -}}
 {{- end -}}
 
+{{/*
+Variables of a role's container: (dict "root" . "role" "gateway" "values" .Values.gateway). The operator's
+stand first: kubelet replaces $(NAME) where NAME stands before, as in http://$(NODE_IP):4318.
+*/}}
 {{- define "headgate.env" -}}
+{{- $own := list "HEADGATE_ADMIN_TOKEN" -}}
+{{- if .root.Values.otel -}}
+{{- $own = concat $own (list "POD_NAME" "OTEL_RESOURCE_ATTRIBUTES") (keys .root.Values.otel) -}}
+{{- end -}}
+{{- $given := list -}}
+{{- range .root.Values.extraEnv -}}
+{{- $given = append $given .name -}}
+{{- if has .name $own -}}
+{{- fail (printf "extraEnv: %s is set by the chart, from admin.tokenSecret or otel; leave it out here" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- with .root.Values.extraEnv }}
+{{- toYaml . }}
+{{ end -}}
+{{- $limit := include "headgate.memoryLimit" (dig "limits" "memory" "" (.values.resources | default dict)) -}}
+{{- if and $limit (not (has "GOMEMLIMIT" $given)) -}}
+- name: GOMEMLIMIT
+  value: {{ $limit | quote }}
+{{ end -}}
+{{- with .root -}}
 - name: HEADGATE_ADMIN_TOKEN
   valueFrom:
     secretKeyRef:
@@ -126,9 +148,19 @@ spec:
   value: {{ $value | quote }}
 {{- end }}
 {{- end }}
-{{- with .Values.extraEnv }}
-{{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/*
+What of a container's memory the Go runtime may take, in bytes: nine tenths, so that it collects
+garbage before the kernel ends the process. Empty where there is no limit, or one in another notation.
+*/}}
+{{- define "headgate.memoryLimit" -}}
+{{- $text := kindIs "string" . | ternary . (printf "%.0f" (float64 .)) -}}
+{{- if regexMatch "^[0-9]+(\\.[0-9]+)?([kMGT]|[KMGT]i)?$" $text -}}
+{{- $units := dict "" 1.0 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 -}}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[A-Za-z]*$" $text)) 0.9 | int64 -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "headgate.tokenSecret" -}}

@@ -19,6 +19,11 @@ at the same time, by one link.
   mountPath: {{ include "headgate.existingRoutesDir" $ }}/{{ $map.name }}
   readOnly: true
 {{- end }}
+{{- if include "headgate.onlyOptionalRoutes" . }}
+- name: no-routes
+  mountPath: {{ include "headgate.existingRoutesDir" . }}/_none
+  readOnly: true
+{{- end }}
 {{- if .Values.redisTLS.existingSecret }}
 - name: redis-tls
   mountPath: {{ include "headgate.redisTLSDir" . }}
@@ -34,6 +39,18 @@ at the same time, by one link.
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/*
+Whether each of the existing ConfigMaps may be missing: text for yes. A glob in headgate.yaml has to match
+some file, so that a folder that has gone takes no routes with it; one without routes is given then.
+*/}}
+{{- define "headgate.onlyOptionalRoutes" -}}
+{{- $only := .Values.existingRoutesConfigMaps -}}
+{{- range .Values.existingRoutesConfigMaps -}}
+{{- if not .optional -}}{{- $only = false -}}{{- end -}}
+{{- end -}}
+{{- if $only -}}yes{{- end -}}
 {{- end -}}
 
 {{- define "headgate.volumes" -}}
@@ -52,6 +69,11 @@ at the same time, by one link.
   configMap:
     name: {{ $map.name }}
     optional: {{ $map.optional | default false }}
+{{- end }}
+{{- if include "headgate.onlyOptionalRoutes" . }}
+- name: no-routes
+  configMap:
+    name: {{ $fullname }}-no-routes
 {{- end }}
 {{- with .Values.redisTLS.existingSecret }}
 - name: redis-tls
