@@ -92,6 +92,24 @@ func TestReloadOverTheAPI(t *testing.T) {
 	}
 }
 
+// TestReloadWithoutAdminToken is refused with the place where the token was to be, beside
+// whatever else is wrong.
+func TestReloadWithoutAdminToken(t *testing.T) {
+	r := reloadRig(t, map[string]string{"one": plainTarget})
+	r.rewrite(t, "headgate.yaml", func(s string) string {
+		return strings.Replace(s, "env: HEADGATE_ADMIN_TOKEN", "file: nowhere", 1)
+	})
+	r.rewrite(t, "routes/profiles.yaml", func(s string) string { return strings.Replace(s, "post:", "pots:", 1) })
+	did, err := r.ReloadBy(t.Context(), app.ByAPI)
+	if err == nil || len(did.Problems) < 2 {
+		t.Fatalf("%v, %+v", err, did)
+	}
+	p := did.Problems[0]
+	if !strings.HasSuffix(p.File, "headgate.yaml") || p.Line < 2 || p.Column < 2 || p.Path != "admin.token" || p.Hint == "" || !strings.Contains(p.Detail, "nowhere") {
+		t.Errorf("%+v", p)
+	}
+}
+
 // TestReloadsAtTheSameTime follow one another: each takes what is there.
 func TestReloadsAtTheSameTime(t *testing.T) {
 	r := reloadRig(t, map[string]string{"one": plainTarget})
