@@ -48,6 +48,8 @@ type Options struct {
 	Level *slog.LevelVar
 	// Asynqmon serves everything under /asynqmon, which must be its root path.
 	Asynqmon http.Handler
+	// Redis is nil when all of Redis answers, which Asynqmon does not tell by itself.
+	Redis func(ctx context.Context) error
 	// AsynqmonWrites lets its buttons through; otherwise it is for looking only.
 	AsynqmonWrites bool
 }
@@ -73,7 +75,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{o: o, session: newSession(o.Token), origins: http.NewCrossOriginProtection()}
 	if o.Asynqmon != nil {
-		s.asynqmon = gzhttp.GzipHandler(dashboard{o.Asynqmon})
+		s.asynqmon = gzhttp.GzipHandler(dashboard{s})
 	}
 	s.base, s.abandon = context.WithCancel(context.Background())
 	s.level = level{v: o.Level, log: o.Log}
