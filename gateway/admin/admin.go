@@ -58,6 +58,7 @@ type Options struct {
 type Server struct {
 	o       Options
 	session session
+	guesses *guesses
 	// asynqmon is the dashboard as it is served; nil when there is none.
 	asynqmon http.Handler
 	origins  *http.CrossOriginProtection
@@ -73,7 +74,7 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, session: newSession(o.Token), origins: http.NewCrossOriginProtection()}
+	s := &Server{o: o, session: newSession(o.Token), guesses: newGuesses(time.Now), origins: http.NewCrossOriginProtection()}
 	if o.Asynqmon != nil {
 		s.asynqmon = gzhttp.GzipHandler(dashboard{s})
 	}
