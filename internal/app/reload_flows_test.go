@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -200,6 +201,20 @@ func TestRemovedTargetsAreDrainedAndGivenUp(t *testing.T) {
 	}
 	if page := r.figures(t); strings.Contains(page, `headgate_breaker_state{target="queued"}`) {
 		t.Error("the metrics still have the state of a former target")
+	}
+	counted := regexp.MustCompile(`(?m)^headgate_[a-z_]+\{.*target="(queued|job|mails)".*$`)
+	page := r.figures(t)
+	for _, told := range []string{`headgate_deliveries_total{reason="",state="succeeded",target="queued"} 2`, `headgate_batch_records_count{target="mails"} 1`} {
+		if !strings.Contains(page, told) {
+			t.Errorf("what the last deliveries came to is not told: %s in\n%s", told, strings.Join(counted.FindAllString(page, -1), "\n"))
+		}
+	}
+	r.Part()
+	if err := r.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := counted.FindAllString(r.figures(t), -1); len(left) > 0 || !strings.Contains(r.figures(t), `target="stay"`) {
+		t.Errorf("long after that the metrics still have %q", left)
 	}
 	// A target that comes back is served again.
 	r.routes(t, all)
