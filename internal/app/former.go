@@ -101,6 +101,13 @@ func (a *App) serveTargets(ctx context.Context) (former int) {
 		}
 	}
 	a.forgetSeries()
+	removed, err := a.worker.RemoveDeserted(ctx, func(name string) bool { return live[name] != nil || busy[name] })
+	if err != nil {
+		a.log.WarnContext(ctx, "looking for queues of former targets did not work; trying again", "error", err)
+	}
+	for _, name := range removed {
+		a.log.InfoContext(ctx, "the queues of a former target that nobody served are removed", "target", name)
+	}
 	return former
 }
 

@@ -226,6 +226,27 @@ func TestRemovedTargetsAreDrainedAndGivenUp(t *testing.T) {
 	}
 }
 
+// The empty queues of a target that left the files while no worker ran are not shown for ever.
+func TestDesertedQueuesAreRemoved(t *testing.T) {
+	var log lines
+	r := reloadRig(t, map[string]string{"stay": plainTarget}, func(o *app.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	rdb := r.rdb(t)
+	if err := rdb.SAdd(t.Context(), "asynq:queues", "left", "left.resume", "left.bulk", "foreign", "stay", "stay.resume", "stay.bulk").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Reload(t.Context()); err != nil { // a worker looks then, and from time to time
+		t.Fatal(err)
+	}
+	queues, err := rdb.SMembers(t.Context(), "asynq:queues").Result()
+	slices.Sort(queues)
+	if err != nil || !slices.Equal(queues, []string{"foreign", "stay", "stay.bulk", "stay.resume"}) {
+		t.Errorf("left are %q, %v", queues, err)
+	}
+	if told := log.take("nobody served"); len(told) != 1 || !strings.Contains(told[0], "target=left") {
+		t.Errorf("the log says %q", told)
+	}
+}
+
 // A delivery goes on by the steps that it was accepted under, whatever the file does to them;
 // that there are such deliveries is told.
 func TestFlowsGoOnByTheirSteps(t *testing.T) {
