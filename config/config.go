@@ -44,6 +44,8 @@ type Config struct {
 type Admin struct {
 	Listen string     `yaml:"listen" json:"listen" jsonschema:"default=127.0.0.1:9090" jsonschema_description:"Address of the admin listener; off for none."`
 	Token  secret.Ref `yaml:"token" reload:"live" json:"token" jsonschema_description:"Token that the admin listener asks for."`
+	// TokenPos is where Token stands: whether it can be read is known only when it is.
+	TokenPos yamlsrc.Pos `yaml:"-" json:"-"`
 	// Asynqmon is Read or Write.
 	Asynqmon   string `yaml:"asynqmon" json:"asynqmon" jsonschema:"enum=read,enum=write,default=read" jsonschema_description:"What may be done in the dashboard of the queues: look (read), or pause queues and run, archive and delete tasks as well (write)."`
 	Prometheus string `yaml:"prometheus" json:"prometheus,omitempty" jsonschema_description:"URL of the Prometheus that scrapes the admin listeners, such as http://prometheus:9090, for the charts of the dashboard. Default: no charts."`

@@ -50,6 +50,9 @@ func load(path string, text []byte, readable bool, env func(string) (string, err
 	if auth := root.Get("tracking").Get("auth"); auth != nil {
 		c.Tracking.AuthPos = auth.Pos
 	}
+	if token := root.Get("admin").Get("token"); token != nil {
+		c.Admin.TokenPos = token.Pos
+	}
 	if tls := root.Get("redis").Get("tls"); tls != nil {
 		for key, pos := range map[string]*yamlsrc.Pos{"ca": &c.Redis.TLS.CAPos, "cert": &c.Redis.TLS.CertPos} {
 			if n := tls.Get(key); n != nil {

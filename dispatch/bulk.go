@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -113,6 +114,9 @@ func (b *bulk) one(ctx context.Context, ref tracking.Ref, letter *tracking.Lette
 	b.Matched++
 	err := b.do(ctx, ref, letter)
 	why, skip := refusal(err)
+	if b.order.Verb == VerbDrop && errors.Is(err, tracking.ErrNotFound) {
+		why = "it is not among the dead letters: dropped or replayed already, kept no longer, or never one" // its record may well be there
+	}
 	switch {
 	case skip:
 		b.Skipped++

@@ -321,8 +321,16 @@ func TestBulkOfAList(t *testing.T) {
 	}
 	order.DryRun, problems = false, nil
 	p, err := op.Bulk(t.Context(), order, report)
-	if err != nil || p.Matched != 3 || p.Done != 2 || p.Skipped != 1 || fmt.Sprint(problems) != "[mail: its record is gone]" {
+	const none = "it is not among the dead letters: dropped or replayed already, kept no longer, or never one"
+	if err != nil || p.Matched != 3 || p.Done != 2 || p.Skipped != 1 || fmt.Sprint(problems) != "[mail: "+none+"]" {
 		t.Errorf("%+v, %v, %v", p, problems, err)
+	}
+	order.Refs, problems = []tracking.Ref{a}, nil
+	if p, err := op.Bulk(t.Context(), order, report); err != nil || p.Skipped != 1 || fmt.Sprint(problems) != "["+a.Target+": "+none+"]" {
+		t.Errorf("dropped again: %+v, %v, %v", p, problems, err)
+	}
+	if _, err := w.store.Load(t.Context(), a.Tracking); err != nil {
+		t.Errorf("the record of what was dropped: %v", err)
 	}
 	stop := errors.New("the client went away")
 	if _, err := op.Bulk(t.Context(), order, func(dispatch.Progress) error { return stop }); !errors.Is(err, stop) {

@@ -149,11 +149,13 @@ func decodeStruct(n *Node, v reflect.Value, report *Report) {
 	fields := map[string]reflect.Value{}
 	var names, required []string
 	collect(v, fields, &names, &required)
+	report.around = append(report.around, enclosing{v, n.Path})
+	defer func() { report.around = report.around[:len(report.around)-1] }()
 	present := map[string]bool{}
 	for _, e := range n.Entries {
 		field, ok := fields[e.Key]
 		if !ok {
-			report.Addf(e.KeyPos, join(n.Path, e.Key), UnknownHint(e.Key, names), "unknown key %q", e.Key)
+			report.Addf(e.KeyPos, join(n.Path, e.Key), report.keyHint(e.Key, names), "unknown key %q", e.Key)
 			continue
 		}
 		present[e.Key] = true

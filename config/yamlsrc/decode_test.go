@@ -92,3 +92,47 @@ func TestDecodeProblems(t *testing.T) {
 		})
 	}
 }
+
+// TestMisplacedKeys: a key that is right elsewhere is told where; a slip of the fingers and a
+// key that several places have are not.
+func TestMisplacedKeys(t *testing.T) {
+	type own struct {
+		Every string `yaml:"every"`
+		Self  *own   `yaml:"self"`
+	}
+	type step struct {
+		Name  string `yaml:"name"`
+		Until *own   `yaml:"until"`
+	}
+	var dst struct {
+		Listen string `yaml:"listen"`
+		Save   string `yaml:"save"`
+		Limits struct {
+			Rate string `yaml:"rate"`
+			Max  string `yaml:"max"`
+		} `yaml:"limits"`
+		Retry struct {
+			First string `yaml:"first"`
+			Max   string `yaml:"max"`
+		} `yaml:"retry"`
+		Steps []step `yaml:"steps"`
+	}
+	for text, want := range map[string]string{
+		"rate: 1":               "rate belongs below limits",
+		"limits: {first: 1}":    "first belongs below retry",
+		"limits: {listen: 1}":   "listen belongs at the top of the file",
+		"steps: [{every: 1}]":   "every belongs below steps[0].until",
+		"steps: [{rate: 1}]":    "rate belongs below limits",
+		"limits: {mac: 1}":      `did you mean "max"?`,
+		"limits: {sav: 1}":      "known here: max, rate",
+		"max: 1":                "known here: limits, listen, retry, save, steps",
+		"steps: [{nowhere: 1}]": "known here: name, until",
+	} {
+		var report Report
+		n := Parse("f.yaml", []byte(text), &report)
+		n.Decode(&dst, &report)
+		if list := report.Problems(); len(list) != 1 || list[0].Hint != want {
+			t.Errorf("%s: %v, want the hint %s", text, list, want)
+		}
+	}
+}

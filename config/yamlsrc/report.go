@@ -26,6 +26,7 @@ type Report struct {
 	sources  map[string][]string
 	secret   map[Pos]bool // lines that must not be shown; Column is zero
 	reads    []Read
+	around   []enclosing // what is being decoded, from without
 }
 
 func (r *Report) addSource(name string, text []byte) {

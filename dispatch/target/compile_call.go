@@ -20,7 +20,7 @@ func (c *compiler) call(n *yamlsrc.Node, spec *Call, own Step, sends, last bool)
 	if c.target.Get("limits").Get("timeout") == nil {
 		s.pos = n.Pos
 	}
-	if at := n.Get("timeout"); at != nil {
+	if at := n.Get("timeout"); at != nil && n != c.target { // beside limits it is an unknown key, told already
 		s.pos = at.Pos
 		c.positive(own.Timeout, n, "timeout")
 		s.timeout = own.Timeout.D()

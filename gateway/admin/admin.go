@@ -48,6 +48,8 @@ type Options struct {
 	Level *slog.LevelVar
 	// Asynqmon serves everything under /asynqmon, which must be its root path.
 	Asynqmon http.Handler
+	// Redis is nil when all of Redis answers, which Asynqmon does not tell by itself.
+	Redis func(ctx context.Context) error
 	// AsynqmonWrites lets its buttons through; otherwise it is for looking only.
 	AsynqmonWrites bool
 }
@@ -56,6 +58,7 @@ type Options struct {
 type Server struct {
 	o       Options
 	session session
+	guesses *guesses
 	// asynqmon is the dashboard as it is served; nil when there is none.
 	asynqmon http.Handler
 	origins  *http.CrossOriginProtection
@@ -71,9 +74,9 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, session: newSession(o.Token), origins: http.NewCrossOriginProtection()}
+	s := &Server{o: o, session: newSession(o.Token), guesses: newGuesses(time.Now), origins: http.NewCrossOriginProtection()}
 	if o.Asynqmon != nil {
-		s.asynqmon = gzhttp.GzipHandler(dashboard{o.Asynqmon})
+		s.asynqmon = gzhttp.GzipHandler(dashboard{s})
 	}
 	s.base, s.abandon = context.WithCancel(context.Background())
 	s.level = level{v: o.Level, log: o.Log}

@@ -2,13 +2,18 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"path"
 	"regexp"
 	"strings"
+
+	"headgate/dispatch/tracking"
 )
 
 // staticPath is where Asynqmon has what its page is made of.
@@ -40,12 +45,16 @@ var outsideStyle = regexp.MustCompile(`<link rel="stylesheet" href="https://[^"]
 // dashboard serves Asynqmon with what it lacks: a policy that lets its page work and
 // nothing else, media types that a browser which
 // may not guess accepts, and leave to keep what never changes.
-type dashboard struct{ asynqmon http.Handler }
+type dashboard struct{ s *Server }
 
 // ServeHTTP implements http.Handler.
 func (d dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	kept := &recorder{header: w.Header().Clone(), status: http.StatusOK}
-	d.asynqmon.ServeHTTP(kept, r)
+	d.s.o.Asynqmon.ServeHTTP(kept, r)
+	if kept.status == http.StatusInternalServerError && strings.HasPrefix(r.URL.Path, "/asynqmon/api/") && !d.redisAnswers(r) {
+		d.unavailable(w, r, kept.body.String())
+		return
+	}
 	h := kept.header
 	kind := h.Get("Content-Type")
 	if kind == "" {
@@ -74,6 +83,30 @@ func (d dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	maps.Copy(w.Header(), h)
 	w.WriteHeader(kept.status)
 	_, _ = w.Write(body)
+}
+
+// redisAnswers tells whether it was not Redis for which Asynqmon has failed: it says 500 of
+// everything.
+func (d dashboard) redisAnswers(r *http.Request) bool {
+	if d.s.o.Redis == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
+	defer cancel()
+	return d.s.o.Redis(ctx) == nil
+}
+
+// unavailable answers that Redis does not. Asynqmon's page asks for text among others, and
+// shows no error when it gets an object; everybody else gets the problem.
+func (d dashboard) unavailable(w http.ResponseWriter, r *http.Request, cause string) {
+	p := d.s.failure(r.Context(), fmt.Errorf("%w: asynqmon: %s", tracking.ErrUnavailable, strings.TrimSpace(cause)))
+	if !strings.Contains(r.Header.Get("Accept"), "text/plain") {
+		writeProblem(w, p)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(p.Status)
+	_, _ = io.WriteString(w, p.Detail)
 }
 
 // dashboardPolicy allows the page's own inline scripts by their digests. Its styles are

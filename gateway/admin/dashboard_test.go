@@ -2,6 +2,8 @@ package admin
 
 import (
 	"compress/gzip"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -72,5 +74,32 @@ func TestDashboardIsCompressedAndKept(t *testing.T) {
 	}
 	if res, text := ask(t, s, http.MethodGet, "/asynqmon/static/js/main.5adda2da.chunk.js", "", bearer); text != script || res.header.Get("Content-Encoding") != "" {
 		t.Errorf("compressed for who did not ask: %v", res.header)
+	}
+}
+
+// TestDashboardWithoutRedis: a program gets the problem of the rest of the API, and
+// Asynqmon's own page, which takes text only, the same as text. What Redis is not the reason
+// for stays as Asynqmon says it.
+func TestDashboardWithoutRedis(t *testing.T) {
+	var away error
+	s := start(t, func(o *Options) {
+		o.Redis = func(context.Context) error { return away }
+		o.Asynqmon = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "queue not found", http.StatusInternalServerError)
+		})
+	})
+	get := func(accept string) (*reply, string) {
+		res, text := ask(t, s, http.MethodGet, "/asynqmon/api/queues", "", bearer, "Accept: "+accept)
+		return &res, text
+	}
+	if res, text := get("*/*"); res.status != http.StatusInternalServerError || text != "queue not found\n" {
+		t.Errorf("with redis: %d %s", res.status, text)
+	}
+	away = errors.New("connection refused")
+	if res, text := get("*/*"); res.status != http.StatusServiceUnavailable || res.header.Get("Content-Type") != "application/problem+json" || !strings.Contains(text, `"urn:headgate:problem:unavailable"`) || !strings.Contains(text, "headgate doctor") {
+		t.Errorf("without redis: %d %s %s", res.status, res.header, text)
+	}
+	if res, text := get("application/json, text/plain, */*"); res.status != http.StatusServiceUnavailable || !strings.HasPrefix(res.header.Get("Content-Type"), "text/plain") || !strings.HasPrefix(text, "Redis does not answer") {
+		t.Errorf("the page without redis: %d %s %s", res.status, res.header, text)
 	}
 }

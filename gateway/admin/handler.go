@@ -31,7 +31,7 @@ func (s *Server) handler() http.Handler {
 			h(w, r)
 			return
 		}
-		switch s.session.shown(r) {
+		switch s.shown(r) {
 		case byNothing:
 			s.challenge(w, r)
 			return

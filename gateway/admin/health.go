@@ -38,7 +38,7 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) {
 // readyz says whether requests can be taken. ?verbose lists every check, for who has the
 // token: whoever merely reaches the listener learns how many have failed.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	verbose, known := r.URL.Query().Has("verbose"), s.session.shown(r) != byNothing
+	verbose, known := r.URL.Query().Has("verbose"), s.shown(r) != byNothing
 	if verbose && !known {
 		s.challenge(w, r)
 		return

@@ -2,6 +2,7 @@ package admin
 
 import (
 	_ "embed"
+	"fmt"
 	"html/template"
 	"net/http"
 	"strings"
@@ -16,11 +17,18 @@ var (
 )
 
 // challenge answers who has not shown the token. A browser is sent to the form; a
-// program gets a 401 that says what is wanted.
+// program gets a 401 that says what is wanted, or a 429 when it has guessed too often.
 func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet && r.Header.Get("Authorization") == "" && strings.Contains(r.Header.Get("Accept"), "text/html") {
 		redirect(w, "/login")
 		return
+	}
+	if r.Header.Get("Authorization") != "" {
+		if kept, seconds := s.tooOften(w, r); kept {
+			writeProblem(w, problem(http.StatusTooManyRequests, "rate-limited", "Too many requests",
+				fmt.Sprintf("Too many different wrong tokens came from this address, which is not listened to for %d s.", seconds)))
+			return
+		}
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="headgate admin"`)
 	writeProblem(w, problem(http.StatusUnauthorized, "unauthenticated", "Not authenticated", "This needs the admin token."))
@@ -31,11 +39,15 @@ func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		page(w, http.StatusOK, "login", false)
+		page(w, http.StatusOK, "login", "")
 	case http.MethodPost:
-		if err := r.ParseForm(); err != nil || !s.session.knows(r.PostForm.Get("token")) {
+		if err := r.ParseForm(); err != nil || !s.proven(r, r.PostForm.Get("token")) {
+			if kept, seconds := s.tooOften(w, r); kept {
+				page(w, http.StatusTooManyRequests, "login", fmt.Sprintf("Too many wrong tokens came from your address. Try again in %d seconds.", seconds))
+				return
+			}
 			s.o.Log.WarnContext(r.Context(), "admin login refused", "peer", strings.Clone(r.RemoteAddr))
-			page(w, http.StatusUnauthorized, "login", true)
+			page(w, http.StatusUnauthorized, "login", "That is not the token.")
 			return
 		}
 		value, ends := s.session.cookie()

@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -47,6 +49,17 @@ type Names struct {
 	Added   []string `json:"added,omitempty"`
 	Removed []string `json:"removed,omitempty"`
 	Changed []string `json:"changed,omitempty"`
+}
+
+// fewNames is how many names of a kind a person is told.
+const fewNames = 20
+
+// Few gives names for a person: when there are many, the first ones and how many more there are.
+func Few(names []string) []string {
+	if len(names) <= fewNames+1 { // one more takes no more room than to say so
+		return names
+	}
+	return append(slices.Clone(names[:fewNames]), fmt.Sprintf("and %d more", len(names)-fewNames))
 }
 
 // ReloadState is how the files in force stand, in this process.

@@ -70,14 +70,14 @@ const (
 )
 
 // shown tells what the request carries: the token, or a session's cookie.
-func (s session) shown(r *http.Request) credential {
+func (s *Server) shown(r *http.Request) credential {
 	if scheme, text, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		if s.knows(strings.TrimSpace(text)) {
+		if s.proven(r, strings.TrimSpace(text)) {
 			return byToken
 		}
 		return byNothing
 	}
-	if c, err := r.Cookie(cookieName); err == nil && s.valid(c.Value) {
+	if c, err := r.Cookie(cookieName); err == nil && s.session.valid(c.Value) {
 		return byCookie
 	}
 	return byNothing

@@ -92,8 +92,9 @@ type App struct {
 	reloading sync.Mutex
 	force     inForce
 	watcher   *watch.Watcher
-	targets   sync.Mutex    // which are served is being changed
-	kick      chan struct{} // they are to be looked at soon
+	targets   sync.Mutex           // which are served is being changed
+	parted    map[string]time.Time // targets that were given up, and when; by targets
+	kick      chan struct{}        // they are to be looked at soon
 	running   sync.WaitGroup
 	cleanups  []cleanup // undone in reverse order
 }
@@ -110,7 +111,7 @@ func (a *App) onStop(name string, run func(ctx context.Context) error) {
 // New reads the files and makes every part. On an error nothing is left behind. A
 // *yamlsrc.ProblemsError tells what is wrong with the files.
 func New(ctx context.Context, o Options) (*App, error) {
-	a := &App{o: o, metrics: obs.New(), kick: make(chan struct{}, 1)}
+	a := &App{o: o, metrics: obs.New(), kick: make(chan struct{}, 1), parted: map[string]time.Time{}}
 	if err := a.make(ctx); err != nil {
 		return nil, errors.Join(err, a.cleanUp(ctx))
 	}

@@ -20,6 +20,10 @@ const (
 	formerLook    = 30 * time.Second
 )
 
+// keepSeries is for how long the metrics tell what was counted of a target that was given up:
+// long enough for what its last deliveries came to to be scraped.
+const keepSeries = 10 * time.Minute
+
 // lookSoon makes the looks for former targets begin anew.
 func (a *App) lookSoon() {
 	select {
@@ -96,7 +100,29 @@ func (a *App) serveTargets(ctx context.Context) (former int) {
 			a.giveUp(ctx, name)
 		}
 	}
+	a.forgetSeries()
+	removed, err := a.worker.RemoveDeserted(ctx, func(name string) bool { return live[name] != nil || busy[name] })
+	if err != nil {
+		a.log.WarnContext(ctx, "looking for queues of former targets did not work; trying again", "error", err)
+	}
+	for _, name := range removed {
+		a.log.InfoContext(ctx, "the queues of a former target that nobody served are removed", "target", name)
+	}
 	return former
+}
+
+// forgetSeries drops what was counted of targets that were given up a while ago.
+func (a *App) forgetSeries() {
+	served := a.worker.Targets()
+	for name, since := range a.parted {
+		switch {
+		case slices.Contains(served, name):
+			delete(a.parted, name)
+		case time.Since(since) >= keepSeries:
+			a.metrics.Forget(name)
+			delete(a.parted, name)
+		}
+	}
 }
 
 // careful gives the one of two plans by which a former target is served that has deliveries under
@@ -118,6 +144,7 @@ func (a *App) giveUp(ctx context.Context, name string) {
 		a.log.WarnContext(ctx, "the queues of a former target are not given up; trying again", "target", name, "error", err)
 	case gone:
 		a.flow.Forget(name)
+		a.parted[name] = time.Now()
 		a.log.InfoContext(ctx, "former target is drained: its deliveries have ended and its queues are given up", "target", name)
 	}
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -77,7 +78,7 @@ func (a *App) buildAdmin(client *queue.Client) error {
 	}
 	a.onStop("dashboard", func(context.Context) error { return closeDashboard() })
 	a.admin = admin.New(admin.Options{
-		Token: a.force.token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(a.log), Asynqmon: dashboard, AsynqmonWrites: a.config.Admin.Asynqmon == config.Write,
+		Token: a.force.token, Log: a.log, Ready: a.ready, Metrics: a.metrics.Handler(a.log), Asynqmon: dashboard, AsynqmonWrites: a.config.Admin.Asynqmon == config.Write, Redis: a.redisAnswers,
 		DeadLetters: a.operator, Dispatches: a.store, Config: a.effective, Level: a.o.Level,
 		Targets: &targets{app: a, flow: redisstore.NewFlow(a.conn.Base), queue: client}, Reloads: a.reloadState,
 		Reload: func(ctx context.Context) admin.Reload {
@@ -87,6 +88,15 @@ func (a *App) buildAdmin(client *queue.Client) error {
 	})
 	a.onStop("admin listener", a.admin.Stop)
 	return nil
+}
+
+// redisAnswers is nil when every node of Redis does.
+func (a *App) redisAnswers(ctx context.Context) error {
+	partly, err := a.conn.Health(ctx)
+	if err == nil && partly != "" {
+		err = errors.New(partly)
+	}
+	return err
 }
 
 // ready tells what requests need and how it stands.

@@ -52,12 +52,13 @@ func (a *App) read() (files, error) {
 	var report yamlsrc.Report
 	var f files
 	f.config, f.table = Load(a.o.ConfigPath, a.deps, &report)
-	err := report.Err()
-	if err == nil && f.config.Admin.Enabled() {
-		if f.token, err = f.config.Admin.Token.Read(); err != nil {
-			err = fmt.Errorf("admin.token: %w", err)
+	if admin := f.config.Admin; admin.Enabled() && !admin.Token.IsZero() {
+		var err error
+		if f.token, err = admin.Token.Read(); err != nil {
+			report.Addf(admin.TokenPos, "admin.token", "name a variable that this process has, or a file, with the token in it", "the admin token cannot be read: %s", err)
 		}
 	}
+	err := report.Err()
 	if file := f.config.Admin.Token.File; file != "" {
 		_, _ = report.ReadFile(file) // only to see when it changes
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -201,6 +202,20 @@ func TestRemovedTargetsAreDrainedAndGivenUp(t *testing.T) {
 	if page := r.figures(t); strings.Contains(page, `headgate_breaker_state{target="queued"}`) {
 		t.Error("the metrics still have the state of a former target")
 	}
+	counted := regexp.MustCompile(`(?m)^headgate_[a-z_]+\{.*target="(queued|job|mails)".*$`)
+	page := r.figures(t)
+	for _, told := range []string{`headgate_deliveries_total{reason="",state="succeeded",target="queued"} 2`, `headgate_batch_records_count{target="mails"} 1`} {
+		if !strings.Contains(page, told) {
+			t.Errorf("what the last deliveries came to is not told: %s in\n%s", told, strings.Join(counted.FindAllString(page, -1), "\n"))
+		}
+	}
+	r.Part()
+	if err := r.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := counted.FindAllString(r.figures(t), -1); len(left) > 0 || !strings.Contains(r.figures(t), `target="stay"`) {
+		t.Errorf("long after that the metrics still have %q", left)
+	}
 	// A target that comes back is served again.
 	r.routes(t, all)
 	if err := r.Reload(t.Context()); err != nil {
@@ -208,6 +223,27 @@ func TestRemovedTargetsAreDrainedAndGivenUp(t *testing.T) {
 	}
 	if view, err := r.await(ctx, r.submit(t, "/queued")); err != nil || view.Status != "succeeded" {
 		t.Errorf("%+v %v", view, err)
+	}
+}
+
+// The empty queues of a target that left the files while no worker ran are not shown for ever.
+func TestDesertedQueuesAreRemoved(t *testing.T) {
+	var log lines
+	r := reloadRig(t, map[string]string{"stay": plainTarget}, func(o *app.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	rdb := r.rdb(t)
+	if err := rdb.SAdd(t.Context(), "asynq:queues", "left", "left.resume", "left.bulk", "foreign", "stay", "stay.resume", "stay.bulk").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Reload(t.Context()); err != nil { // a worker looks then, and from time to time
+		t.Fatal(err)
+	}
+	queues, err := rdb.SMembers(t.Context(), "asynq:queues").Result()
+	slices.Sort(queues)
+	if err != nil || !slices.Equal(queues, []string{"foreign", "stay", "stay.bulk", "stay.resume"}) {
+		t.Errorf("left are %q, %v", queues, err)
+	}
+	if told := log.take("nobody served"); len(told) != 1 || !strings.Contains(told[0], "target=left") {
+		t.Errorf("the log says %q", told)
 	}
 }
 

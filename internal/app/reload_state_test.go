@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -89,6 +90,43 @@ func TestReloadOverTheAPI(t *testing.T) {
 	}
 	if level.Level() != slog.LevelError {
 		t.Errorf("the level is %v", level.Level())
+	}
+}
+
+// TestReloadOfManyTargets: the log names some of them, the API all.
+func TestReloadOfManyTargets(t *testing.T) {
+	var log lines
+	r := reloadRig(t, map[string]string{"one": plainTarget}, func(o *app.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	many := map[string]string{"one": plainTarget}
+	for i := range 30 {
+		many[fmt.Sprintf("t%02d", i)] = plainTarget
+	}
+	r.routes(t, many)
+	did, err := r.ReloadBy(t.Context(), app.ByAPI)
+	if err != nil || len(did.Changed.Targets.Added) != 30 {
+		t.Fatalf("%v, %+v", err, did.Changed)
+	}
+	told := log.take("msg=reloaded")
+	if len(told) != 1 || !strings.Contains(told[0], `t18 t19 and 10 more]"`) || strings.Contains(told[0], "t20") {
+		t.Errorf("the log says %q", told)
+	}
+}
+
+// TestReloadWithoutAdminToken is refused with the place where the token was to be, beside
+// whatever else is wrong.
+func TestReloadWithoutAdminToken(t *testing.T) {
+	r := reloadRig(t, map[string]string{"one": plainTarget})
+	r.rewrite(t, "headgate.yaml", func(s string) string {
+		return strings.Replace(s, "env: HEADGATE_ADMIN_TOKEN", "file: nowhere", 1)
+	})
+	r.rewrite(t, "routes/profiles.yaml", func(s string) string { return strings.Replace(s, "post:", "pots:", 1) })
+	did, err := r.ReloadBy(t.Context(), app.ByAPI)
+	if err == nil || len(did.Problems) < 2 {
+		t.Fatalf("%v, %+v", err, did)
+	}
+	p := did.Problems[0]
+	if !strings.HasSuffix(p.File, "headgate.yaml") || p.Line < 2 || p.Column < 2 || p.Path != "admin.token" || p.Hint == "" || !strings.Contains(p.Detail, "nowhere") {
+		t.Errorf("%+v", p)
 	}
 }
 

@@ -35,7 +35,7 @@ func (a *App) logReload(ctx context.Context, by Trigger, c *admin.Changed) {
 	}
 	list := func(key string, names []string) {
 		if len(names) > 0 {
-			attrs = append(attrs, slog.Any(key, names))
+			attrs = append(attrs, slog.Any(key, admin.Few(names)))
 		}
 	}
 	for what, names := range each(c) {

@@ -31,3 +31,17 @@ func TestUnknownCommands(t *testing.T) {
 		}
 	}
 }
+
+// TestConfigShowOneWay: what is on the command line is not ignored.
+func TestConfigShowOneWay(t *testing.T) {
+	for _, other := range []string{"--url=http://127.0.0.1:9090", "--token=secret"} {
+		root := newRoot()
+		root.SetOut(new(bytes.Buffer))
+		root.SetArgs([]string{"config", "show", "-c", "nowhere.yaml", other})
+		err := execute(t.Context(), root)
+		flag, _, _ := strings.Cut(other, "=")
+		if exitCode(err) != 2 || !strings.Contains(err.Error(), flag+" is for asking a process") || !strings.Contains(err.Error(), "--config") {
+			t.Errorf("%s: %v", other, err)
+		}
+	}
+}

@@ -36,7 +36,12 @@ func newConfigShow() *cobra.Command {
 	path := c.Flags().StringP("config", "c", "", "read this operator's file instead of asking a process")
 	asJSON := c.Flags().Bool("json", false, "as JSON; default: YAML")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if *path != "" {
+		if c.Flags().Changed("config") {
+			for _, name := range []string{"url", "token"} {
+				if c.Flags().Changed(name) {
+					return usagef("--%s is for asking a process, and --config reads files without one: leave one of the two out", name)
+				}
+			}
 			return showFiles(c, *path, *asJSON)
 		}
 		accept := "application/yaml"

@@ -19,7 +19,8 @@ func newReload() *cobra.Command {
 		Long: "Asks the admin listener of one process, and prints what has changed. When a file is\n" +
 			"wrong nothing changes: all problems are printed, and the exit code is 1. With --status\n" +
 			"nothing is read: it prints how the last reload went and what is in force. Processes that\n" +
-			"print the same hash have the same in force.",
+			"print the same hash have the same in force. Of many names the first twenty are printed; --json\n" +
+			"has all of them.",
 		Example: "  headgate reload\n  headgate reload --status --json | jq -r .hash",
 		Args:    noArgs,
 	}
@@ -105,12 +106,19 @@ func printReload(out io.Writer, s *admin.ReloadState) {
 	if len(s.NeedsRestart) > 0 {
 		fmt.Fprintf(out, "need a restart: %s\n", strings.Join(s.NeedsRestart, ", "))
 	}
+	var draining, flows []string
 	for _, d := range s.Draining {
-		fmt.Fprintf(out, "draining: %s has left the files and has %d under way\n", d.Target, d.Deliveries)
+		draining = append(draining, fmt.Sprintf("%s has left the files and has %d under way", d.Target, d.Deliveries))
 	}
 	for _, f := range s.Flows {
-		fmt.Fprintf(out, "former flow: %d of %s go on by %s; new ones go by %s\n", f.Deliveries, f.Target,
-			strings.Join(f.Steps, ", "), strings.Join(f.StepsNow, ", "))
+		flows = append(flows, fmt.Sprintf("%d of %s go on by %s; new ones go by %s", f.Deliveries, f.Target,
+			strings.Join(f.Steps, ", "), strings.Join(f.StepsNow, ", ")))
+	}
+	for _, text := range admin.Few(draining) {
+		fmt.Fprintln(out, "draining: "+text)
+	}
+	for _, text := range admin.Few(flows) {
+		fmt.Fprintln(out, "former flow: "+text)
 	}
 	if s.Unknown != "" {
 		fmt.Fprintf(out, "what is under way is not known: %s\n", s.Unknown)
@@ -123,7 +131,7 @@ func printChanged(out io.Writer, c *admin.Changed) {
 	}
 	line := func(what, how string, names []string) {
 		if len(names) > 0 {
-			fmt.Fprintf(out, "  %s %s: %s\n", what, how, strings.Join(names, ", "))
+			fmt.Fprintf(out, "  %s %s: %s\n", what, how, strings.Join(admin.Few(names), ", "))
 		}
 	}
 	for _, kind := range []struct {

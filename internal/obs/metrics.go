@@ -35,6 +35,10 @@ type Metrics struct {
 
 	redis  redisFigures
 	reload reloadFigures
+
+	counted []interface { // all counters and histograms
+		DeletePartialMatch(labels prometheus.Labels) int
+	}
 }
 
 // Buckets, in seconds but for the last: what an accept takes, one call of a backend, one round trip
@@ -70,12 +74,14 @@ func New() *Metrics {
 func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
 	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	m.registry.MustRegister(c)
+	m.counted = append(m.counted, c)
 	return c
 }
 
 func (m *Metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 	m.registry.MustRegister(h)
+	m.counted = append(m.counted, h)
 	return h
 }
 
@@ -131,3 +137,10 @@ func (m *Metrics) Sealed(target string, records int) {
 
 // Repair counts one repair of the reconciler.
 func (m *Metrics) Repair(target, kind string) { m.repairs.WithLabelValues(target, kind).Inc() }
+
+// Forget drops what was counted of a target. One that is counted again begins with zero.
+func (m *Metrics) Forget(target string) {
+	for _, v := range m.counted {
+		v.DeletePartialMatch(prometheus.Labels{"target": target})
+	}
+}

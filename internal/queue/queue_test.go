@@ -40,6 +40,7 @@ var bodies = map[string]func(t *testing.T, rdb redis.UniversalClient){
 	"Look":                      testLook,
 	"Hosts":                     testHosts,
 	"Release":                   testRelease,
+	"RemoveDeserted":            testRemoveDeserted,
 	"ReplacedServerFinishes":    testReplacedServerFinishes,
 	"StopAwaitsReplacedServers": testStopAwaitsReplacedServers,
 }

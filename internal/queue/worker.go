@@ -141,16 +141,8 @@ const listPatience = 5 * time.Second
 // them, which its server is to take out first. The caller knows that no delivery of the target
 // is under way: what is in the queues then is behind its record.
 func (w *Worker) Release(target string) (gone bool, err error) {
-	inspector := asynq.NewInspectorFromRedisClient(w.o.Redis)
-	for lane := range lanes(target) {
-		err := inspector.DeleteQueue(lane, false)
-		switch {
-		case err == nil, errors.Is(err, asynq.ErrQueueNotFound):
-		case errors.Is(err, asynq.ErrQueueNotEmpty):
-			return false, nil
-		default:
-			return false, fmt.Errorf("remove queue %s: %w", lane, err)
-		}
+	if gone, err := remove(asynq.NewInspectorFromRedisClient(w.o.Redis), target); !gone {
+		return false, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
