@@ -36,20 +36,22 @@ func (r *Runner) gather(ctx context.Context, t Task, claimed *tracking.Claimed, 
 	if joined.Began {
 		begun(trace.Facts{}, trace.From(ctx))
 	}
-	// From here on the member is on the list, and counts once it says so itself.
+	// From here on the member is on the list, and counts once it says so itself. When that cannot be
+	// told (see apply) the due row brings it back; the batch is for others as well.
 	next := tracking.Gather(claimed.Delivery, joined)
-	if err := r.apply(ctx, t.Ref, claimed, next); err != nil {
-		return nil //nolint:nilerr // told in apply; the due row brings the delivery back
+	if r.apply(ctx, t.Ref, claimed, next) == nil {
+		end(trace.Facts{State: string(next.State), Batch: joined.Batch.Tracking})
 	}
-	end(trace.Facts{State: string(next.State), Batch: joined.Batch.Tracking})
-	if joined.Began {
+	if joined.Place == 1 { // it began the batch, if not by this call
 		r.enqueue(ctx, Task{Ref: joined.Batch, Seq: joined.Seq, After: linger})
 		if r.Ripening != nil && !joined.Full {
 			r.Ripening.after(linger, joined.Batch, joined.Seq)
 		}
 	}
 	if joined.Full {
-		ripen(ctx, r.Store, r.Queue, joined.Batch, joined.Seq)
+		_ = r.write(ctx, joined.Batch, func(ctx context.Context) error { // told in write; it is sent at its time
+			return ripen(ctx, r.Store, r.Queue, joined.Batch, joined.Seq)
+		})
 	}
 	return nil
 }
@@ -113,7 +115,7 @@ func (r *Runner) thin(ctx context.Context, t Task, sent *manifest, most int) err
 				if m.Stands != tracking.Aboard {
 					continue
 				}
-				if err := r.release(ctx, m); err != nil && !moved(err) {
+				if err := r.release(ctx, m); err != nil {
 					return err
 				}
 			}
@@ -127,12 +129,7 @@ func (r *Runner) thin(ctx context.Context, t Task, sent *manifest, most int) err
 
 // release sends a member away, to join another batch.
 func (r *Runner) release(ctx context.Context, m tracking.Member) error {
-	next := tracking.TakeOver(m.Delivery)
-	if err := r.Store.Apply(ctx, m.Ref, m.Delivery.Fence, next); err != nil {
-		return err
-	}
-	r.enqueue(ctx, taskOf(m.Ref, next, time.Time{}))
-	return nil
+	return goOn(ctx, r.Store, r.Queue, m.Ref, m.Delivery)
 }
 
 // moved reports whether an error says that the delivery is not the batch's any more.
@@ -150,7 +147,7 @@ func (r *Runner) settlePage(ctx context.Context, plan *target.Plan, members []tr
 			continue
 		}
 		if m.Delivery.Phase == tracking.Gathered { // it was not sent
-			if err := r.release(ctx, m); err != nil && !moved(err) {
+			if err := r.release(ctx, m); err != nil {
 				return err
 			}
 			continue

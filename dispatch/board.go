@@ -120,7 +120,7 @@ func (r *Runner) board(ctx context.Context, batch tracking.Ref, plan *target.Pla
 			case plan.Batch.Later(d): // those behind it too, in another window
 			default: // those behind it leave as well: order stays
 				ashore = append(ashore, m.Tracking)
-				if err := r.release(ctx, m); err != nil && !moved(err) {
+				if err := r.release(ctx, m); err != nil {
 					return nil, err
 				}
 			}

@@ -98,15 +98,20 @@ func (c *Callbacks) receive(ctx context.Context, ref tracking.Ref) (CallbackOutc
 	}
 	next := tracking.PollSooner(d, now)
 	next.Seq++
-	if _, err := c.Store.ApplyWait(ctx, ref, d.Fence, next, next); err != nil {
-		if moved(err) { // a run has begun, or another callback was faster; the note is there for it
-			return CallbackKept, nil
-		}
-		return "", err
+	_, failed := c.Store.ApplyWait(ctx, ref, d.Fence, next, next)
+	switch {
+	case moved(failed): // a run has begun, or another callback was faster; the note is there for it
+		return CallbackKept, nil
+	case failed != nil && !errors.Is(failed, tracking.ErrUnavailable):
+		return "", failed
 	}
+	// Also when it may have been done: whoever calls back again then finds a poll that comes at once.
 	if err := c.Queue.Enqueue(ctx, taskOf(ref, next, now)); err != nil {
 		// The row of the delivery brings it; that takes seconds.
 		c.Log.WarnContext(ctx, "a poll that a callback asks for is not queued; the reconciler will", "tracking_id", ref.Tracking, "target", ref.Target, "error", err)
+	}
+	if failed != nil {
+		return "", failed
 	}
 	return CallbackPolls, nil
 }

@@ -88,10 +88,11 @@ func (c *cargo) pages(ids []string) iter.Seq[[]string] {
 // reading gives the records of members, nil for one that has left its batch.
 type reading func(ctx context.Context, ids []string) ([][]byte, error)
 
-// reading reads the records of a batch that were read before.
+// reading reads the records of a batch that were read before. A call that is under way waits for
+// them: what it comes to would be lost otherwise.
 func (r *Runner) reading(batch tracking.Ref) reading {
 	return func(ctx context.Context, ids []string) ([][]byte, error) {
-		members, err := r.Store.Board(ctx, batch, ids, true)
+		members, err := patient(ctx, func() ([]tracking.Member, error) { return r.Store.Board(ctx, batch, ids, true) })
 		if err != nil {
 			return nil, err
 		}

@@ -32,11 +32,14 @@ func records(t *testing.T, u *target.Upload) (out []string, largest int) {
 }
 
 // Of a batch that is too large to be held, what a run is given is read again, page by page:
-// the same records each time, those of the window alone, and later those that were sent.
+// the same records each time, those of the window alone, and later those that were sent. A call that
+// is under way waits for a store that is away for a moment.
 func TestLargeBatchIsReadInPages(t *testing.T) {
 	const n, size = 150, 60_000
 	w := newBatchWorld(t, fmt.Sprintf(`{max_records: %d, max_bytes: 50MB}`, n),
 		tracking.Advanced{Answer: tracking.Answer{JobID: "j1"}, Next: "poll"}, succeeded())
+	away := new(flicker)
+	w.runner.Store = flickering{w.store, away}
 	var refs []tracking.Ref
 	var queued []dispatch.Task
 	for i := range n {
@@ -49,6 +52,7 @@ func TestLargeBatchIsReadInPages(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
+			away.from = away.calls + 1
 			got, largest := records(t, u)
 			if len(got) != n || largest > 1<<20 {
 				t.Fatalf("%d records, in pages of up to %d bytes", len(got), largest)

@@ -126,6 +126,9 @@ func (o *Operator) replay(ctx context.Context, l *tracking.Letter, order ReplayO
 	ctx = ofTrace(ctx, o.Store, l.Tracking)
 	next := tracking.Revive(old, how, l.Now)
 	if err := o.Store.Revive(ctx, l.Ref, old.Fence, next, order.Payload); err != nil {
+		if errors.Is(err, tracking.ErrUnavailable) { // it may be done, and then nobody can order it again; else the task does nothing
+			_ = o.Queue.Enqueue(ctx, taskOf(l.Ref, next, l.Now))
+		}
 		return old, err
 	}
 	if next.Line != "" && !how.Resume { // a poll that goes on sends nothing, and waits for nobody

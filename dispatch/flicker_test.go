@@ -1,110 +1,134 @@
 package dispatch_test
 
 import (
-	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"headgate/dispatch/target"
 	"headgate/dispatch/tracking"
 )
 
-// flickering is a store that is away for some of the calls of runs, counted from the first one.
-// With lost it does what it is asked and only its answer does not come.
-type flickering struct {
-	tracking.Store
-	lost        bool
-	calls       int
-	from, until int
+// scenario is one way of deliveries from end to end.
+type scenario struct {
+	plan   string // YAML of the target
+	answer func(in targetInput) tracking.Event
+	play   func(t *testing.T, tr *trial)
+	want   string // the states, in the order of the requests
+	doors  bool   // accepting is hit as well
+	// bound is how much later the end may come when the store flickers; 0: soon. Another one says
+	// what it is that somebody waits for.
+	bound time.Duration
 }
 
-func (f *flickering) call(do func() error) error {
-	f.calls++
-	away := f.from <= f.calls && f.calls < f.until
-	if away && !f.lost {
-		return tracking.ErrUnavailable
+func (s scenario) run(t *testing.T, plan *target.Plan, f flickerFault) (out came) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrial(s, plan, f)
+		out = tr.run(t, s.play)
+	})
+	return out
+}
+
+// How much later an end may come than undisturbed.
+const (
+	// soon is for what the run itself tries again, with pauses of 20, 40 and 80 ms.
+	soon = 2 * time.Second
+	// aRound is how long it takes the reconciler to bring on what is not queued: QueuedAge of the
+	// test's world, and the next looks, of which three may fail.
+	aRound = 15 * time.Second
+)
+
+// mode is what goes wrong in a trial.
+type mode struct {
+	name  string
+	deaf  bool // runs can queue nothing: the reconciler brings everything on
+	queue bool // the queue flickers, and not the store
+	lost  bool // what is asked for is done, and only the answer is lost
+}
+
+var modes = []mode{
+	{name: "the store refuses"},
+	{name: "the store's answers are lost", lost: true},
+	{name: "the queue refuses", queue: true},
+	{name: "the queue's answers are lost", queue: true, lost: true},
+	{name: "the store refuses while the reconciler heals", deaf: true},
+	{name: "the store's answers are lost while the reconciler heals", deaf: true, lost: true},
+}
+
+// bound is how much later an end may come than without the flicker.
+func (m mode) bound(s scenario) time.Duration {
+	switch {
+	case m.deaf:
+		return max(s.bound, soon) + 3*aRound // each call that is cut short costs another round
+	case m.queue && !m.lost:
+		return max(s.bound, soon) + 2*aRound // one task that is lost may be followed by another
 	}
-	err := do()
-	if away && err == nil {
-		return fmt.Errorf("no answer: %w", tracking.ErrUnavailable)
+	return max(s.bound, soon)
+}
+
+// at gives what goes wrong when it begins with the from-th call.
+func (m mode) at(from int) (f flickerFault, one *flicker) {
+	f = flickerFault{store: new(flicker), queue: new(flicker), deaf: m.deaf}
+	if one = f.store; m.queue {
+		one = f.queue
 	}
-	return err
+	one.from, one.lost, one.looks = from, m.lost, m.deaf
+	return f, one
 }
 
-func (f *flickering) Claim(ctx context.Context, ref tracking.Ref, seq int, token string, hold time.Duration) (out *tracking.Claimed, err error) {
-	err = f.call(func() (err error) { out, err = f.Store.Claim(ctx, ref, seq, token, hold); return err })
-	return out, err
-}
-
-func (f *flickering) Apply(ctx context.Context, ref tracking.Ref, expect tracking.Fence, next tracking.Delivery) error {
-	return f.call(func() error { return f.Store.Apply(ctx, ref, expect, next) })
-}
-
-func (f *flickering) Join(ctx context.Context, ref tracking.Ref, g tracking.Gathering) (out tracking.Joined, err error) {
-	err = f.call(func() (err error) { out, err = f.Store.Join(ctx, ref, g); return err })
-	return out, err
-}
-
-func (f *flickering) Seal(ctx context.Context, batch tracking.Ref, last int) (out []string, err error) {
-	err = f.call(func() (err error) { out, err = f.Store.Seal(ctx, batch, last); return err })
-	return out, err
-}
-
-func (f *flickering) Board(ctx context.Context, batch tracking.Ref, ids []string, send bool) (out []tracking.Member, err error) {
-	err = f.call(func() (err error) { out, err = f.Store.Board(ctx, batch, ids, send); return err })
-	return out, err
-}
-
-func (f *flickering) ApplyAll(ctx context.Context, target string, changes []tracking.Change) error {
-	return f.call(func() error { return f.Store.ApplyAll(ctx, target, changes) })
-}
-
-func (f *flickering) Judge(ctx context.Context, batch tracking.Ref, ends map[string]tracking.End, keep time.Duration) error {
-	return f.call(func() error { return f.Store.Judge(ctx, batch, ends, keep) })
-}
-
-func (f *flickering) Ends(ctx context.Context, batch tracking.Ref, ids []string) (out map[string]tracking.End, err error) {
-	err = f.call(func() (err error) { out, err = f.Store.Ends(ctx, batch, ids); return err })
-	return out, err
-}
-
-func (f *flickering) Settled(ctx context.Context, batch tracking.Ref, ids []string) error {
-	return f.call(func() error { return f.Store.Settled(ctx, batch, ids) })
-}
-
-// A run whose store is away for three calls in a row leaves no claim behind that has to come to
-// its end first, whichever calls they are: with them it would be half a minute until
-// somebody goes on.
-func TestStoreFlickers(t *testing.T) {
-	for _, lost := range []bool{false, true} {
-		for from, calls := 1, 1; from <= calls; from++ {
-			store := &flickering{lost: lost, from: from, until: from + 3}
-			t.Run(fmt.Sprintf("lost=%v/%d", lost, from), func(t *testing.T) {
-				w := newBatchWorld(t, `{max_records: 2, linger: 1s}`, tracking.Concluded{State: tracking.Warned, Message: "so so"})
-				store.Store = w.store
-				w.runner.Store = store
-				began := w.clock.Now()
-				first, queued := w.member(t, `{}`)
-				second, more := w.member(t, `{}`)
-				w.finish(t, append(queued, more...)...)
-				batch := ""
-				for _, ref := range []tracking.Ref{first, second} {
-					d := w.track(t, ref)
-					if d.State != tracking.Warned {
-						t.Errorf("a member is %s in phase %c", d.State, d.Phase)
-					}
-					batch = d.Batch
-				}
-				if d, err := w.store.Load(t.Context(), batch); err != nil {
-					t.Error(err)
-				} else if d := d.Deliveries["crm"]; !d.State.Final() {
-					t.Errorf("the batch is %s in phase %c", d.State, d.Phase)
-				}
-				if took := w.clock.Now().Sub(began); took > 5*time.Second {
-					t.Errorf("it took %v", took)
-				}
-				calls = store.calls
+// Whatever is away for three calls in a row, at any place in the life of deliveries: they come to the
+// same end, soon or within what the scenario states; nothing is sent twice or counted that was not
+// made, and nothing is left over.
+func TestFlicker(t *testing.T) {
+	all := map[string]scenario{}
+	for _, some := range []map[string]scenario{singleScenarios, orderScenarios, batchScenarios, operatorScenarios} {
+		maps.Copy(all, some)
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		for _, m := range modes {
+			t.Run(name+", "+m.name, func(t *testing.T) {
+				t.Parallel()
+				flickers(t, all[name], m)
 			})
+		}
+	}
+}
+
+func flickers(t *testing.T, s scenario, m mode) {
+	plan := compile(t, "crm", s.plan)
+	f, _ := m.at(0)
+	base := s.run(t, plan, f)
+	if base.states != s.want || len(base.left) > 0 {
+		t.Fatalf("undisturbed it comes to %s\nand leaves %s", base, base.left)
+	}
+	first, stride := 1, 1
+	if m.deaf { // mostly looks that find nothing: each call is hit once, in one of the two ways
+		stride = 2 * inARow
+		if m.lost {
+			first += inARow
+		}
+	}
+	for from := first; from <= base.positions; from += stride {
+		f, one := m.at(from)
+		got := s.run(t, plan, f)
+		where := fmt.Sprintf("from call %d on (%s)", from, strings.TrimSpace(one.hit))
+		// Who joins again may be sent with others.
+		if together := strings.Contains(one.hit, "join") || m.queue; got.states != base.states || !together && got.String() != base.String() {
+			t.Errorf("%s it comes to %s\nnot to %s", where, got, base)
+		}
+		if len(got.left) > 0 {
+			t.Errorf("%s it leaves %s", where, got.left)
+		}
+		if late := got.ended - base.ended; late > m.bound(s) {
+			t.Errorf("%s it ends %v later", where, late)
+		}
+		// That a line was left is told to nobody but the reconciler, by a row that nobody waits for.
+		if late := got.emptied - base.emptied; late > max(m.bound(s), tracking.LeaveGrace+soon) {
+			t.Errorf("%s it is tidied up %v later", where, late)
 		}
 	}
 }

@@ -36,18 +36,25 @@ func grounded(e tracking.Event) bool {
 // relaunch looks again once the record says that the batch waits: who landed before that
 // found nobody to wake.
 func (r *Runner) relaunch(ctx context.Context, batch tracking.Ref, plan *target.Plan) {
-	if room, err := r.Store.Launch(ctx, batch, plan.Batch.MaxInFlight); err == nil && room {
-		ripen(ctx, r.Store, r.Queue, batch, anySeq)
-	}
+	_ = r.write(ctx, batch, func(ctx context.Context) error { // told in write; it looks again at its own time
+		room, err := r.Store.Launch(ctx, batch, plan.Batch.MaxInFlight)
+		if err != nil || !room {
+			return err
+		}
+		return ripen(ctx, r.Store, r.Queue, batch, anySeq)
+	})
 }
 
-// land lets the batch that has waited longest begin.
+// land lets the batch that has waited longest begin. When the answer that names it is lost, it begins
+// at its own time.
 func (r *Runner) land(ctx context.Context, batch tracking.Ref) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ripenTimeout)
-	defer cancel()
-	next, err := r.Store.Land(ctx, batch)
-	if err != nil || next == "" {
-		return // who waits is let in at its own time
-	}
-	ripen(ctx, r.Store, r.Queue, tracking.Ref{Tracking: next, Target: batch.Target}, anySeq)
+	next := ""
+	_ = r.write(ctx, batch, func(ctx context.Context) (err error) { // told in write
+		if next == "" {
+			if next, err = r.Store.Land(ctx, batch); next == "" || err != nil {
+				return err
+			}
+		}
+		return ripen(ctx, r.Store, r.Queue, tracking.Ref{Tracking: next, Target: batch.Target}, anySeq)
+	})
 }

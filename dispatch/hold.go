@@ -11,14 +11,19 @@ import (
 // claim tries until the store answers: whether a claim whose answer was lost was made is
 // found out by making it again with the same token.
 func (r *Runner) claim(ctx context.Context, t Task, token string, hold time.Duration) (*tracking.Claimed, error) {
+	return patient(ctx, func() (*tracking.Claimed, error) { return r.Store.Claim(ctx, t.Ref, t.Seq, token, hold) })
+}
+
+// patient asks the store until it answers, or ctx ends.
+func patient[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		claimed, err := r.Store.Claim(ctx, t.Ref, t.Seq, token, hold)
+		answer, err := ask()
 		if !errors.Is(err, tracking.ErrUnavailable) {
-			return claimed, err
+			return answer, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, err
+			return answer, err
 		case <-time.After(pause):
 		}
 	}
@@ -71,6 +76,24 @@ func (r *Runner) giveBack(ctx context.Context, ref tracking.Ref, d tracking.Deli
 	}
 	r.enqueue(ctx, taskOf(ref, next, time.Time{}))
 	return nil
+}
+
+// goOn has a delivery that waits run now. Whoever moved it meanwhile has seen to it. Its task is queued
+// also when the store does not say whether it was done: who tries again finds a delivery that does not
+// wait, and the task of one that does is ahead of the record and ends without doing anything. What
+// cannot be queued is left to the reconciler, whose rows tell of it.
+func goOn(ctx context.Context, store tracking.Store, queue Queue, ref tracking.Ref, d tracking.Delivery) error {
+	next := tracking.TakeOver(d)
+	err := store.Apply(ctx, ref, d.Fence, next)
+	if moved(err) {
+		return nil
+	}
+	if err == nil || errors.Is(err, tracking.ErrUnavailable) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyGrace)
+		defer cancel()
+		_ = queue.Enqueue(ctx, taskOf(ref, next, time.Time{}))
+	}
+	return err
 }
 
 // putBack ends a claim that came before the delivery's time: the clock of some host is

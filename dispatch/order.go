@@ -101,19 +101,12 @@ func (l lines) next(ctx context.Context, target, line string, place tracking.Pla
 	return nil
 }
 
-// wake has a delivery run that waits in its line. Whoever moved it meanwhile has seen to it.
+// wake has a delivery run that waits in its line.
 func (l lines) wake(ctx context.Context, ref tracking.Ref, d tracking.Delivery) error {
 	if !d.Parked() {
 		return nil
 	}
-	next := tracking.TakeOver(d)
-	if err := l.store.Apply(ctx, ref, d.Fence, next); err != nil {
-		if moved(err) {
-			return nil
-		}
-		return err
-	}
-	return l.queue.Enqueue(ctx, taskOf(ref, next, time.Time{}))
+	return goOn(ctx, l.store, l.queue, ref, d)
 }
 
 // first takes out those in front who are gone until it is known who is first. closes says in
@@ -167,11 +160,15 @@ func (l lines) replace(ctx context.Context, last tracking.Ref, place tracking.Pl
 	if errors.Is(err, tracking.ErrNotFound) {
 		return nil
 	}
-	if err != nil || !record.Deliveries[old.Target].Parked() {
+	if err != nil {
 		return err
 	}
-	next := tracking.Supersede(record.Deliveries[old.Target], last.Tracking, false, now)
-	if err := l.store.Apply(ctx, old, record.Deliveries[old.Target].Fence, next); err != nil {
+	d := record.Deliveries[old.Target]
+	if !d.Parked() {
+		return l.leave(ctx, old, d) // it may have been ended here, and nobody learnt it
+	}
+	next := tracking.Supersede(d, last.Tracking, false, now)
+	if err := l.store.Apply(ctx, old, d.Fence, next); err != nil {
 		if moved(err) {
 			return nil
 		}

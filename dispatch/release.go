@@ -23,8 +23,11 @@ func (o *Operator) release(ctx context.Context, ref tracking.Ref) (bool, error) 
 		return false, nil
 	}
 	place, err := o.Store.Place(ctx, d.Line, ref.Tracking)
-	if err != nil || place.Before < 0 {
+	if err != nil {
 		return false, err
+	}
+	if place.Before < 0 { // it left before, and whoever was to be woken then may wait still
+		return false, lines{o.Store, o.Queue}.next(ctx, ref.Target, d.Line, place)
 	}
 	return true, lines{o.Store, o.Queue}.part(ctx, ref, d.Line)
 }

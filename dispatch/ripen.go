@@ -46,7 +46,7 @@ func (r *Ripening) after(d time.Duration, batch tracking.Ref, seq int) {
 		defer r.running.Done()
 		ctx, cancel := context.WithTimeout(context.Background(), ripenTimeout)
 		defer cancel()
-		ripen(ctx, r.Store, r.Queue, batch, seq)
+		_ = ripen(ctx, r.Store, r.Queue, batch, seq) // its scheduled task comes soon
 	})
 }
 
@@ -55,19 +55,19 @@ const anySeq = 0
 
 // ripen has a batch sent now that is scheduled for later. Whatever goes wrong, it is sent
 // at its time.
-func ripen(ctx context.Context, store tracking.Store, queue Queue, batch tracking.Ref, seq int) {
+func ripen(ctx context.Context, store tracking.Store, queue Queue, batch tracking.Ref, seq int) error {
 	record, err := store.Load(ctx, batch.Tracking)
+	if moved(err) {
+		return nil
+	}
 	if err != nil {
-		return
+		return err
 	}
 	d := record.Deliveries[batch.Target]
 	if (d.Seq != seq && seq != anySeq) || d.Phase != tracking.Scheduled {
-		return // it was full before, or its time has come
+		return nil // it was full before, or its time has come
 	}
-	next := tracking.TakeOver(d)
-	if store.Apply(ctx, batch, d.Fence, next) == nil {
-		_ = queue.Enqueue(ctx, taskOf(batch, next, time.Time{}))
-	}
+	return goOn(ctx, store, queue, batch, d)
 }
 
 // Stop ends the timers, and waits for those whose time has just come.

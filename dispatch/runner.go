@@ -232,9 +232,11 @@ func (r *Runner) attempt(ctx context.Context, t Task, plan *target.Plan, claimed
 			return nil, nil, err
 		}
 	}
-	members := func(ctx context.Context) (_ *target.Upload, err error) {
+	members := func(context.Context) (_ *target.Upload, err error) {
 		if sent == nil || len(sent.ids) < sent.window {
-			sent, err = r.sent(ctx, t.Ref, plan, claimed.Delivery)
+			// The backend has answered by now, and may not do so again: this waits for the store as
+			// writing down its answer does, also beyond the time of the call.
+			sent, err = patient(ctx, func() (*manifest, error) { return r.sent(ctx, t.Ref, plan, claimed.Delivery) })
 		}
 		if err != nil {
 			return nil, err

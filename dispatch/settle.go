@@ -16,18 +16,19 @@ func (r *Runner) settle(ctx context.Context, t Task, plan *target.Plan, claimed 
 	if tracking.IsBatch(t.Tracking) {
 		err = r.settleMembers(ctx, t, plan, claimed, now)
 	}
-	if err == nil {
-		err = r.cleanUp(ctx, t, plan, claimed, now)
-	}
-	next := tracking.Settled(claimed.Delivery, now())
+	var left []string // for other windows
 	if err == nil && tracking.IsBatch(t.Tracking) {
-		var left []string
-		if left, err = r.Store.Seal(ctx, t.Ref, 0); len(left) > 0 {
-			next = tracking.NextWindow(claimed.Delivery, now())
-		}
+		left, err = r.Store.Seal(ctx, t.Ref, 0)
+	}
+	if err == nil { // last: after it only the end is written, so that it is not made again without need
+		err = r.cleanUp(ctx, t, plan, claimed, now)
 	}
 	if err != nil {
 		return r.giveBack(ctx, t.Ref, claimed.Delivery, err)
+	}
+	next := tracking.Settled(claimed.Delivery, now())
+	if len(left) > 0 {
+		next = tracking.NextWindow(claimed.Delivery, now())
 	}
 	if r.apply(ctx, t.Ref, claimed, next) != nil {
 		return nil // told in apply; the due row brings the delivery back
