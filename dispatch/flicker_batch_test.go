@@ -3,6 +3,8 @@ package dispatch_test
 import (
 	"context"
 	"strings"
+	"testing"
+	"testing/synctest"
 	"time"
 
 	"headgate/dispatch/fault"
@@ -50,6 +52,44 @@ func readBack(in targetInput, then func(u *target.Upload) tracking.Event) tracki
 		return tracking.Concluded{State: tracking.Unknown, Message: err.Error()}
 	}
 	return then(u)
+}
+
+// The worker is stopped and the store is away while the records are read for which the backend has
+// just told what became of them.
+func TestRecordsAreReadWhileStopping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		plan := compile(t, "crm", uploadAndPoll(`{max_records: 2, linger: 1s}`))
+		w.live = map[string]*target.Plan{"crm": plan}
+		w.fanout.Bindings[0].Plan = plan
+		store := flickering{w.store, new(flicker)}
+		w.runner.Store = store
+		ctx, stop := context.WithCancel(t.Context())
+		w.steps.answer = func(in targetInput) tracking.Event {
+			if in.Delivery.Step == "" {
+				return tracking.Advanced{Next: "finish"}
+			}
+			stop()
+			store.from = store.calls + 1
+			return readBack(in, func(*target.Upload) tracking.Event {
+				return tracking.Concluded{State: tracking.Succeeded, Poll: true, Records: map[int]tracking.End{1: rejectedBy("bad")}}
+			})
+		}
+		first, queued := w.member(t, `{}`)
+		second, more := w.member(t, `{}`)
+		queued = append(queued, more...)
+		for len(queued) > 0 && ctx.Err() == nil {
+			w.clock.Add(queued[0].After)
+			if err := w.runner.Run(ctx, queued[0]); err != nil {
+				t.Fatal(err)
+			}
+			queued = append(queued[1:], w.queue.take()...)
+		}
+		w.finish(t, queued...)
+		if a, b := w.track(t, first), w.track(t, second); a.State != tracking.Succeeded || b.State != tracking.Rejected {
+			t.Errorf("%s %q and %s %q; away:%s", a.State, a.Message, b.State, b.Message, store.hit)
+		}
+	})
 }
 
 var batchScenarios = map[string]scenario{

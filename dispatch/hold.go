@@ -38,10 +38,16 @@ func (r *Runner) apply(ctx context.Context, ref tracking.Ref, claimed *tracking.
 	})
 }
 
+// outlasting gives a context that ends a moment after ctx: for what the backend's answer depends on.
+func outlasting(ctx context.Context) (_ context.Context, release func()) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(applyGrace, cancel) })
+	return out, func() { stop(); cancel() }
+}
+
 func (r *Runner) write(ctx context.Context, ref tracking.Ref, write func(context.Context) error) error {
-	stopping, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(applyGrace, cancel) })()
+	stopping, release := outlasting(ctx)
+	defer release()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := write(stopping)
 		switch {

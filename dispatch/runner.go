@@ -235,7 +235,9 @@ func (r *Runner) attempt(ctx context.Context, t Task, plan *target.Plan, claimed
 	members := func(context.Context) (_ *target.Upload, err error) {
 		if sent == nil || len(sent.ids) < sent.window {
 			// The backend has answered by now, and may not do so again: this waits for the store as
-			// writing down its answer does, also beyond the time of the call.
+			// writing down its answer does, also beyond the time of the call and while the worker is stopped.
+			ctx, release := outlasting(ctx)
+			defer release()
 			sent, err = patient(ctx, func() (*manifest, error) { return r.sent(ctx, t.Ref, plan, claimed.Delivery) })
 		}
 		if err != nil {
