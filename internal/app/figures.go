@@ -42,7 +42,14 @@ func (a *App) buildFigures(tasks *queue.Client) {
 			}
 			return alive.Count(counts), nil
 		},
-		Memory: func(ctx context.Context) ([]tracking.NodeMemory, error) { return a.store.Memory(ctx, a.redisName()) },
+		Memory: func(ctx context.Context) ([]obs.NodeMemory, error) {
+			nodes, err := a.store.Memory(ctx, a.redisName())
+			out := make([]obs.NodeMemory, len(nodes))
+			for i, n := range nodes {
+				out[i] = obs.NodeMemory{NodeMemory: n, Bound: a.config.Redis.MaxMemory.Of(n.Max)}
+			}
+			return out, err
+		},
 	}
 	if a.o.Role != RoleGateway {
 		sources.Local = a.workerStates

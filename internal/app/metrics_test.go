@@ -107,7 +107,7 @@ var seldom = []string{
 // Gateways and workers tell the same of the fleet; what happened is told by those to whom it
 // happened, once; and the reference lists all of it, and nothing else.
 func TestMetricsOfAFleet(t *testing.T) {
-	server := testenv.Redis(t)
+	server := testenv.Redis(t, testenv.WithConf("maxmemory", "1000000000"))
 	metricsOfAFleet(t, newRigOn(t, "url: "+server.URL(), func(t testing.TB) redis.UniversalClient { return server.Client(t) }, giveUpSoon))
 }
 
@@ -134,7 +134,7 @@ func metricsOfAFleet(t *testing.T, r *rig) {
 				s[`headgate_target_paused{target="billing"}`] == 0 && s[`headgate_target_draining{target="crm"}`] == 0 &&
 				s[`headgate_pending_deliveries{target="crm"}`] == posts && s[`headgate_open_deliveries{target="crm"}`] == posts &&
 				age >= least && age < time.Since(began).Seconds()+1 && s[`headgate_pending_deliveries{target="billing"}`] == 0 &&
-				s.sum("headgate_redis_memory_used_bytes") > 1<<16
+				s.sum("headgate_redis_memory_used_bytes") > 1<<16 && s.sum("headgate_redis_memory_bound_bytes") == 0.9*s.sum("headgate_redis_memory_max_bytes")
 		}, fmt.Sprintf("process %d does not tell of the backlog", i))
 	}
 	r.cancel(t, ids[0])

@@ -54,7 +54,7 @@ func (m *Metrics) show(look func() Fleet, connections func() Pool) {
 func (m *Metrics) fill() {
 	m.show(
 		func() Fleet {
-			return Fleet{Memory: []tracking.NodeMemory{{}}, Targets: []TargetState{{
+			return Fleet{Memory: []NodeMemory{{}}, Targets: []TargetState{{
 				Worker: &WorkerState{Waits: map[string]uint64{"": 0}}, Held: &HeldState{}, Counts: &tracking.TargetCounts{}, Pending: &tracking.Waiters{},
 			}}}
 		},

@@ -19,7 +19,13 @@ type Fleet struct {
 	Up      bool // all of it was shown
 	Targets []TargetState
 	Workers int // -1: not known
-	Memory  []tracking.NodeMemory
+	Memory  []NodeMemory
+}
+
+// NodeMemory is a server's memory, and from how much on requests are refused; 0: there is no bound.
+type NodeMemory struct {
+	tracking.NodeMemory
+	Bound int64
 }
 
 var (
@@ -27,6 +33,8 @@ var (
 	redisUp    = prometheus.NewDesc("headgate_redis_up", "Whether Redis, in a cluster every master, answered all of this process's last look. While it is 0, what Redis did not tell of the fleet is missing: nothing old is told.", nil, nil)
 	memoryUsed = prometheus.NewDesc("headgate_redis_memory_used_bytes", "Memory that a server of Redis uses."+fleetWide, []string{"node"}, nil)
 	memoryMax  = prometheus.NewDesc("headgate_redis_memory_max_bytes", "Redis's maxmemory; 0: it has none."+fleetWide, []string{"node"}, nil)
+
+	memoryBound = prometheus.NewDesc("headgate_redis_memory_bound_bytes", "Memory of a server of Redis from which on requests are refused (redis.max_memory); 0: a part of a maxmemory that it does not have."+fleetWide, []string{"node"}, nil)
 )
 
 // Sources are what a look asks. All are asked within one look's time.
@@ -38,7 +46,7 @@ type Sources struct {
 	// that cannot be told are left out.
 	Pending func(ctx context.Context, targets []string) (map[string]tracking.Waiters, error)
 	Workers func(ctx context.Context) (int, error)
-	Memory  func(ctx context.Context) ([]tracking.NodeMemory, error)
+	Memory  func(ctx context.Context) ([]NodeMemory, error)
 	// Local is how targets stand in this process; nil in one that is no worker. It asks nobody.
 	Local func() map[string]WorkerState
 	Log   *slog.Logger
@@ -163,7 +171,7 @@ type fleet struct{ look func() Fleet }
 
 // Describe implements prometheus.Collector.
 func (fleet) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range append([]*prometheus.Desc{workers, redisUp, memoryUsed, memoryMax}, targetDescs...) {
+	for _, d := range append([]*prometheus.Desc{workers, redisUp, memoryUsed, memoryMax, memoryBound}, targetDescs...) {
 		to <- d
 	}
 }
@@ -178,6 +186,7 @@ func (f fleet) Collect(to chan<- prometheus.Metric) {
 	for _, n := range seen.Memory {
 		tell(to, memoryUsed, prometheus.GaugeValue, float64(n.Used), n.Node)
 		tell(to, memoryMax, prometheus.GaugeValue, float64(n.Max), n.Node)
+		tell(to, memoryBound, prometheus.GaugeValue, float64(n.Bound), n.Node)
 	}
 	for i := range seen.Targets {
 		seen.Targets[i].collect(to)

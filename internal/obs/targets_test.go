@@ -68,8 +68,8 @@ func (s *source) sources() Sources {
 			return out, nil
 		},
 		Workers: func(context.Context) (int, error) { return 4, s.err },
-		Memory: func(context.Context) ([]tracking.NodeMemory, error) {
-			return []tracking.NodeMemory{{Node: "redis:6379", Memory: tracking.Memory{Used: 5, Max: 10}}}, nil
+		Memory: func(context.Context) ([]NodeMemory, error) {
+			return []NodeMemory{{NodeMemory: tracking.NodeMemory{Node: "redis:6379", Memory: tracking.Memory{Used: 5, Max: 10}}, Bound: 8}}, nil
 		},
 		Local: func() map[string]WorkerState {
 			return map[string]WorkerState{
@@ -88,7 +88,7 @@ func TestFleet(t *testing.T) {
 		for range 3 { // more than one look's time apart they are not
 			expectLines(t, scrape(m, ""),
 				`headgate_redis_up 1`, `headgate_workers 4`, `headgate_redis_memory_used_bytes{node="redis:6379"} 5`,
-				`headgate_redis_memory_max_bytes{node="redis:6379"} 10`,
+				`headgate_redis_memory_max_bytes{node="redis:6379"} 10`, `headgate_redis_memory_bound_bytes{node="redis:6379"} 8`,
 				`headgate_target_paused{target="crm"} 1`, `headgate_target_paused{target="mail"} 0`, `headgate_target_draining{target="mail"} 1`,
 				`headgate_open_deliveries{target="crm"} 12`, `headgate_open_deliveries{target="mail"} 0`, `headgate_open_deliveries{target="gone"} 1`,
 				`headgate_dead_letters{target="crm"} 2`, `headgate_waiting_jobs{target="crm"} 3`, `headgate_oldest_waiting_age_seconds{target="crm"} 90`,
