@@ -83,7 +83,7 @@ func (a *App) workerStates() map[string]obs.WorkerState {
 		for reason, n := range s.Waits {
 			waits[string(reason)] = n
 		}
-		out[s.Target] = obs.WorkerState{Breaker: int(s.Breaker), InFlight: s.Running, Waits: waits}
+		out[s.Target] = obs.WorkerState{Breaker: int(s.Breaker), InFlight: s.Running, Slots: s.Slots, Waits: waits}
 	}
 	return out
 }

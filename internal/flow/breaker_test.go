@@ -176,7 +176,7 @@ func TestRecoveryRises(t *testing.T) {
 		v.Took(false)
 		v.Begin(t.Context(), false)
 	}
-	if s := v.State(); s.Limit != 0 || s.Running != 4 || s.Waits[Recovery] != 2 {
+	if s := v.State(); s.Limit != 0 || s.Running != 4 || s.Slots != 4 || s.Waits[Recovery] != 2 {
 		t.Fatalf("recovered: %+v", s)
 	}
 }

@@ -30,6 +30,7 @@ type State struct {
 	Order   Order
 	Limit   int // runs at a time while the target recovers; zero: as configured
 	Running int
+	Slots   int               // runs at a time as configured
 	Waits   map[Reason]uint64 // how often something had to wait so far
 }
 
@@ -39,7 +40,7 @@ func (v *Valve) State() State {
 	defer v.mu.Unlock()
 	now := time.Now()
 	out := State{
-		Target: v.target, Order: v.fleet.Order, Running: v.running,
+		Target: v.target, Order: v.fleet.Order, Running: v.running, Slots: v.limits.Concurrency,
 		Held: max(v.held.Sub(now), 0), Waits: maps.Clone(v.waits),
 	}
 	out.Limit, _ = v.ramp.limit(now, v.limits.Concurrency)

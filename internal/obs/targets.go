@@ -20,6 +20,7 @@ type TargetState struct {
 type WorkerState struct {
 	Breaker  int // 0 closed, 1 half-open, 2 open
 	InFlight int
+	Slots    int               // runs that may be under way at a time
 	Waits    map[string]uint64 // so far, by reason; the reasons are a closed set
 }
 
@@ -31,6 +32,7 @@ var (
 
 	breakerState     = prometheus.NewDesc("headgate_breaker_state", "Breaker of the target: 0 closed, 1 half-open, 2 open. Workers tell it, all the same but for the one that probes.", byTarget, nil)
 	attemptsInFlight = prometheus.NewDesc("headgate_attempts_in_flight", "Runs of the target under way in this process.", byTarget, nil)
+	attemptsAtMost   = prometheus.NewDesc("headgate_attempts_in_flight_max", "Runs of the target that this process may have under way at a time: limits.concurrency.", byTarget, nil)
 	waitsTotal       = prometheus.NewDesc("headgate_waits_total", "How often this process was held back: before it took a task, by breaker, recovery, rate, retry_after, paused or starting; or after it, by no_room (the backend had none) or max_in_flight (of batches).", []string{"target", "reason"}, nil)
 
 	targetPaused   = prometheus.NewDesc("headgate_target_paused", "Whether the target is paused: nothing is delivered."+fleetWide, byTarget, nil)
@@ -47,7 +49,7 @@ var (
 const fleetWide = " Of the whole fleet: each process tells the same, a few seconds late, and nothing while Redis is away."
 
 var targetDescs = []*prometheus.Desc{
-	breakerState, attemptsInFlight, waitsTotal, targetPaused, targetDraining, openDeliveries, pending, pendingAge,
+	breakerState, attemptsInFlight, attemptsAtMost, waitsTotal, targetPaused, targetDraining, openDeliveries, pending, pendingAge,
 	waitingJobs, waitingAge, deadLetters,
 }
 
@@ -58,6 +60,7 @@ func (s *TargetState) collect(to chan<- prometheus.Metric) {
 	if w := s.Worker; w != nil {
 		gauge(breakerState, float64(w.Breaker))
 		gauge(attemptsInFlight, float64(w.InFlight))
+		gauge(attemptsAtMost, float64(w.Slots))
 		for reason, n := range w.Waits {
 			tell(to, waitsTotal, prometheus.CounterValue, float64(n), s.Name, reason)
 		}

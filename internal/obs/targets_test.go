@@ -73,7 +73,7 @@ func (s *source) sources() Sources {
 		},
 		Local: func() map[string]WorkerState {
 			return map[string]WorkerState{
-				"crm":   {Breaker: 2, InFlight: 3, Waits: map[string]uint64{"breaker": 7, "rate": 1}},
+				"crm":   {Breaker: 2, InFlight: 3, Slots: 16, Waits: map[string]uint64{"breaker": 7, "rate": 1}},
 				"local": {},
 			}
 		},
@@ -93,7 +93,7 @@ func TestFleet(t *testing.T) {
 				`headgate_open_deliveries{target="crm"} 12`, `headgate_open_deliveries{target="mail"} 0`, `headgate_open_deliveries{target="gone"} 1`,
 				`headgate_dead_letters{target="crm"} 2`, `headgate_waiting_jobs{target="crm"} 3`, `headgate_oldest_waiting_age_seconds{target="crm"} 90`,
 				`headgate_pending_deliveries{target="mail"} 2`, `headgate_oldest_pending_age_seconds{target="gone"} 1`,
-				`headgate_breaker_state{target="crm"} 2`, `headgate_breaker_state{target="local"} 0`, `headgate_attempts_in_flight{target="crm"} 3`,
+				`headgate_breaker_state{target="crm"} 2`, `headgate_breaker_state{target="local"} 0`, `headgate_attempts_in_flight{target="crm"} 3`, `headgate_attempts_in_flight_max{target="crm"} 16`,
 				`headgate_waits_total{reason="breaker",target="crm"} 7`, `headgate_waits_total{reason="rate",target="crm"} 1`,
 			)
 		}
