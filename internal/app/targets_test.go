@@ -142,6 +142,8 @@ func TestTargetsAreOrderedForTheFleet(t *testing.T) {
 	if known.status != 202 || other.status != 202 {
 		t.Fatalf("paused, and answered %+v, %+v", known, other)
 	}
+	// Tasks are queued behind the 202.
+	testenv.Eventually(t, 5*time.Second, func() bool { return crmAt(t, first).Pending == 2 }, "what was taken is not queued")
 	same(admin.Paused, "alice", "maintenance", 2, 2)
 	if v := crmAt(t, first); v.OldestPending <= 0 || v.InFlight != 0 {
 		t.Errorf("%+v", v)
