@@ -73,8 +73,8 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 
 func secretRef() *jsonschema.Schema {
 	properties := jsonschema.NewProperties()
-	properties.Set("env", &jsonschema.Schema{Type: "string", Description: "Name of the environment variable that holds the secret."})
-	properties.Set("file", &jsonschema.Schema{Type: "string", Description: "Path of the file that holds the secret."})
+	properties.Set("env", &jsonschema.Schema{Type: "string", Description: "Name of the environment variable that holds the secret; one trailing newline is dropped."})
+	properties.Set("file", &jsonschema.Schema{Type: "string", Description: "Path of the file that holds the secret; one trailing newline is dropped."})
 	one := uint64(1)
 	return &jsonschema.Schema{
 		Type: "object", Properties: properties, AdditionalProperties: jsonschema.FalseSchema,

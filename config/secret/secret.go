@@ -59,7 +59,7 @@ func (Value) LogValue() slog.Value { return slog.StringValue(mask) }
 // plans and configuration hold; it is read when the secret is used, so that a rotated
 // file takes effect without a reload.
 type Ref struct {
-	Env  string `yaml:"env" json:"env,omitempty" jsonschema_description:"Name of the environment variable that holds the secret."`
+	Env  string `yaml:"env" json:"env,omitempty" jsonschema_description:"Name of the environment variable that holds the secret; one trailing newline is dropped."`
 	File string `yaml:"file" json:"file,omitempty" jsonschema_description:"Path of the file that holds the secret; one trailing newline is dropped."`
 }
 
@@ -81,7 +81,7 @@ func (r Ref) String() string {
 func (r Ref) Read() (Value, error) {
 	switch {
 	case r.Env != "":
-		if text := os.Getenv(r.Env); text != "" {
+		if text := line(os.Getenv(r.Env)); text != "" {
 			return New(text), nil
 		}
 		return Value{}, fmt.Errorf("environment variable %s is not set or empty", r.Env)
@@ -90,12 +90,18 @@ func (r Ref) Read() (Value, error) {
 		if err != nil {
 			return Value{}, fmt.Errorf("read secret: %w", err)
 		}
-		if text := strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r"); text != "" {
+		if text := line(string(raw)); text != "" {
 			return New(text), nil
 		}
 		return Value{}, fmt.Errorf("secret file %s is empty", r.File)
 	}
 	return Value{}, errors.New("no secret is configured")
+}
+
+// line is text without the newline that editors and echo end it with: it is in files, and in
+// variables that were made of such.
+func line(text string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 }
 
 const refHint = "write {env: NAME} or {file: /path}"

@@ -56,6 +56,8 @@ func TestValueNeverPrints(t *testing.T) {
 func TestRefRead(t *testing.T) {
 	t.Setenv("SECRET_TEST", "from env")
 	t.Setenv("SECRET_EMPTY", "")
+	t.Setenv("SECRET_LINE", "by echo\n")
+	t.Setenv("SECRET_BLANK", "\n")
 	dir := t.TempDir()
 	for name, content := range map[string]string{"lf": "a b\n", "crlf": "x\r\n", "two": "y\n\n", "empty": "\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
@@ -68,6 +70,8 @@ func TestRefRead(t *testing.T) {
 		bad  bool
 	}{
 		"env":        {Ref{Env: "SECRET_TEST"}, "from env", false},
+		"env line":   {Ref{Env: "SECRET_LINE"}, "by echo", false},
+		"blank env":  {Ref{Env: "SECRET_BLANK"}, "", true},
 		"empty env":  {Ref{Env: "SECRET_EMPTY"}, "", true},
 		"absent env": {Ref{Env: "SECRET_ABSENT"}, "", true},
 		"file":       {Ref{File: filepath.Join(dir, "lf")}, "a b", false},

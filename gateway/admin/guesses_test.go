@@ -86,6 +86,27 @@ func TestGuessingIsBounded(t *testing.T) {
 	}
 }
 
+// TestOtherSitesDoNotGuess: a page of another site that a browser shows cannot keep out who works
+// at the browser's address, nor log anybody in.
+func TestOtherSitesDoNotGuess(t *testing.T) {
+	s := whole(t)
+	const form, cross = "Content-Type: application/x-www-form-urlencoded", "Origin: https://evil.example"
+	for i := range 2 * maxGuesses {
+		if res, _ := ask(t, s, "POST", "/login", fmt.Sprint("token=guess", i), form, cross); res.status != http.StatusForbidden {
+			t.Fatalf("guess %d from another site is answered %d", i, res.status)
+		}
+	}
+	if res, text := ask(t, s, "POST", "/login", "token="+token, form, cross); res.status != http.StatusForbidden || len(res.cookies) > 0 || !strings.Contains(text, "another site") {
+		t.Errorf("the token from another site is answered %d %v %s", res.status, res.cookies, text)
+	}
+	if res, _ := ask(t, s, "GET", "/targets", "", bearer); res.status != http.StatusOK {
+		t.Errorf("who has the token is answered %d", res.status)
+	}
+	if res, _ := ask(t, s, "POST", "/login", "token="+token, form, "Sec-Fetch-Site: same-origin"); res.status != http.StatusSeeOther {
+		t.Errorf("a login from the page itself is answered %d", res.status)
+	}
+}
+
 // TestGuessesAreForgotten: after their minute, and where there are too many to keep.
 func TestGuessesAreForgotten(t *testing.T) {
 	now := time.Now()

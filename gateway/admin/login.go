@@ -34,13 +34,18 @@ func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {
 	writeProblem(w, problem(http.StatusUnauthorized, "unauthenticated", "Not authenticated", "This needs the admin token."))
 }
 
-// login shows the form and takes it. The form's only effect is a cookie for who knows
-// the token, so it needs no further protection against being posted from elsewhere.
+// login shows the form and takes it, from its own page and from programs. Another site's page
+// that a browser shows could otherwise spend the guesses of the browser's address, and keep out
+// who works there.
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		page(w, http.StatusOK, "login", "")
 	case http.MethodPost:
+		if err := s.origins.Check(r); err != nil {
+			page(w, http.StatusForbidden, "login", "This came from a page of another site, or through a proxy that does not hand on the Host header. Log in here.")
+			return
+		}
 		if err := r.ParseForm(); err != nil || !s.proven(r, r.PostForm.Get("token")) {
 			if kept, seconds := s.tooOften(w, r); kept {
 				page(w, http.StatusTooManyRequests, "login", fmt.Sprintf("Too many wrong tokens came from your address. Try again in %d seconds.", seconds))

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"headgate/internal/app"
 	"headgate/internal/testenv"
 )
@@ -84,5 +86,18 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A Redis that answers and refuses, as one whose disk is full, is told from one that is away.
+func TestReadinessTellsWhatRedisRefuses(t *testing.T) {
+	server := testenv.Redis(t)
+	r := newRigOn(t, "url: "+server.URL(), func(t testing.TB) redis.UniversalClient { return server.Client(t) }, nil)
+	r.start(t)
+	if err := server.Client(t).Do(t.Context(), "ACL", "SETUSER", "default", "-ping").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if said := r.readiness(t); !strings.Contains(said, "redis refuses: NOPERM") {
+		t.Error(said)
 	}
 }

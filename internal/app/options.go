@@ -104,7 +104,10 @@ func (a *App) ready(ctx context.Context) []admin.Check {
 	redis := admin.Check{Name: "redis", State: admin.OK}
 	if partly, err := a.conn.Health(ctx); err != nil {
 		redis.State, redis.Detail = admin.Failed, "redis does not answer"
-		a.log.WarnContext(ctx, "redis does not answer", "error", err)
+		if said := redisstore.Said(err); said != "" { // such as MISCONF when its disk is full
+			redis.Detail = "redis refuses: " + said
+		}
+		a.log.WarnContext(ctx, "redis cannot be used", "error", err)
 	} else if partly != "" {
 		// What the other nodes have goes on: taking this process out would stop that, too.
 		redis.State, redis.Detail = admin.Warning, "a node of the cluster does not answer"

@@ -33,7 +33,7 @@ func openRedis(ctx context.Context, c *config.Config, pool int, observe redissto
 	}
 	switch c.Redis.URL.Mode {
 	case config.Embedded:
-		if server, err = embedded.Start(ctx, c.Redis.DataDir); err != nil {
+		if server, err = embedded.Start(ctx, c.Redis.DataDir, log); err != nil {
 			return nil, nil, err
 		}
 		o.Network, o.Addr = server.Network, server.Addr

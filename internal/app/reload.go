@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"headgate/config"
 	"headgate/config/secret"
@@ -56,6 +58,8 @@ func (a *App) read() (files, error) {
 		var err error
 		if f.token, err = admin.Token.Read(); err != nil {
 			report.Addf(admin.TokenPos, "admin.token", "name a variable that this process has, or a file, with the token in it", "the admin token cannot be read: %s", err)
+		} else if !bearable(f.token.Reveal()) {
+			report.Addf(admin.TokenPos, "admin.token", "openssl rand -hex 32 makes one", "the admin token opens nothing: with spaces at an end, or line breaks, no request can carry it")
 		}
 	}
 	err := report.Err()
@@ -67,6 +71,11 @@ func (a *App) read() (files, error) {
 		f.table.Close()
 	}
 	return f, err
+}
+
+// bearable reports whether a header can carry a token.
+func bearable(token string) bool {
+	return strings.TrimSpace(token) == token && !strings.ContainsFunc(token, unicode.IsControl)
 }
 
 // Reload reads all files again, as a SIGHUP asks for.

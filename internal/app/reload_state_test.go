@@ -130,6 +130,18 @@ func TestReloadWithoutAdminToken(t *testing.T) {
 	}
 }
 
+// TestReloadWithATokenThatNobodyCanShow is refused: it would keep out everybody. The newline that
+// echo puts at its end does not count.
+func TestReloadWithATokenThatNobodyCanShow(t *testing.T) {
+	r := reloadRig(t, map[string]string{"one": plainTarget})
+	for token, refused := range map[string]bool{" ": true, "admin \n": true, "\tadmin": true, "ad\nmin": true, "admin\n\n": true, "admin\n": false} {
+		t.Setenv("HEADGATE_ADMIN_TOKEN", token)
+		if err := r.Reload(t.Context()); (err != nil) != refused || refused && !strings.Contains(err.Error(), "no request can carry it") {
+			t.Errorf("%q: %v", token, err)
+		}
+	}
+}
+
 // TestReloadsAtTheSameTime follow one another: each takes what is there.
 func TestReloadsAtTheSameTime(t *testing.T) {
 	r := reloadRig(t, map[string]string{"one": plainTarget})

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -23,6 +24,20 @@ func TestWrongListener(t *testing.T) {
 	for _, at := range []string{"127.0.0.1:9090", "localhost:9090", "admin", "http://"} {
 		if _, _, err := (&listener{Server: &httptest.Server{URL: at}}).command(t.Context(), "targets"); err == nil || !strings.Contains(err.Error(), "write --url http://HOST:PORT") {
 			t.Errorf("--url %s: %v", at, err)
+		}
+	}
+}
+
+// TestTokenOfEcho: the newline that a token was written with is no part of it.
+func TestTokenOfEcho(t *testing.T) {
+	admin := listen(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"level":"info"}`) })
+	for variable, flag := range map[string][]string{"secret\n": nil, "": {"--token", "secret\r\n"}} {
+		t.Setenv("HEADGATE_ADMIN_TOKEN", variable)
+		root := newRoot()
+		root.SetOut(io.Discard)
+		root.SetArgs(append([]string{"loglevel", "--url", admin.URL}, flag...))
+		if err := root.ExecuteContext(t.Context()); err != nil {
+			t.Errorf("%q %q: %v", variable, flag, err)
 		}
 	}
 }

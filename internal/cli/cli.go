@@ -3,12 +3,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -117,10 +119,7 @@ func configFlag(c *cobra.Command) *string {
 func tokenFlag(c *cobra.Command, what, variable string) func() string {
 	flag := c.Flags().String("token", "", what+"; default: the environment variable "+variable)
 	return func() string {
-		if *flag != "" {
-			return *flag
-		}
-		return os.Getenv(variable)
+		return strings.TrimSpace(cmp.Or(*flag, os.Getenv(variable))) // as that of echo: no request can carry it
 	}
 }
 

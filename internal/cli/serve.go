@@ -86,6 +86,9 @@ func logger(path string, out io.Writer) (*slog.Logger, *slog.LevelVar, error) {
 func serve(ctx context.Context, o app.Options) error {
 	ballast := newBallast()
 	defer runtime.KeepAlive(ballast)
+	hup := make(chan os.Signal, 1) // before anything that takes time: unheard, it ends the process
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	a, err := app.New(ctx, o)
 	if err != nil {
 		return err
@@ -93,9 +96,6 @@ func serve(ctx context.Context, o app.Options) error {
 	if banner := a.Banner(); banner != "" {
 		fmt.Fprintln(os.Stderr, banner)
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	if err := a.Start(ctx); err != nil {
 		return errors.Join(err, stop(ctx, a))
 	}

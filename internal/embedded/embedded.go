@@ -7,10 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -39,8 +39,9 @@ func (s *Server) Banner() string {
 		"and it is many times slower. Install redis-server for anything else."
 }
 
-// Start starts a server that keeps its data in dir. It returns when the server answers.
-func Start(ctx context.Context, dir string) (*Server, error) {
+// Start starts a server that keeps its data in dir. It returns when the server answers. One that
+// dies is started again, which log tells.
+func Start(ctx context.Context, dir string, log *slog.Logger) (*Server, error) {
 	binary, err := exec.LookPath("redis-server")
 	if errors.Is(err, exec.ErrNotFound) {
 		return emulate()
@@ -48,7 +49,7 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for redis-server: %w", err)
 	}
-	return child(ctx, binary, dir)
+	return child(ctx, binary, dir, log)
 }
 
 // Stop ends the server; a durable one has written everything down when it returns.
@@ -64,7 +65,7 @@ const stopTimeout = 10 * time.Second
 // startTimeout covers reading a large append-only file.
 const startTimeout = 60 * time.Second
 
-func child(ctx context.Context, binary, dir string) (*Server, error) {
+func child(ctx context.Context, binary, dir string, log *slog.Logger) (*Server, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
@@ -82,50 +83,33 @@ func child(ctx context.Context, binary, dir string) (*Server, error) {
 		return nil, errors.Join(fmt.Errorf("make socket directory: %w", err), lock.Close())
 	}
 	socket := filepath.Join(sockets, "redis.sock")
-	log, err := os.OpenFile(filepath.Join(dir, "redis.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // the operator's own data directory
+	file, err := os.OpenFile(filepath.Join(dir, "redis.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // the operator's own data directory
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open redis log: %w", err), os.RemoveAll(sockets), lock.Close())
 	}
-	cmd := exec.Command(binary, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", //nolint:gosec,noctx // found on the PATH; its life is the server's
-		"--dir", dir, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-		"--maxmemory-policy", "noeviction", "--daemonize", "no")
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = dieWithParent()
-	started, exited := make(chan error), make(chan struct{})
-	var exit error // how it ended; to be read once exited is closed
-	go func() {
-		// On Linux the child's end is bound to the thread that started it, so that thread
-		// has to live as long as the child.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			exit = cmd.Wait()
-			close(exited)
-		}
-	}()
-	if err := <-started; err != nil {
-		return nil, errors.Join(fmt.Errorf("start redis-server: %w", err), log.Close(), os.RemoveAll(sockets), lock.Close())
+	k, err := keep(func() *exec.Cmd {
+		cmd := exec.Command(binary, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", //nolint:gosec,noctx // found on the PATH; its life is the server's
+			"--dir", dir, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+			"--maxmemory-policy", "noeviction", "--daemonize", "no")
+		cmd.Stdout, cmd.Stderr = file, file
+		cmd.SysProcAttr = dieWithParent()
+		return cmd
+	}, log)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start redis-server: %w", err), file.Close(), os.RemoveAll(sockets), lock.Close())
 	}
 	stop := func() error {
-		_ = cmd.Process.Signal(os.Interrupt)
-		select {
-		case <-exited:
-		case <-time.After(stopTimeout):
-			_ = cmd.Process.Kill()
-			<-exited
-		}
-		return errors.Join(log.Close(), os.RemoveAll(sockets), lock.Close())
+		k.stop()
+		return errors.Join(file.Close(), os.RemoveAll(sockets), lock.Close())
 	}
-	if err := answers(ctx, socket, exited, &exit); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w; see %s", err, log.Name()), stop())
+	if err := answers(ctx, socket, k); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w; see %s", err, file.Name()), stop())
 	}
 	return &Server{Network: "unix", Addr: socket, Durable: true, stop: stop}, nil
 }
 
 // answers waits until the server has loaded its data and answers.
-func answers(ctx context.Context, socket string, exited <-chan struct{}, exit *error) error {
+func answers(ctx context.Context, socket string, k *keeper) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, ContextTimeoutEnabled: true, MaxRetries: -1})
@@ -135,8 +119,8 @@ func answers(ctx context.Context, socket string, exited <-chan struct{}, exit *e
 			return nil
 		}
 		select {
-		case <-exited:
-			return fmt.Errorf("redis-server ended at start: %w", *exit)
+		case <-k.ended:
+			return fmt.Errorf("redis-server ended at start: %w", k.failure)
 		case <-ctx.Done():
 			return fmt.Errorf("redis-server does not answer: %w", ctx.Err())
 		case <-time.After(5 * time.Millisecond):

@@ -2,9 +2,12 @@ package embedded
 
 import (
 	"context"
+	"log/slog"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,7 +29,7 @@ func client(t *testing.T, s *Server) *redis.Client {
 func TestChildKeepsItsData(t *testing.T) {
 	dir := t.TempDir()
 	for i, want := range []string{"", "kept"} {
-		s, err := Start(t.Context(), dir)
+		s, err := Start(t.Context(), dir, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,14 +52,54 @@ func TestChildKeepsItsData(t *testing.T) {
 	}
 }
 
+// A server that the kernel kills is there again by itself, with what it was given, and stops as
+// any other.
+func TestChildThatDiesIsStartedAgain(t *testing.T) {
+	var told strings.Builder
+	s, err := Start(t.Context(), t.TempDir(), slog.New(slog.NewTextHandler(&told, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client(t, s)
+	if err := c.ConfigSet(t.Context(), "appendfsync", "always").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		if n := c.Incr(t.Context(), "k").Val(); n != int64(i+1) {
+			t.Errorf("after %d deaths it has %d", i, n)
+		}
+		info, err := c.InfoMap(t.Context(), "server").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid, err := strconv.Atoi(info["Server"]["process_id"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		testenv.Eventually(t, 10*time.Second, func() bool {
+			now, err := c.InfoMap(context.Background(), "server").Result()
+			return err == nil && now["Server"]["process_id"] != strconv.Itoa(pid)
+		}, "it is not started again")
+	}
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(told.String(), "started again") != 2 {
+		t.Errorf("the log says %s", told.String())
+	}
+}
+
 func TestDirectoryHasOneOwner(t *testing.T) {
 	dir := t.TempDir()
-	s, err := Start(t.Context(), dir)
+	s, err := Start(t.Context(), dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Stop() }()
-	if _, err := Start(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "another headgate") {
+	if _, err := Start(t.Context(), dir, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "another headgate") {
 		t.Fatalf("a second owner: %v", err)
 	}
 }
@@ -68,7 +111,7 @@ func TestStartThatFailsSaysWhereToLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	_, err = child(t.Context(), binary, dir)
+	_, err = child(t.Context(), binary, dir, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "redis.log")) {
 		t.Fatalf("%v", err)
 	}

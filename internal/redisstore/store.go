@@ -95,6 +95,15 @@ func refused(err error) bool {
 		errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrClosed) || errors.As(err, &reply)
 }
 
+// Said is what Redis answered instead of doing what it was asked; empty when it said nothing.
+func Said(err error) string {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		return reply.Error()
+	}
+	return ""
+}
+
 // unavailable wraps errors of Redis itself so that callers need not know its client.
 func unavailable(what string, err error) error {
 	if err == nil {

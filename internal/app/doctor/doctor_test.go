@@ -291,6 +291,8 @@ func TestProcessesThatDiffer(t *testing.T) {
 
 	status = http.StatusUnauthorized
 	wants(t, s.examine(), "processes", Warning, "does not take the admin token")
+	status = http.StatusTooManyRequests
+	wants(t, s.examine(), "processes", Warning, "does not listen to this address")
 	status, answers["/readyz"] = http.StatusServiceUnavailable, `{"checks":[{"name":"redis","state":"failed","detail":"redis does not answer"},{"name":"x","state":"ok"}]}`
 	found = s.examine()
 	wants(t, found, "processes", Problem, "is not ready (503)")

@@ -96,6 +96,8 @@ func (p process) look(ctx context.Context) []Finding {
 		return p.say(Warning, "", "does not say how it is: %s", plainError(err))
 	case status == http.StatusUnauthorized:
 		return p.say(Warning, "give its token: --token, or HEADGATE_ADMIN_TOKEN", "does not take the admin token of %s", p.o.ConfigPath)
+	case status == http.StatusTooManyRequests:
+		return p.say(Warning, "ask again in a minute; its log names the address: grep 'guessed too often'", "does not listen to this address: too many wrong admin tokens came from it")
 	}
 	p.out = p.health(status, text)
 	same := "is ready"
