@@ -242,3 +242,17 @@ func TestBulkEnds(t *testing.T) {
 		}
 	}
 }
+
+// TestBodiesAreNamedAsWritten: what is wrong is named by its keys, not by types of this program.
+func TestBodiesAreNamedAsWritten(t *testing.T) {
+	s := whole(t)
+	for body, want := range map[string]string{
+		`{"all":true,"target":["x"]}`: "array is not what may stand there: target",
+		`{"rate":"fast"}`:             "string is not what may stand there: rate",
+		`[]`:                          "array is not what may stand there: all of it",
+	} {
+		if res, text := ask(t, s, "POST", "/deadletters/replay", body, bearer, "Content-Type: application/json"); res.status != 400 || !strings.Contains(text, want+`"`) && !strings.Contains(text, want+".") {
+			t.Errorf("%s: %d %s", body, res.status, text)
+		}
+	}
+}

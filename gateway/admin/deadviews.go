@@ -8,6 +8,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"headgate/dispatch/fault"
@@ -164,7 +166,7 @@ func readBody(r *http.Request, v any) error {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong): // its own words name types of this program
-		return fmt.Errorf("the body cannot be read: %s is not what may stand there: %s", wrong.Value, cmp.Or(wrong.Field, "all of it"))
+		return fmt.Errorf("the body cannot be read: %s is not what may stand there: %s", wrong.Value, cmp.Or(written(wrong.Field), "all of it"))
 	case err != nil && !errors.Is(err, io.EOF):
 		return fmt.Errorf("the body cannot be read: %w", err)
 	}
@@ -172,6 +174,12 @@ func readBody(r *http.Request, v any) error {
 		return errors.New("the body cannot be read: there is more than one JSON object in it")
 	}
 	return nil
+}
+
+// written gives the path of a key without the types of this program that it lies in.
+func written(path string) string {
+	keys := slices.DeleteFunc(strings.Split(path, "."), func(key string) bool { return key != strings.ToLower(key) })
+	return strings.Join(keys, ".")
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -55,7 +55,8 @@ type Options struct {
 	Version string // of the program, for metrics
 	// Traces takes the spans, and is stopped with the process; nil: none are made.
 	Traces *obs.Traces
-	// Listen and AdminListen replace the configured addresses when they are not empty.
+	// Listen and AdminListen replace the configured addresses when they are not empty;
+	// AdminListen may be config.Off.
 	Listen, AdminListen string
 	// Resolver finds the addresses of the hosts that are called; nil takes the system's.
 	Resolver *net.Resolver

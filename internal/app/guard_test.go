@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"headgate/config"
 	"headgate/internal/app"
 	"headgate/internal/testenv"
 )
@@ -86,6 +87,28 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The command line can do without an admin listener, as the file can.
+func TestNoAdminListener(t *testing.T) {
+	r := newRig(t, nil)
+	a, err := app.New(t.Context(), app.Options{
+		ConfigPath: filepath.Join(r.dir, "headgate.yaml"), Role: app.RoleGateway, Listen: "127.0.0.1:0", AdminListen: config.Off,
+		Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Stop(context.Background()) })
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a.AdminAddr() != "" || a.Addr() == "" {
+		t.Errorf("it listens for operators at %q, for clients at %q", a.AdminAddr(), a.Addr())
+	}
+	if err := a.Reload(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

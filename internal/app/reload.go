@@ -54,6 +54,9 @@ func (a *App) read() (files, error) {
 	var report yamlsrc.Report
 	var f files
 	f.config, f.table = Load(a.o.ConfigPath, a.deps, &report)
+	if a.o.AdminListen == config.Off {
+		f.config.Admin.Listen = config.Off
+	}
 	if admin := f.config.Admin; admin.Enabled() && !admin.Token.IsZero() {
 		var err error
 		if f.token, err = admin.Token.Read(); err != nil {

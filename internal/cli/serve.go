@@ -36,7 +36,7 @@ func newServe() *cobra.Command {
 	path := configFlag(c)
 	role := c.Flags().String("role", string(app.RoleAll), "what this process does: all, gateway or worker")
 	listen := c.Flags().String("listen", "", "address for clients, instead of the file's")
-	adminListen := c.Flags().String("admin-listen", "", "address of the admin listener, instead of the file's")
+	adminListen := c.Flags().String("admin-listen", "", "address of the admin listener, instead of the file's; off for none")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		parsed, err := parseRole(*role)
 		if err != nil {
