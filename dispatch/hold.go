@@ -45,6 +45,8 @@ func outlasting(ctx context.Context) (_ context.Context, release func()) {
 	return out, func() { stop(); cancel() }
 }
 
+// write tries until the store answers, or a moment after the worker is stopped. It tells of what it
+// could not write; the rows of the delivery bring that about later.
 func (r *Runner) write(ctx context.Context, ref tracking.Ref, write func(context.Context) error) error {
 	stopping, release := outlasting(ctx)
 	defer release()
@@ -62,7 +64,7 @@ func (r *Runner) write(ctx context.Context, ref tracking.Ref, write func(context
 		}
 		select {
 		case <-stopping.Done():
-			r.Log.ErrorContext(ctx, "the outcome of a step could not be recorded; it will be run again",
+			r.Log.ErrorContext(ctx, "what follows from a run could not be written while the worker was stopped; the reconciler sees to it",
 				"tracking_id", ref.Tracking, "target", ref.Target, "error", err)
 			return err
 		case <-time.After(pause):

@@ -120,8 +120,6 @@ func (r *Redis) rows(ctx context.Context, key string) (string, error) {
 		rows, err = r.Client.ZRangeWithScores(ctx, key, 0, 9).Result()
 	case "hash":
 		rows, err = r.Client.HGetAll(ctx, key).Result()
-	case "set":
-		rows, err = r.Client.SMembers(ctx, key).Result()
 	case "list":
 		rows, err = r.Client.LRange(ctx, key, 0, 9).Result()
 	default:

@@ -115,13 +115,14 @@ func (s *Server) proven(r *http.Request, text string) bool {
 	return right && listen
 }
 
-// tooOften tells who is kept out when to come back, and otherwise does nothing.
-func (s *Server) tooOften(w http.ResponseWriter, r *http.Request) (kept bool, seconds int) {
+// tooOften tells who is kept out in how many seconds to come back; for anybody else it does nothing
+// and gives 0.
+func (s *Server) tooOften(w http.ResponseWriter, r *http.Request) int {
 	left := s.guesses.keptOut(network(r))
 	if left == 0 {
-		return false, 0
+		return 0
 	}
-	seconds = int((left + time.Second - 1) / time.Second)
+	seconds := int((left + time.Second - 1) / time.Second)
 	w.Header().Set("Retry-After", strconv.Itoa(seconds))
-	return true, seconds
+	return seconds
 }

@@ -24,7 +24,7 @@ func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Header.Get("Authorization") != "" {
-		if kept, seconds := s.tooOften(w, r); kept {
+		if seconds := s.tooOften(w, r); seconds > 0 {
 			writeProblem(w, problem(http.StatusTooManyRequests, "rate-limited", "Too many requests",
 				fmt.Sprintf("Too many different wrong tokens came from this address, which is not listened to for %d s.", seconds)))
 			return
@@ -47,7 +47,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if err := r.ParseForm(); err != nil || !s.proven(r, r.PostForm.Get("token")) {
-			if kept, seconds := s.tooOften(w, r); kept {
+			if seconds := s.tooOften(w, r); seconds > 0 {
 				page(w, http.StatusTooManyRequests, "login", fmt.Sprintf("Too many wrong tokens came from your address. Try again in %d seconds.", seconds))
 				return
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/hibiken/asynq"
@@ -16,15 +17,16 @@ import (
 // it is another program's. Nothing but what asynq lists is at stake, in any case: whoever
 // queues lists a queue again.
 func (w *Worker) RemoveDeserted(ctx context.Context, known func(target string) bool) (removed []string, err error) {
-	listed, err := w.o.Redis.SMembers(ctx, allQueues).Result()
+	listed, err := w.o.Redis.SMembersMap(ctx, allQueues).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list queues: %w", err)
 	}
 	var deserted []string
-	for _, target := range listed {
+	for target := range listed {
 		whole := !known(target)
 		for lane := range lanes(target) {
-			whole = whole && slices.Contains(listed, lane)
+			_, ok := listed[lane]
+			whole = whole && ok
 		}
 		if whole {
 			deserted = append(deserted, target)
@@ -38,8 +40,12 @@ func (w *Worker) RemoveDeserted(ctx context.Context, known func(target string) b
 	if err != nil {
 		return nil, fmt.Errorf("list servers: %w", err)
 	}
+	served := map[string]int{}
+	for _, s := range servers {
+		maps.Copy(served, s.Queues)
+	}
 	for _, target := range deserted {
-		if slices.ContainsFunc(servers, func(s *asynq.ServerInfo) bool { _, ok := s.Queues[target]; return ok }) {
+		if _, ok := served[target]; ok {
 			continue
 		}
 		gone, err := remove(inspector, target)
